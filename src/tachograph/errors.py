@@ -1,0 +1,112 @@
+"""Every error Tachograph raises, in one tree.
+
+TachographError
+├── SettingsError            a setting, URL or option has a value that cannot be used
+│   └── MissingExtra         the feature needs a package that is not installed
+├── StoreError               a store could not do what was asked
+│   ├── StoreUnavailable     locked, unreachable, unwritable: trying again later may work
+│   ├── SchemaMismatch       the database is newer than this version, or was altered
+│   └── SequenceGap          events for a run arrived with a hole before them
+├── CodecError               bytes that are not an event
+├── ImportFailed             a recorded conversation could not be read
+├── NotFound                 no run, call or payload has this id
+└── LimitExceeded            a guard refused an action before it happened
+
+Facts are attributes; the message says what was wrong, with what value, and what to do. Only `LimitExceeded` ever
+reaches a program from inside a recorded step: every other failure of the recorder is counted, never raised there.
+"""
+
+from __future__ import annotations
+
+
+class TachographError(Exception):
+    """Base of all errors below."""
+
+
+class SettingsError(TachographError):
+    """A setting has a value that cannot be used."""
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        self.name, self.value, self.wanted = name, value, wanted
+        super().__init__(f"{name}={value!r} cannot be used: {wanted}")
+
+
+class MissingExtra(SettingsError):
+    """A feature needs a package that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        self.feature, self.package, self.extra = feature, package, extra
+        TachographError.__init__(
+            self, f"{feature} needs the package {package!r}: pip install 'tachograph[{extra}]'"
+        )
+
+
+class StoreError(TachographError):
+    """A store could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is locked, unreachable or unwritable; what was recorded waits in the journal."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"store {url} is not available: {reason}")
+
+
+class SchemaMismatch(StoreError):
+    """The database has a schema this version does not know."""
+
+    def __init__(self, url: str, found: str, known: str) -> None:
+        self.url, self.found, self.known = url, found, known
+        super().__init__(
+            f"store {url} has schema {found!r}, this version knows {known!r}: upgrade tachograph, or name another store"
+        )
+
+
+class SequenceGap(StoreError):
+    """Events of a run arrived with a hole before them; nothing of the batch was stored."""
+
+    def __init__(self, run: str, expected: int, found: int) -> None:
+        self.run, self.expected, self.found = run, expected, found
+        super().__init__(f"run {run}: expected event {expected}, found {found}; nothing of this batch was stored")
+
+
+class CodecError(TachographError):
+    """Bytes that are not an event."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"not an event: {reason}")
+
+
+class ImportFailed(TachographError):
+    """A recorded conversation could not be read; `line` is 1-based, or None for the file as a whole."""
+
+    def __init__(self, path: str, line: int | None, reason: str) -> None:
+        self.path, self.line, self.reason = path, line, reason
+        where = path if line is None else f"{path}:{line}"
+        super().__init__(f"{where}: {reason}")
+
+
+class NotFound(TachographError):
+    """Nothing has this id."""
+
+    def __init__(self, what: str, key: str) -> None:
+        self.what, self.key = what, key
+        super().__init__(f"no {what} has the id {key!r}")
+
+
+class LimitExceeded(TachographError):
+    """A guard refused an action before it happened.
+
+    `metric` is what was measured, `used` how much of it, `requested` how much more was asked for, `threshold` the limit.
+    """
+
+    def __init__(
+        self, metric: str, used: float, requested: float, threshold: float, *, scope: str = "run", reason: str = ""
+    ) -> None:
+        self.metric, self.used, self.requested, self.threshold = metric, used, requested, threshold
+        self.scope, self.reason = scope, reason
+        super().__init__(
+            reason or f"{scope} limit on {metric}: {used:g} used, {requested:g} more asked for, {threshold:g} allowed"
+        )

@@ -1,0 +1,44 @@
+"""Tool calls: one requested invocation, in exactly one final state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from tachograph.events.content import Content
+from tachograph.events.run import Failure
+
+ToolState = Literal["completed", "failed", "rejected", "skipped", "cancelled", "abandoned"]
+
+
+class ToolStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_started"):
+    """A tool is about to run (or was asked for and refused: then its end follows at once)."""
+
+    name: str
+    call_id: str | None = None
+    """The provider's id for it. Not unique: models repeat them."""
+    requested_by: int | None = None
+    """Step of the model call that asked for it."""
+    index: int = 0
+    """Position among the calls of that reply."""
+    parent: int = 0
+    iteration: int | None = None
+    arguments: Content | None = None
+    classification: str = "other"
+    """read, write, exec, network, other."""
+    agent_type: str | None = None
+    metadata: Content | None = None
+    refs: Mapping[str, str] | None = None
+
+
+class ToolEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_ended"):
+    """The invocation is over, in one of six states."""
+
+    state: ToolState
+    result: Content | None = None
+    error: Failure | None = None
+    reason: str | None = None
+    """Why it was rejected or skipped."""
+    metadata: Content | None = None

@@ -1,0 +1,1 @@
+"""Where it is kept: ports, the schema, and one backend each."""

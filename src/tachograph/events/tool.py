@@ -38,6 +38,9 @@ class ToolEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field
 
     state: ToolState
     result: Content | None = None
+    """What it returned. At level `message` the text stands in the transcript message named by `message`."""
+    message: int | None = None
+    """Seq of the transcript message that carried the result to the model, when that is known."""
     error: Failure | None = None
     reason: str | None = None
     """Why it was rejected or skipped."""

@@ -1,0 +1,25 @@
+"""Shared fixtures: where the recorded data lies, and a home of one's own for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of recorded conversations, exchanges and prices, or a visible skip."""
+    folder = Path(os.environ.get("TACHOGRAPH_SHARED") or Path(__file__).parents[2] / "shared") / "data"
+    if not folder.is_dir():
+        pytest.skip(f"recorded data is not at {folder} (set TACHOGRAPH_SHARED to the folder that holds data/)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's data folder."""
+    home = tmp_path / "tachograph-home"
+    monkeypatch.setenv("TACHOGRAPH_HOME", str(home))
+    return home

@@ -1,0 +1,69 @@
+"""Tachograph: the flight recorder and circuit breaker for LLM agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tachograph.compose import configure as configure
+    from tachograph.compose import flush as flush
+    from tachograph.errors import LimitExceeded as LimitExceeded
+    from tachograph.errors import TachographError as TachographError
+    from tachograph.events.usage import Usage as Usage
+    from tachograph.instrument.functions import tool as tool
+    from tachograph.instrument.logs import RunIds as RunIds
+    from tachograph.record.intent import LLMCall as LLMCall
+    from tachograph.record.intent import ToolCall as ToolCall
+    from tachograph.record.scope import traceparent as traceparent
+    from tachograph.record.step import run as run
+    from tachograph.record.step import step as step
+    from tachograph.version import VERSION as __version__
+
+_HOMES = {
+    "LLMCall": "tachograph.record.intent:LLMCall",
+    "LimitExceeded": "tachograph.errors:LimitExceeded",
+    "RunIds": "tachograph.instrument.logs:RunIds",
+    "TachographError": "tachograph.errors:TachographError",
+    "ToolCall": "tachograph.record.intent:ToolCall",
+    "Usage": "tachograph.events.usage:Usage",
+    "__version__": "tachograph.version:VERSION",
+    "configure": "tachograph.compose:configure",
+    "flush": "tachograph.compose:flush",
+    "run": "tachograph.record.step:run",
+    "step": "tachograph.record.step:step",
+    "tool": "tachograph.instrument.functions:tool",
+    "traceparent": "tachograph.record.scope:traceparent",
+}
+
+__all__ = [
+    "LLMCall",
+    "LimitExceeded",
+    "RunIds",
+    "TachographError",
+    "ToolCall",
+    "Usage",
+    "configure",
+    "flush",
+    "run",
+    "step",
+    "tool",
+    "traceparent",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are loaded when they are first used; recording names bring the default recorder with them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tachograph' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - importing the package loads nothing else
+
+    import_module("tachograph.compose")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted((*__all__, "__version__"))

@@ -21,23 +21,26 @@ SCHEMA_VERSION = 1
 
 _LIFTS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
-BODY_TYPES: Mapping[str, type[msgspec.Struct]] = {
-    str(kind.__struct_config__.tag): kind for kind in KnownBody.__args__  # type: ignore[attr-defined]
-}
+BODY_TYPES: Mapping[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in KnownBody.__args__}
 """Every event type by its tag."""
 
 _BODY_FIELDS = {tag: frozenset((*kind.__struct_encode_fields__, "type")) for tag, kind in BODY_TYPES.items()}
 _EVENT_FIELDS = frozenset(Event.__struct_encode_fields__)
 
 
-class _Known(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """The envelope with a body we know: the form of the fast path."""
+class _Envelope(msgspec.Struct, frozen=True):
+    """The envelope alone: what every event has, whatever its body."""
 
     run: str
     seq: int
     at: int
     mono: int
     step: int
+
+
+class _Known(_Envelope, frozen=True):
+    """The envelope with a body we know: the form of the fast path."""
+
     body: KnownBody
     extra: dict[str, Any] | None = None
 
@@ -47,6 +50,7 @@ _unpack_known = msgspec.msgpack.Decoder(_Known)
 _unpack_any = msgspec.msgpack.Decoder(dict[str, Any])
 _to_json = msgspec.json.Encoder()
 _from_json = msgspec.json.Decoder(dict[str, Any])
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def encode(event: Event) -> bytes:
@@ -61,7 +65,7 @@ def decode(data: bytes | memoryview, version: int = SCHEMA_VERSION) -> Event:
     """An event from MessagePack bytes written by schema `version`. Raises CodecError."""
     try:
         return _from_mapping(_unpack_any.decode(data), version)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except _UNREADABLE as problem:
         raise CodecError(str(problem)) from problem
 
 
@@ -69,7 +73,7 @@ def decode_own(data: bytes | memoryview) -> Event:
     """An event that this very version wrote: about five times as fast as `decode`. Raises CodecError."""
     try:
         known = _unpack_known.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return decode(data)
     return Event(known.run, known.seq, known.at, known.mono, known.step, known.body, known.extra)
 
@@ -86,17 +90,19 @@ def from_json(line: bytes | str, version: int = SCHEMA_VERSION) -> Event:
     """An event from a line of JSON. Raises CodecError."""
     try:
         return _from_mapping(_from_json.decode(line), version)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except _UNREADABLE as problem:
         raise CodecError(str(problem)) from problem
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of an event as `to_json` writes it."""
-    return msgspec.json.schema(_Known)
+    """JSON Schema (2020-12) of an event as `to_json` writes it; event types of later versions are not in it."""
+    fields = [(field.name, field.type) for field in msgspec.structs.fields(_Envelope)]
+    schema = msgspec.json.schema(msgspec.defstruct("Event", [*fields, ("body", KnownBody)]))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _stored_form(event: Event) -> dict[str, Any]:
-    form = {name: getattr(event, name) for name, _ in _ENVELOPE}
+    form = {name: getattr(event, name) for name in _Envelope.__struct_fields__}
     body = event.body
     assert isinstance(body, Unknown)
     return {**form, "body": {"type": body.type, **body.fields}, "extra": event.extra}
@@ -108,40 +114,41 @@ def _as_mapping(event: Event) -> dict[str, Any]:
     if isinstance(body, Unknown):
         tagged: dict[str, Any] = {"type": body.type, **body.fields}
     else:
-        tagged = {**msgspec.to_builtins(body), **extra.get("body", {})}
-    return {
-        **extra.get("", {}),
-        "run": event.run,
-        "seq": event.seq,
-        "at": event.at,
-        "mono": event.mono,
-        "step": event.step,
-        "body": tagged,
-    }
+        tagged = {**extra.get("body", {}), **msgspec.to_builtins(body)}
+    form = {name: getattr(event, name) for name in _Envelope.__struct_fields__}
+    return {**extra.get("", {}), **form, "body": tagged}
 
 
 def _from_mapping(fields: dict[str, Any], version: int) -> Event:
     for known in range(version, SCHEMA_VERSION):
         fields = _LIFTS[known](fields)
-    body = fields.get("body")
-    if not isinstance(body, dict) or not isinstance(body.get("type"), str):
+    envelope = msgspec.convert(fields, _Envelope)
+    outside, body, extra = _in_place(fields)
+    tag = body.get("type")
+    if not isinstance(tag, str):
         raise CodecError("no body with a type")
-    tag = body["type"]
     kind = BODY_TYPES.get(tag)
-    extra: dict[str, Any] = dict(fields.get("extra") or {})
-    if outside := {key: fields[key] for key in fields.keys() - _EVENT_FIELDS}:
-        extra[""] = outside
     if kind is None:
         value: Any = Unknown(tag, {key: item for key, item in body.items() if key != "type"})
     else:
+        value = msgspec.convert(body, kind)
         if unknown := {key: body[key] for key in body.keys() - _BODY_FIELDS[tag]}:
             extra["body"] = unknown
-        value = msgspec.convert(body, kind)
-    try:
-        envelope = [msgspec.convert(fields[name], kind_) for name, kind_ in _ENVELOPE]
-    except KeyError as problem:
-        raise CodecError(f"no field {problem}") from problem
-    return Event(*envelope, value, extra or None)
+    if outside:
+        extra[""] = outside
+    return Event(envelope.run, envelope.seq, envelope.at, envelope.mono, envelope.step, value, extra or None)
 
 
-_ENVELOPE: tuple[tuple[str, type], ...] = (("run", str), ("seq", int), ("at", int), ("mono", int), ("step", int))
+def _in_place(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Unknown envelope fields, the body, and what else `extra` holds.
+
+    What an older version set aside in `extra` goes back to where it stood, for this version may know it.
+    """
+    body, extra = fields.get("body"), fields.get("extra") or {}
+    if not isinstance(body, dict) or not isinstance(extra, dict):
+        raise CodecError("no body with a type")
+    aside, aside_body = extra.get("", {}), extra.get("body", {})
+    if not isinstance(aside, dict) or not isinstance(aside_body, dict):
+        raise CodecError("extra is not a mapping of mappings")
+    outside = {key: item for key, item in {**aside, **fields}.items() if key not in _EVENT_FIELDS}
+    return outside, {**aside_body, **body}, {key: item for key, item in extra.items() if key not in ("", "body")}

@@ -63,8 +63,8 @@ def canonical_hash(text: str | bytes) -> bytes:
     """BLAKE2b-256 of the canonical spelling; text that is not JSON hashes as it is."""
     try:
         return digest(canonical(text))
-    except (msgspec.DecodeError, RecursionError):
-        return digest(text if isinstance(text, bytes) else text.encode())
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return digest(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
 
 
 _sorted_json = msgspec.json.Encoder(order="sorted")

@@ -1,0 +1,170 @@
+"""The only wiring: settings become journals, a recorder, a drain and a store. Nothing is opened before it is needed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tachograph.events.ids import run_id
+from tachograph.limits.guard import Guard
+from tachograph.record import scope
+from tachograph.record.admit import Admitter, Asked, Pricer
+from tachograph.record.clock import SYSTEM, Clock
+from tachograph.record.drain import Drain
+from tachograph.record.journal import Journal, Owner
+from tachograph.record.recorder import Recorder
+from tachograph.record.sanitize import Limits
+from tachograph.record.scrub import Scrubber
+from tachograph.record.worker import Worker
+from tachograph.settings import Settings, read
+from tachograph.store.ports import Store
+from tachograph.version import VERSION
+
+
+class System:
+    """One recorder and everything it needs, for one store."""
+
+    def __init__(self, settings: Settings, *, guard: Guard | None = None, clock: Clock = SYSTEM) -> None:
+        self.settings = settings
+        self.scrubber = scrubber_for(settings)
+        self.recorder = Recorder(
+            partial(journal_for, settings, clock),
+            self.scrubber,
+            guard=guard,
+            clock=clock,
+            limits=Limits(bytes=settings.content_bytes),
+            pending=settings.scrub == "drain",
+            sync_effects=settings.fsync == "effects",
+        )
+        self.worker = Worker(
+            self.recorder,
+            self.open_drain if settings.drain else None,
+            interval=settings.drain_interval,
+            exit_seconds=settings.exit_seconds,
+            sync=settings.fsync == "interval",
+        )
+        self.recorder.on_activity = self.worker.start
+
+    def open_drain(self) -> Drain:
+        """A drain into the store, with a connection of its own."""
+        return drain_for(self.settings, self.scrubber, own=lambda: self.recorder.journal.folder.name)
+
+    def after_fork(self) -> None:
+        """In a forked child: a journal and a worker of its own."""
+        self.worker.after_fork()
+        self.recorder.after_fork()
+
+    def close(self) -> None:
+        """End open runs, drain for a bounded time, let go."""
+        self.worker.leave()
+
+
+_system: System | None = None
+
+
+def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: Any) -> System:
+    """Record with these settings from now on (over the environment's); what was recording before is closed.
+
+    Raises SettingsError for a value that cannot be used. Returns the system, whose `recorder.health` and `recorder.feed`
+    a program may read.
+    """
+    global _system  # noqa: PLW0603 - the one default of the process
+    system = System(read(**settings), guard=guard, clock=clock)
+    if _system is not None:
+        _system.close()
+    _system = system
+    return system
+
+
+def current() -> System:
+    """The process's system; made from the environment when nothing was configured."""
+    return _system or configure()
+
+
+def flush(timeout: float = 10.0) -> bool:
+    """Wait until everything recorded so far is in the store; False when the time (seconds) was not enough."""
+    return _system is None or _system.worker.flush(timeout)
+
+
+def journals_folder(settings: Settings) -> Path:
+    """Where the journals of a store lie: beside a SQLite file, else in `home`."""
+    url = settings.store_url
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        path = Path(rest.removeprefix("///") if not rest.startswith("////") else rest[3:])
+        return path.with_name(f"{path.name}.journals")
+    name = "".join(letter if letter.isalnum() else "-" for letter in url)[:80]
+    return settings.home / "journals" / name
+
+
+def journal_for(settings: Settings, clock: Clock) -> Journal:
+    """A journal for this process; nothing is written before the first event."""
+    now = clock.now()
+    owner = Owner(run_id(now, clock.entropy(6)), os.getpid(), socket.gethostname(), settings.store_url, now, VERSION)
+    return Journal(
+        journals_folder(settings) / f"{owner.journal}", owner, settings.segment_bytes, settings.journal_bytes
+    )
+
+
+def scrubber_for(settings: Settings) -> Scrubber:
+    """The redaction that these settings ask for."""
+    key = settings.hash_key.encode() or (_hash_key(settings.home) if settings.capture == "hashed" else b"")
+    return Scrubber(
+        level=settings.capture,
+        redact=settings.redact,
+        patterns=settings.patterns,
+        scrubbers=settings.scrubbers,
+        key=key,
+    )
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of these settings. Raises SettingsError, SchemaMismatch, StoreUnavailable."""
+    from tachograph.store.open import open_store as opened  # noqa: PLC0415 - loads SQLAlchemy, which recording does not need
+
+    return opened(settings.store_url)
+
+
+def admitter_for(settings: Settings, store: Store, scrubber: Scrubber) -> Admitter:
+    """The gate in front of a store."""
+    return Admitter(scrubber, pricer_for(settings), partial(_find_call, store))
+
+
+def drain_for(settings: Settings, scrubber: Scrubber, own: Any = lambda: None) -> Drain:
+    """A drain into the store of these settings."""
+    store = open_store(settings)
+    return Drain(journals_folder(settings), store, admitter_for(settings, store, scrubber), own=own)
+
+
+def pricer_for(settings: Settings) -> Pricer:
+    """Prices by the bundled list and the user's overrides."""
+    raise NotImplementedError
+
+
+def _find_call(store: Store, run: str, step: int) -> Asked | None:
+    raise NotImplementedError
+
+
+def _hash_key(home: Path) -> bytes:
+    path = home / "hash.key"
+    if not path.exists():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+    return path.read_bytes()
+
+
+def _forked() -> None:
+    if _system is not None:
+        _system.after_fork()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forked)
+scope.use(lambda: current().recorder)

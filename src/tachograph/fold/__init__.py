@@ -1,0 +1,1 @@
+"""What it adds up to: pure folds from events to meaning."""

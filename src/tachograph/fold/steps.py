@@ -1,0 +1,70 @@
+"""What start and end events say about their step, in one form for all four families.
+
+A fold that follows steps need not know that a model call is named by its model and a tool call ends in a state.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.envelope import Event
+from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.tool import ToolEnded, ToolStarted
+
+Start = RunStarted | StepStarted | CallStarted | ToolStarted
+End = RunEnded | StepEnded | CallEnded | ToolEnded
+
+
+class Open(Struct, frozen=True, omit_defaults=True):
+    """A step that has started: what it is, below which step, and when (UTC and monotonic nanoseconds)."""
+
+    step: int
+    kind: str
+    name: str
+    parent: int | None
+    at: int
+    mono: int
+
+
+def opened(event: Event) -> Open | None:
+    """The step that a start event opens; None for every other event. The run is step 0 and has no parent."""
+    body = event.body
+    if isinstance(body, RunStarted):
+        return Open(0, "run", body.name, None, event.at, event.mono)
+    if isinstance(body, StepStarted | CallStarted | ToolStarted):
+        return Open(event.seq, kind_of(body), name_of(body), body.parent, event.at, event.mono)
+    return None
+
+
+def closes(event: Event) -> int | None:
+    """The step that an end event closes; None for every other event, and for an end that names no earlier step."""
+    if isinstance(event.body, RunEnded):
+        return 0
+    if isinstance(event.body, StepEnded | CallEnded | ToolEnded) and 0 < event.step < event.seq:
+        return event.step
+    return None
+
+
+def kind_of(body: Start | End) -> str:
+    """Kind of the step: run, llm, tool, or what its start says (`custom` when only its end is known)."""
+    match body:
+        case RunStarted() | RunEnded():
+            return "run"
+        case CallStarted() | CallEnded():
+            return "llm"
+        case ToolStarted() | ToolEnded():
+            return "tool"
+        case StepStarted():
+            return body.kind
+    return "custom"
+
+
+def name_of(body: Start) -> str:
+    """What to call the step: the model of a call, else the name given."""
+    return body.model if isinstance(body, CallStarted) else body.name
+
+
+def status_of(body: End) -> str:
+    """How it ended: a status, or for a tool call one of its six states."""
+    return body.state if isinstance(body, ToolEnded) else body.status

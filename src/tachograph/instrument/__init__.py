@@ -1,0 +1,1 @@
+"""How we watch others' code: decorators and a log filter over the same door."""

@@ -1,0 +1,1 @@
+"""What may happen: limits as values, checked before the action they bound."""

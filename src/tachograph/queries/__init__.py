@@ -1,0 +1,1 @@
+"""What people ask: one function per question, each returning one value."""

@@ -1,0 +1,1 @@
+"""The one door: every effect is admitted, recorded and ended here."""

@@ -1,0 +1,195 @@
+"""The gate of the store: whatever comes from a journal, an import or the network passes here, once, in this order.
+
+Redact what is not redacted yet, price the ended calls, move content that is large or said often out of the event and
+name it by its hash. What leaves is a `Batch` that a store can keep as it is.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.content import INLINE_BYTES, Content, canonical_hash, digest
+from tachograph.events.envelope import Event
+from tachograph.events.message import MessageAppended
+from tachograph.events.note import Unknown
+from tachograph.events.run import Failure
+from tachograph.events.tool import ToolEnded
+from tachograph.events.usage import Cost
+from tachograph.record.scrub import Scrubber
+from tachograph.store.ports import Batch, Position
+
+_REMEMBERED = 20_000
+
+
+class Asked(NamedTuple):
+    """What a call asked for, which its end does not repeat."""
+
+    provider: str
+    model: str
+    tier: str | None
+
+
+Pricer = Callable[[Asked, CallEnded, int], Cost]
+"""(what was asked, how it ended, UTC ns) → cost."""
+
+
+class Admitter:
+    """Turns events into batches. Keeps the calls that are open, and which messages it has hashed lately."""
+
+    def __init__(
+        self, scrubber: Scrubber, pricer: Pricer, find_call: Callable[[str, int], Asked | None] | None = None
+    ) -> None:
+        self._scrubber, self._pricer = scrubber, pricer
+        self._find_call = find_call or (lambda run, step: None)
+        self._asked: OrderedDict[tuple[str, int], Asked] = OrderedDict()
+        self._hashed: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+
+    def admit(
+        self,
+        events: Iterable[Event],
+        *,
+        scrubbed: bool,
+        position: Position | None = None,
+        replace: frozenset[str] = frozenset(),
+    ) -> Batch:
+        """A batch of these events. `scrubbed` says that they come from our own recorder, which redacts as it goes."""
+        payloads: dict[bytes, bytes] = {}
+        canonical: dict[bytes, bytes] = {}
+        admitted = [self._one(event, payloads, canonical, scrubbed) for event in events]
+        return Batch(admitted, payloads, canonical, position, replace)
+
+    def _one(
+        self, event: Event, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool
+    ) -> Event:
+        body = event.body
+        if isinstance(body, Unknown):
+            return event if scrubbed else self._unknown(event, body)
+        if isinstance(body, MessageAppended):
+            moved = self._message(body.message, payloads, canonical, scrubbed)
+            return _with_body(event, msgspec.structs.replace(body, message=moved))
+        changes: dict[str, Any] = {}
+        for name in _fields_of(type(body), Content):
+            content = getattr(body, name)
+            if content is not None:
+                place = "message" if name == "result" and _in_transcript(body) else "payload"
+                moved = self._place(self._redacted(content, scrubbed), payloads, place)
+                if moved is not content:
+                    changes[name] = moved
+        if not scrubbed:
+            changes.update(self._masked(body))
+        if isinstance(body, CallStarted):
+            self._remember_call(event, body)
+        elif isinstance(body, CallEnded) and body.cost is None:
+            changes["cost"] = self._price(event, body)
+        return _with_body(event, msgspec.structs.replace(body, **changes)) if changes else event
+
+    # ---- content --------------------------------------------------------------------------------------------------
+
+    def _redacted(self, content: Content, scrubbed: bool) -> Content:
+        if content.text is None or (scrubbed and content.level != "pending"):
+            return content
+        return self._scrubber.capture(content.text, full_size=content.full_size, marks=content.marks)
+
+    def _message(
+        self, content: Content, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool
+    ) -> Content:
+        content = self._redacted(content, scrubbed)
+        text = content.text
+        if text is None:
+            return content
+        known = self._hashed.get(text) if len(text) < 4096 else None
+        data = text.encode()
+        if known is None:
+            known = digest(data), canonical_hash(text)
+            if len(text) < 4096:
+                _bounded(self._hashed, text, known)
+        identity, same = known
+        payloads[identity] = data
+        canonical[identity] = same
+        return _by_hash(content, identity, len(data))
+
+    def _place(self, content: Content, payloads: dict[bytes, bytes], place: str) -> Content:
+        text = content.text
+        if text is None or len(text) <= INLINE_BYTES // 4:
+            return content
+        data = text.encode()
+        if len(data) <= INLINE_BYTES:
+            return content
+        identity = digest(data)
+        if place == "message":
+            return msgspec.structs.replace(_by_hash(content, identity, len(data)), level="message")
+        payloads[identity] = data
+        return _by_hash(content, identity, len(data))
+
+    def _masked(self, body: Any) -> Mapping[str, Any]:
+        plain = self._scrubber.plain
+        changes: dict[str, Any] = {}
+        for name in _fields_of(type(body), str):
+            value = getattr(body, name)
+            if isinstance(value, str) and len(value) > 7 and (clean := plain(value)) != value:
+                changes[name] = clean
+            elif isinstance(value, tuple) and (masked := tuple(plain(item) for item in value)) != value:
+                changes[name] = masked
+            elif isinstance(value, dict) and (masked_ := {key: plain(item) for key, item in value.items()}) != value:
+                changes[name] = masked_
+        error = getattr(body, "error", None)
+        if isinstance(error, Failure):
+            trace = None if error.traceback is None else plain(error.traceback)
+            changes["error"] = msgspec.structs.replace(error, message=plain(error.message), traceback=trace)
+        return changes
+
+    def _unknown(self, event: Event, body: Unknown) -> Event:
+        text = msgspec.json.encode(body.fields).decode()
+        clean = self._scrubber.capture(text).text
+        return _with_body(event, Unknown(body.type, msgspec.json.decode(clean) if clean is not None else {}))
+
+    # ---- money ----------------------------------------------------------------------------------------------------
+
+    def _remember_call(self, event: Event, body: CallStarted) -> None:
+        _bounded(self._asked, (event.run, event.step), Asked(body.provider, body.model, body.tier))
+
+    def _price(self, event: Event, body: CallEnded) -> Cost:
+        key = (event.run, event.step)
+        asked = self._asked.pop(key, None) or self._find_call(*key) or Asked("unknown", body.served_model or "", None)
+        return self._pricer(asked, body, event.at)
+
+
+def _with_body(event: Event, body: Any) -> Event:
+    return Event(event.run, event.seq, event.at, event.mono, event.step, body, event.extra)
+
+
+def _by_hash(content: Content, identity: bytes, size: int) -> Content:
+    return Content(
+        hash=identity.hex(), size=size, full_size=content.full_size, redacted=content.redacted, marks=content.marks,
+        level=content.level,
+    )  # fmt: skip
+
+
+def _in_transcript(body: Any) -> bool:
+    return isinstance(body, ToolEnded) and body.message is not None
+
+
+def _bounded(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    cache[key] = value
+    if len(cache) > _REMEMBERED:
+        cache.popitem(last=False)
+
+
+@lru_cache(maxsize=256)
+def _fields_of(kind: type, wanted: type) -> tuple[str, ...]:
+    """Names of a struct's fields whose type mentions `wanted` (a Literal mentions no str)."""
+    hints = typing.get_type_hints(kind)
+    return tuple(name for name, hint in hints.items() if _mentions(hint, wanted) and name != "execution_id")
+
+
+def _mentions(hint: Any, wanted: type) -> bool:
+    if typing.get_origin(hint) is typing.Literal:
+        return False
+    return hint is wanted or any(_mentions(part, wanted) for part in typing.get_args(hint))

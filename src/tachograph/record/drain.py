@@ -1,0 +1,246 @@
+"""The drain: moves journals into the store, exactly once, and finishes what dead processes began.
+
+One process a store is elected by a file lock. A batch carries the journal's position, and the store changes it in the
+same transaction as the rows; whoever comes second is told that the position has moved and stores nothing. A journal
+whose owner holds no lock any more is read to its end; its open steps and runs are then closed as abandoned, at the time
+of the owner's last sign of life, and its folder goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from tachograph.errors import CodecError
+from tachograph.events import codec
+from tachograph.events.envelope import Event
+from tachograph.events.note import Loss
+from tachograph.events.run import Failure, RunEnded
+from tachograph.record import journal as journals
+from tachograph.record.admit import Admitter
+from tachograph.record.recorder import ending
+from tachograph.store.ports import Position, Store
+
+_BATCH_EVENTS = 4_000
+_BATCH_BYTES = 8 * 1024 * 1024
+_DIED = Failure("ProcessDied", "the process that recorded this run is gone", "bug")
+
+
+class Drained(Struct, frozen=True):
+    """What a round did."""
+
+    events: int = 0
+    bytes: int = 0
+    abandoned: int = 0
+    """Runs closed for dead processes."""
+    damaged: int = 0
+    """Bytes in journals that were no record."""
+    finished: bool = True
+    """False when time ran out before the journals were empty."""
+
+    def plus(self, other: Drained) -> Drained:
+        """Both together."""
+        return Drained(
+            self.events + other.events, self.bytes + other.bytes, self.abandoned + other.abandoned,
+            self.damaged + other.damaged, self.finished and other.finished,
+        )  # fmt: skip
+
+
+class Found(Struct, frozen=True):
+    """A journal on disk."""
+
+    folder: Path
+    alive: bool
+    own: bool
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return self.folder.name
+
+
+class Drain:
+    """Moves the journals of one store. Use from one thread."""
+
+    def __init__(
+        self, folder: Path, store: Store, admitter: Admitter, *, own: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._folder, self._store, self._admitter, self._own = folder, store, admitter, own
+        self._election: int | None = None
+        self.reached = 0
+        """Number of the segment of our own journal that the store has reached."""
+        self._expected: dict[str, int] = {}
+
+    def elected(self) -> bool:
+        """Whether this process may drain; asks for the lock if nobody has it."""
+        if self._election is None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._folder / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            if not journals.lock(descriptor):
+                os.close(descriptor)
+                return False
+            self._election = descriptor
+        return True
+
+    def resign(self) -> None:
+        """Let another process drain."""
+        if self._election is not None:
+            os.close(self._election)
+            self._election = None
+
+    def close(self) -> None:
+        """Resign and close the store."""
+        self.resign()
+        self._store.close()
+
+    def round(self, deadline: float | None = None) -> Drained:
+        """Move everything that is there now. `deadline` is on `time.monotonic`. Raises StoreError; nothing is lost."""
+        done = Drained()
+        for found in self.find():
+            if _late(deadline):
+                return done.plus(Drained(finished=False))
+            done = done.plus(self._journal(found, deadline))
+        self._expected.clear()
+        return done
+
+    def find(self) -> list[Found]:
+        """The journals of this store, oldest first."""
+        return find_journals(self._folder, self._own())
+
+    # ---- one journal ----------------------------------------------------------------------------------------------
+
+    def _journal(self, found: Found, deadline: float | None) -> Drained:
+        done = Drained()
+        start = self._store.position(found.name)
+        numbers = journals.segments(found.folder)
+        for number in numbers:
+            if number < start[0]:
+                continue
+            final = not found.alive or number != numbers[-1]
+            offset = start[1] if number == start[0] else 0
+            part, start = self._segment(found, number, offset, start, final=final, deadline=deadline)
+            done = done.plus(part)
+            if not done.finished:
+                return done
+        self._tidy(found, numbers, start[0])
+        if found.own:
+            self.reached = start[0]
+        if not found.alive:
+            done = done.plus(Drained(abandoned=self._bury(found, numbers)))
+        return done
+
+    def _segment(
+        self, found: Found, number: int, offset: int, before: tuple[int, int], *, final: bool, deadline: float | None
+    ) -> tuple[Drained, tuple[int, int]]:
+        done = Drained()
+        with _mapped(journals.segment_path(found.folder, number)) as data:
+            for events, end, damaged in self._batches(data, offset, final):
+                position = Position(found.name, number, end, before)
+                batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
+                answer = self._store.append(batch)
+                if not answer.moved:
+                    return done.plus(Drained(finished=False)), before
+                before = (number, end)
+                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
+                offset = end
+                if _late(deadline):
+                    return done.plus(Drained(finished=False)), before
+        return done, before
+
+    def _batches(
+        self, data: mmap.mmap | bytes, offset: int, final: bool
+    ) -> Iterator[tuple[list[Event], int, int]]:
+        events: list[Event] = []
+        damaged, begun, end = 0, offset, offset
+        for record in journals.read_records(data, offset, final=final):
+            end = record.end
+            if isinstance(record, journals.Damage):
+                damaged += record.end - record.start
+                continue
+            try:
+                events.append(codec.decode_own(record.payload))
+            except CodecError:
+                damaged += len(record.payload)
+            if len(events) >= _BATCH_EVENTS or end - begun > _BATCH_BYTES:
+                yield events, end, damaged
+                events, damaged, begun = [], 0, end
+        if end > begun:
+            yield events, end, damaged
+
+    def _gapless(self, events: list[Event]) -> Iterator[Event]:
+        """Damage leaves holes; each missing seq becomes a loss, so that what follows keeps its place."""
+        for event in events:
+            expected = self._expected.get(event.run)
+            if expected is None:
+                expected = self._store.next_seq(event.run)
+            for missing in range(expected, event.seq):
+                yield Event(event.run, missing, event.at, event.mono, 0, Loss(reason="damage", events=1))
+            self._expected[event.run] = max(expected, event.seq + 1)
+            yield event
+
+    def _tidy(self, found: Found, numbers: list[int], current: int) -> None:
+        for number in numbers:
+            if number < current:
+                journals.segment_path(found.folder, number).unlink(missing_ok=True)
+
+    # ---- the dead -------------------------------------------------------------------------------------------------
+
+    def _bury(self, found: Found, numbers: list[int]) -> int:
+        heartbeat = max(
+            (header.heartbeat for number in numbers if (header := self._header(found, number)) is not None), default=0
+        )
+        events: list[Event] = []
+        runs = 0
+        by_run: dict[str, list[tuple[int, str]]] = {}
+        for step in self._store.open_steps(found.name):
+            by_run.setdefault(step.run, []).append((step.step, step.kind))
+        for run, steps in by_run.items():
+            events.extend(self._abandon(run, steps, heartbeat))
+            runs += 1
+        if events:
+            self._store.append(self._admitter.admit(events, scrubbed=True))
+        shutil.rmtree(found.folder, ignore_errors=True)
+        return runs
+
+    def _header(self, found: Found, number: int) -> journals.Header | None:
+        return journals.read_header(journals.segment_path(found.folder, number))
+
+    def _abandon(self, run: str, steps: list[tuple[int, str]], heartbeat: int) -> Iterator[Event]:
+        seq = self._store.next_seq(run)
+        last = next(iter(self._store.read(run, after=seq - 2)))
+        at = max(heartbeat, last.at)
+        mono = last.mono + at - last.at
+        for number, kind in sorted(steps, reverse=True):
+            if number:
+                yield Event(run, seq, at, mono, number, ending(kind, "abandoned", _DIED))
+                seq += 1
+        yield Event(run, seq, at, mono, 0, RunEnded(status="abandoned", stop_reason="process_died", error=_DIED))
+
+
+def find_journals(folder: Path, own: str | None = None) -> list[Found]:
+    """Journals below a folder, oldest first (their ids sort by time)."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+        return [Found(folder / name, name == own or journals.owner_lives(folder / name), name == own) for name in names]
+    return []
+
+
+def _late(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield data

@@ -1,0 +1,93 @@
+"""The feed: recorded events, in this process, as they happen.
+
+A subscriber reads from a bounded buffer of its own. A slow one loses its oldest events and can see how many; it never
+slows the program down, and no subscriber can break another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from tachograph.events.envelope import Event
+
+Filter = Callable[[Event], bool]
+
+
+class Subscription:
+    """One reader of the feed. Iterate over it, or ask `get`; close it when done (it is a context manager)."""
+
+    def __init__(self, feed: Feed, wanted: Filter | None, limit: int) -> None:
+        self._feed, self._wanted = feed, wanted
+        self._buffer: deque[Event] = deque(maxlen=limit)
+        self._ready = threading.Condition(threading.RLock())
+        self._closed = False
+        self.dropped = 0
+        """Events this reader was too slow for, or whose filter raised."""
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        """The next event; None when the time (seconds) is over or the subscription is closed."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._buffer or self._closed, timeout)
+            return self._buffer.popleft() if self._buffer else None
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events until the subscription is closed."""
+        while (event := self.get()) is not None:
+            yield event
+
+    def close(self) -> None:
+        """Stop; what is buffered can still be read."""
+        self._feed.remove(self)
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+
+    def __enter__(self) -> Subscription:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def offer(self, event: Event) -> None:
+        """Take an event if it is wanted. Never raises and never waits for the reader."""
+        try:
+            wanted = self._wanted is None or self._wanted(event)
+        except Exception:  # noqa: BLE001 - a subscriber's filter must not reach the program; it is counted
+            wanted = False
+            self.dropped += 1
+        if not wanted:
+            return
+        with self._ready:
+            self.dropped += len(self._buffer) == self._buffer.maxlen
+            self._buffer.append(event)
+            self._ready.notify()
+
+
+class Feed:
+    """All subscriptions of a recorder."""
+
+    def __init__(self) -> None:
+        self._subscriptions: tuple[Subscription, ...] = ()
+
+    def subscribe(self, wanted: Filter | None = None, *, limit: int = 10_000) -> Subscription:
+        """A new subscription to events for which `wanted` is true (all by default), buffering up to `limit`."""
+        subscription = Subscription(self, wanted, limit)
+        self._subscriptions = (*self._subscriptions, subscription)
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a subscription; unknown ones are fine."""
+        self._subscriptions = tuple(known for known in self._subscriptions if known is not subscription)
+
+    def publish(self, event: Event) -> None:
+        """Hand an event to every subscription."""
+        for subscription in self._subscriptions:
+            subscription.offer(event)
+
+    def __bool__(self) -> bool:
+        """Whether anyone listens."""
+        return bool(self._subscriptions)

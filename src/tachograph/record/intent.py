@@ -1,0 +1,91 @@
+"""What a program is about to do, said before it is done: a model call, a tool call, or any work of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tachograph.events.run import StepKind
+
+
+class LLMCall(Struct, frozen=True, gc=False):
+    """One request to a model: one attempt. A retry is an `LLMCall` of its own with `attempt` raised."""
+
+    model: str
+    """The model as requested."""
+    messages: Sequence[Any] = ()
+    """Input as sent, oldest first: chat messages in the provider's shape, or texts for completions and embeddings."""
+    provider: str = "unknown"
+    """openai, anthropic, google, … as prices know it."""
+    operation: str = "chat"
+    """chat, completion, embedding, image, speech, transcription, moderation, rerank."""
+    tools: Any = None
+    """Tool definitions as sent."""
+    params: Any = None
+    """Everything else that was sent: temperature, max_tokens, tool_choice, …"""
+    streaming: bool = False
+    attempt: int = 1
+    retry_of: int | None = None
+    """Number of the step this one repeats."""
+    iteration: int | None = None
+    tier: str | None = None
+    """Service tier asked for."""
+    agent_type: str | None = None
+    purpose: str | None = None
+    metadata: Any = None
+    refs: Mapping[str, str] | None = None
+    """Application ids with columns of their own: report_id, completion_id, widget_id, step_id."""
+
+
+class ToolCall(Struct, frozen=True, gc=False):
+    """One requested tool invocation."""
+
+    name: str
+    arguments: Any = None
+    call_id: str | None = None
+    """The provider's id for it."""
+    requested_by: int | None = None
+    """Number of the model call that asked for it."""
+    index: int = 0
+    """Position among the calls of that reply."""
+    classification: str = "other"
+    """read, write, exec, network, other."""
+    iteration: int | None = None
+    agent_type: str | None = None
+    metadata: Any = None
+    refs: Mapping[str, str] | None = None
+
+
+class Work(Struct, frozen=True, gc=False):
+    """A unit of work that is neither: planning, retrieval, a guardrail, whatever the program calls a step."""
+
+    name: str
+    kind: StepKind = "custom"
+    input: Any = None
+    iteration: int | None = None
+    agent_type: str | None = None
+    action_type: str | None = None
+    metadata: Any = None
+    refs: Mapping[str, str] | None = None
+
+
+class Trigger(Struct, frozen=True, gc=False):
+    """What starts a run."""
+
+    name: str
+    session: str | None = None
+    user: str | None = None
+    tenant: str = "default"
+    tags: Sequence[str] = ()
+    metadata: Any = None
+    version: str | None = None
+    environment: str | None = None
+    platform: str | None = None
+    agent_type: str | None = None
+    input: Any = None
+    traceparent: str | None = None
+
+
+Intent = LLMCall | ToolCall | Work

@@ -1,0 +1,303 @@
+"""The recorder: a body becomes an event, gets its place in the run, and is in the journal before `emit` returns.
+
+Seq and append happen under one lock, and a failed append consumes no seq. The lock is reentrant only so that a
+finaliser or signal handler which interrupts an append can notice: it leaves its event in a queue, and the append that
+it interrupted writes it. Nothing here raises into the program; what could not be kept is counted in `Health`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from tachograph.errors import CodecError
+from tachograph.events import codec
+from tachograph.events.call import CallEnded
+from tachograph.events.content import Content
+from tachograph.events.envelope import Event
+from tachograph.events.ids import execution_id, run_id
+from tachograph.events.note import Loss
+from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded
+from tachograph.events.tool import ToolEnded
+from tachograph.limits.guard import AdmitAll, Guard
+from tachograph.record.clock import SYSTEM, Clock
+from tachograph.record.feed import Feed
+from tachograph.record.journal import Journal
+from tachograph.record.prefix import Prefix
+from tachograph.record.sanitize import Limits, to_json
+from tachograph.record.scrub import Scrubber
+
+log = logging.getLogger("tachograph")
+
+_LOSSES = {OSError: "journal_write", PermissionError: "journal_write", CodecError: "encode", ValueError: "closed"}
+
+
+class LiveRun:
+    """A run that this process records: its counters, its open steps, the messages it knows."""
+
+    __slots__ = (
+        "__weakref__", "ended", "execution_id", "generation", "id", "llm_calls", "lost", "name", "next_seq", "open",
+        "prefix", "session", "started", "tenant", "tool_calls", "trace_id",
+    )  # fmt: skip
+
+    def __init__(self, recorder: Recorder, run: str, started: RunStarted, mono: int) -> None:
+        self.id = run
+        self.name, self.tenant, self.session = started.name, started.tenant, started.session
+        self.execution_id = started.execution_id
+        self.trace_id = started.trace_id or run.replace("-", "")
+        self.generation = recorder.generation
+        self.started = mono
+        self.next_seq = 0
+        self.open: dict[int, str] = {}
+        self.prefix = Prefix()
+        self.llm_calls = self.tool_calls = 0
+        self.lost = 0
+        self.ended = False
+
+
+class Health:
+    """What the recorder did and what it could not do, since the process began. All counts are exact."""
+
+    __slots__ = ("faults", "lost", "recorded", "shed")
+
+    def __init__(self) -> None:
+        self.recorded = 0
+        self.shed = 0
+        """Contents dropped because the journal was nearly full; their events were kept."""
+        self.lost: Counter[str] = Counter()
+        """Events that could not be kept, by reason."""
+        self.faults: Counter[str] = Counter()
+        """Failures of our own that were kept from the program, by place and type."""
+
+
+class Recorder:
+    """Writes events of this process's runs into its journal."""
+
+    def __init__(
+        self,
+        journal: Callable[[], Journal],
+        scrubber: Scrubber,
+        *,
+        guard: Guard | None = None,
+        clock: Clock = SYSTEM,
+        limits: Limits | None = None,
+        pending: bool = False,
+        sync_effects: bool = False,
+    ) -> None:
+        self._open_journal = journal
+        self.journal = journal()
+        self.scrubber = scrubber
+        self.guard: Guard = guard or AdmitAll()
+        self.clock = clock
+        self.limits = limits or Limits()
+        self.pending = pending
+        self.sync_effects = sync_effects
+        self.feed = Feed()
+        self.health = Health()
+        self.generation = 0
+        self.on_activity: Callable[[], None] | None = None
+        """Called once before the first event of this process: the worker starts here."""
+        self._runs: dict[str, LiveRun] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._busy = False
+        self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._quiet = True
+
+    # ---- runs and steps -------------------------------------------------------------------------------------------
+
+    def start_run(self, fill: Callable[[str, str, str, int], RunStarted]) -> LiveRun | None:
+        """Begin a run. `fill(run id, execution id, owner, now)` gives its start event. None if it could not be kept."""
+        if self._quiet:
+            self._wake()
+        now, mono = self.clock.now(), self.clock.mono()
+        run = run_id(now, self.clock.entropy(6))
+        body = fill(run, execution_id(now, run), self.journal.owner.journal, now)
+        live = LiveRun(self, run, body, mono)
+        if self.start(live, body, "run") is None:
+            return None
+        self._runs[run] = live
+        return live
+
+    def start(self, run: LiveRun, body: Any, kind: str) -> int | None:
+        """Record a start event; its seq is the step's number. None if it could not be kept."""
+        number = self.emit(run, body, None)
+        if number is not None:
+            run.open[number] = kind
+            if self.sync_effects:
+                self._sync()
+        return number
+
+    def end(self, run: LiveRun, step: int, body: Any) -> bool:
+        """Record the end of a step, once: False when it had ended already."""
+        if run.open.pop(step, None) is None:
+            return False
+        self.emit(run, body, step)
+        return True
+
+    def end_run(self, run: LiveRun, body: RunEnded) -> None:
+        """End a run; steps that are still open are closed as abandoned first, innermost first."""
+        self.close_steps(run, Failure("RunEnded", "the run ended while this step was open"), "abandoned")
+        if self.end(run, 0, body):
+            run.ended = True
+            self._runs.pop(run.id, None)
+            run.prefix.forget()
+
+    def close_steps(self, run: LiveRun, why: Failure, status: Any) -> None:
+        """End every open step of a run but the run itself."""
+        for step in sorted(run.open, reverse=True):
+            if step:
+                self.end(run, step, ending(run.open.get(step, "custom"), status, why))
+
+    def close_runs(self, why: Failure, status: Any, stop_reason: str) -> None:
+        """End every run of this process and all their steps: the process is about to go."""
+        for run in [run for run in list(self._runs.values()) if run.generation == self.generation]:
+            self.close_steps(run, why, status)
+            self.end_run(run, RunEnded(status=status, stop_reason=stop_reason, error=why))
+
+    # ---- events ---------------------------------------------------------------------------------------------------
+
+    def emit(self, run: LiveRun, body: Any, step: int | None) -> int | None:
+        """Give a body its place in the run and keep it. Its seq when it is recorded, else None (counted)."""
+        with self._lock:
+            if self._busy:
+                return self._postpone(run, body, step)
+            self._busy = True
+            try:
+                now, mono = self.clock.now(), self.clock.mono()
+                if run.lost:
+                    self._write(run, Loss(reason="not_recorded", events=run.lost), 0, now, mono)
+                    run.lost = 0
+                return self._write(run, body, step, now, mono)
+            except Exception as problem:  # noqa: BLE001 - rule: nothing of ours reaches the program; it is counted
+                run.lost += 1
+                self.lose(_LOSSES.get(type(problem), "fault"), problem)
+                return None
+            finally:
+                self._busy = False
+                if not self._late.empty():
+                    self.settle_late()
+
+    def _write(self, run: LiveRun, body: Any, step: int | None, now: int, mono: int) -> int:
+        seq = run.next_seq
+        event = Event(run.id, seq, now, mono, seq if step is None else step, body)
+        self.journal.append(codec.encode(event), now)
+        run.next_seq = seq + 1
+        self.health.recorded += 1
+        if self.feed:
+            self.feed.publish(event)
+        return seq
+
+    def _postpone(self, run: LiveRun, body: Any, step: int | None) -> None:
+        if step is None:
+            run.lost += 1
+            self.lose("reentrant_start", None)
+        else:
+            self._late.put(lambda: self.emit(run, body, step))
+
+    def later(self, action: Callable[[], object]) -> None:
+        """Leave an action for the next emit or the worker: for finalisers and signal handlers."""
+        self._late.put(action)
+
+    def settle_late(self) -> None:
+        """Do what finalisers and signal handlers left."""
+        while True:
+            try:
+                action = self._late.get_nowait()
+            except Empty:
+                return
+            action()
+
+    # ---- content --------------------------------------------------------------------------------------------------
+
+    def content(self, value: object) -> Content:
+        """Any object as recorded content: sanitised, and scrubbed unless the drain does that."""
+        clean = to_json(value, self.limits)
+        if self.journal.pressed:
+            self.health.shed += 1
+            return Content(size=len(clean.text), level="none", marks=("shed",))
+        if self.pending:
+            return Content(
+                text=clean.text, size=len(clean.text), full_size=clean.full_size, marks=clean.marks, level="pending"
+            )
+        return self.scrubber.capture(clean.text, full_size=clean.full_size, marks=clean.marks)
+
+    def plain(self, text: str) -> str:
+        """A short text (name, error, tag) with secrets masked."""
+        return self.scrubber.plain(text)
+
+    # ---- failures -------------------------------------------------------------------------------------------------
+
+    def lose(self, reason: str, problem: BaseException | None) -> None:
+        """Count an event that could not be kept; the first of each reason is logged."""
+        self.health.lost[reason] += 1
+        if self.health.lost[reason] == 1:
+            log.warning("event not recorded (%s): %s; see `tachograph doctor`", reason, problem)
+
+    def fault(self, place: str, problem: BaseException) -> None:
+        """Count a failure of our own that was kept from the program; the first of each kind is logged."""
+        key = f"{place}:{type(problem).__name__}"
+        self.health.faults[key] += 1
+        if self.health.faults[key] == 1:
+            log.warning("recorder fault in %s: %r; the program is not affected", place, problem)
+
+    def _sync(self) -> None:
+        try:
+            with self._lock:
+                self.journal.sync()
+        except (OSError, ValueError) as problem:
+            self.fault("sync", problem)
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._quiet = False
+        if self.on_activity is not None:
+            try:
+                self.on_activity()
+            except Exception as problem:  # noqa: BLE001 - a worker that cannot start must not stop the program
+                self.fault("worker", problem)
+
+    def locked(self, action: Callable[[], object]) -> None:
+        """Run an action on the journal under the lock (heartbeat, spare segment); failures are counted."""
+        try:
+            with self._lock:
+                if not self._busy:
+                    action()
+        except Exception as problem:  # noqa: BLE001 - housekeeping failures are counted, never raised
+            self.fault("journal", problem)
+
+    def live_runs(self) -> list[LiveRun]:
+        """Runs of this process that have not ended."""
+        return list(self._runs.values())
+
+    def after_fork(self) -> None:
+        """In a forked child: new locks, a journal of its own; runs of the parent stay the parent's."""
+        self.generation += 1
+        self.journal.forsake()
+        self.journal = self._open_journal()
+        self._runs.clear()
+        self.feed = Feed()
+        self.health = Health()
+        self._reset()
+
+    def close(self) -> None:
+        """Leave the journal in good order."""
+        self.settle_late()
+        with self._lock:
+            self.journal.close()
+
+
+def ending(kind: str, status: Any, why: Failure) -> Any:
+    """The end event of an open step of this kind."""
+    if kind == "llm":
+        return CallEnded(status=status, error=why)
+    if kind == "tool":
+        return ToolEnded(state=status, error=why)
+    return StepEnded(status=status, error=why)

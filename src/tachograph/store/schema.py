@@ -1,0 +1,482 @@
+"""The tables, once, for every SQL backend.
+
+`events` is the log and `payloads`/`nodes` hold what the log names; everything else is a projection that `rebuild` makes
+again. Rows are small on purpose: a run has an integer `pk`, a step is `(run, step)`, times are integer nanoseconds (UTC),
+money is integer nano-USD. The views `execution_logs`, `llm_call_logs` and `tool_call_logs` (see `views`) spell the same
+facts for people: UUIDs, ISO timestamps, floats.
+
+A recorded content `x` has two columns: `x` is its JSON text when it is small, `x_payload` names a row of `payloads` when
+it is not; both are NULL when nothing was kept. Columns that others can be computed from are generated, so they cost no
+bytes. Column order matters twice: row structs in `rows` follow it, and what lists never read stands last.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+VERSION = 1
+"""Raised by every migration. SQLite keeps it in `PRAGMA user_version`."""
+
+metadata = MetaData()
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""Integer keys: SQLite makes its row number of `INTEGER PRIMARY KEY` only."""
+
+_INPUT_TOTAL = "uncached_tokens + cache_read_tokens + cache_write_tokens"
+_INPUT_KNOWN = (
+    "CASE WHEN coalesce(uncached_tokens, cache_read_tokens, cache_write_tokens) IS NOT NULL THEN "
+    "coalesce(uncached_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) END"
+)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+def _content(name: str) -> tuple[Column[str], Column[int]]:
+    return Column(name, Text), Column(f"{name}_payload", BigInteger)
+
+
+def _ended() -> Column[int]:
+    return Column("ended_at", BigInteger, Computed("started_at + duration_ns"))
+
+
+def _totals() -> tuple[Column[int], ...]:
+    """Sums over the attempts of a run or a session. What is missing adds nothing and is counted apart."""
+    return (
+        _count("llm_calls"),
+        _count("tool_calls"),
+        _count("errors"),
+        _count("interventions"),
+        _count("uncached_tokens"),
+        _count("cache_read_tokens"),
+        _count("cache_write_tokens"),
+        _count("output_tokens"),
+        _count("reasoning_tokens"),
+        _count("usage_missing"),
+        _count("cost_nano"),
+        _count("unpriced"),
+        _count("reported_cost_nano"),
+    )
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("pk", Key, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("agent_type", Text),
+    Column("tenant", Text, nullable=False, server_default="default"),
+    Column("session", Text),
+    Column("user", Text),
+    Column("tags", Text),
+    Column("version", Text),
+    Column("environment", Text),
+    Column("platform", Text),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("parent_run", Text),
+    Column("parent_step", BigInteger),
+    Column("trace_id", Text),
+    Column("trace_parent", Text),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),
+    Column("status", Text, nullable=False, server_default="started"),
+    Column("stop_reason", Text, nullable=False, server_default=""),
+    Column("started_at", BigInteger, nullable=False),
+    Column("duration_ns", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("loose_pages", Integer, nullable=False, server_default=text("0")),
+    Column("discarded", Boolean, nullable=False, server_default=text("0")),
+    Column("billable", Boolean, nullable=False, server_default=text("0")),
+    _count("iterations"),
+    _count("steps"),
+    *_totals(),
+    _count("lost"),
+    _count("truncated"),
+    _count("redacted"),
+    _count("sanitized"),
+    Column("error_type", Text),
+    Column("error_category", Text),
+    Column("error_message", Text),
+    *_content("input"),
+    *_content("output"),
+    *_content("metadata"),
+    _ended(),
+    Column("input_tokens", BigInteger, Computed(_INPUT_TOTAL)),
+    Column("total_tokens", BigInteger, Computed(f"{_INPUT_TOTAL} + output_tokens")),
+)
+"""One row a run: its facts and its totals. `next_seq` is also the number of events stored."""
+Index("runs_id", runs.c.id, unique=True)
+Index("runs_execution", runs.c.execution_id)
+Index("runs_started", runs.c.started_at)
+Index("runs_session", runs.c.tenant, runs.c.session, sqlite_where=runs.c.session.is_not(None))
+Index("runs_parent", runs.c.parent_run, sqlite_where=runs.c.parent_run.is_not(None))
+Index("runs_open", runs.c.owner, sqlite_where=runs.c.status.in_(["started", "paused"]))
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("parent", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("agent_type", Text),
+    Column("action_type", Text),
+    Column("iteration", Integer),
+    Column("status", Text, nullable=False, server_default="started"),
+    Column("started_at", BigInteger, nullable=False),
+    Column("duration_ns", BigInteger),
+    Column("report_id", Text),
+    Column("completion_id", Text),
+    Column("widget_id", Text),
+    Column("step_ref", Text),
+    Column("refs", Text),
+    Column("error_type", Text),
+    Column("error_category", Text),
+    Column("error_message", Text),
+    *_content("input"),
+    *_content("output"),
+    *_content("metadata"),
+    _ended(),
+    sqlite_with_rowid=False,
+)
+"""Every step of every run: the run itself (step 0, kind `run`), model calls (`llm`), tool calls (`tool`), and the rest.
+
+`parent` is NULL for step 0 only. `step_ref` is the application id `step_id`; `refs` holds application ids that have no
+column. Input and output of model and tool calls stand in `calls` and `tool_calls`.
+"""
+Index("steps_started", steps.c.started_at)
+Index("steps_report", steps.c.report_id, sqlite_where=steps.c.report_id.is_not(None))
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("operation", Text, nullable=False, server_default="chat"),
+    Column("agent_type", Text),
+    Column("purpose", Text),
+    Column("status", Text, nullable=False, server_default="started"),
+    Column("started_at", BigInteger, nullable=False),
+    Column("duration_ns", BigInteger),
+    Column("attempt", Integer, nullable=False, server_default=text("1")),
+    Column("retry_of", BigInteger),
+    Column("streaming", Boolean, nullable=False, server_default=text("0")),
+    Column("input_node", BigInteger),
+    Column("output_node", BigInteger),
+    Column("uncached_tokens", BigInteger),
+    Column("cache_read_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("cache_write_1h_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("usage_basis", Text),
+    Column("usage_extra", Text),
+    Column("cost_state", Text),
+    Column("cost_nano", BigInteger),
+    Column("input_cost_nano", BigInteger),
+    Column("output_cost_nano", BigInteger),
+    Column("cache_read_cost_nano", BigInteger),
+    Column("cache_write_cost_nano", BigInteger),
+    Column("reported_cost_nano", BigInteger),
+    Column("price", BigInteger),
+    Column("unpriced_reason", Text),
+    Column("finish_reason", Text),
+    Column("served_model", Text),
+    Column("tier", Text),
+    Column("served_tier", Text),
+    Column("http_status", Integer),
+    Column("first_token_ns", BigInteger),
+    Column("chunks", BigInteger),
+    Column("response_id", Text),
+    Column("request_id", Text),
+    *_content("tools"),
+    *_content("params"),
+    Column("timeline", Text),
+    _ended(),
+    Column("input_tokens", BigInteger, Computed(_INPUT_KNOWN)),
+    Column("total_tokens", BigInteger, Computed(f"{_INPUT_KNOWN} + output_tokens")),
+    sqlite_with_rowid=False,
+)
+"""One row an attempt. Parent step, iteration, error and metadata stand in `steps` under the same key.
+
+`input_node` and `output_node` name `nodes`; `price` names `prices`. Token columns are NULL when nobody said; `usage_basis`
+and the cost are NULL while the call is open.
+"""
+Index("calls_started", calls.c.started_at)
+
+tool_calls = Table(
+    "tool_calls",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("agent_type", Text),
+    Column("state", Text, nullable=False, server_default="started"),
+    Column("started_at", BigInteger, nullable=False),
+    Column("duration_ns", BigInteger),
+    Column("call_id", Text),
+    Column("requested_by", BigInteger),
+    Column("position", Integer, nullable=False, server_default=text("0")),
+    Column("classification", Text, nullable=False, server_default="other"),
+    Column("arguments_hash", BigInteger),
+    Column("result_hash", BigInteger),
+    Column("result_node", BigInteger),
+    Column("reason", Text),
+    *_content("arguments"),
+    *_content("result"),
+    _ended(),
+    sqlite_with_rowid=False,
+)
+"""One row a requested tool invocation. `state` is `started` or one of the six final states.
+
+`arguments_hash` is the first 64 bits of the arguments' canonical hash (key order does not matter), `result_hash` those of
+the result's identity: equal numbers mean the same call, the same result. `result_node` is the transcript message that
+carried the result when its text stands only there. Iteration, error and metadata stand in `steps`.
+"""
+Index("tool_calls_started", tool_calls.c.started_at)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("session", Text, primary_key=True),
+    Column("user", Text),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("started_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("last_run", Text, nullable=False),
+    Column("last_started_at", BigInteger, nullable=False),
+    _count("runs"),
+    *_totals(),
+    Column("input_tokens", BigInteger, Computed(_INPUT_TOTAL)),
+    Column("total_tokens", BigInteger, Computed(f"{_INPUT_TOTAL} + output_tokens")),
+    sqlite_with_rowid=False,
+)
+"""One row a conversation: sums over its runs. Status and user are those of the run that started last (`last_run`)."""
+Index("sessions_updated", sessions.c.updated_at)
+
+limit_hits = Table(
+    "limit_hits",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("used", Float, nullable=False),
+    Column("requested", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("refused_kind", Text),
+    Column("refused_name", Text),
+    Column("evidence", Text),
+    sqlite_with_rowid=False,
+)
+"""One row a limit that was reached. `evidence` is a JSON array of event seqs."""
+Index("limit_hits_at", limit_hits.c.at)
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("target", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Float),
+    Column("label", Text),
+    Column("kind", Text, nullable=False),
+    Column("author", Text),
+    Column("comment", Text),
+    sqlite_with_rowid=False,
+)
+"""One row a judgement of a run or of one of its steps (`target`)."""
+
+open_steps = Table(
+    "open_steps",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("mono", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Steps that have started and not ended, with the monotonic time of their start. Empty when nothing runs."""
+
+transcript = Table(
+    "transcript",
+    metadata,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("node", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which node each `MessageAppended` event of a run that is still open stands for. Dropped when the run ends."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("page", Key, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("codec", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The log: `count` consecutive events of one run in each row. `page` is `run << 32 | first seq`, so that a run's pages lie
+together and need no index; `body` is what `pages` writes in version `codec`."""
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("canonical", BigInteger),
+    Column("size", BigInteger, nullable=False),
+    Column("encoding", SmallInteger, nullable=False),
+    Column("body", LargeBinary),
+)
+"""Contents by hash (BLAKE2b-256 of the bytes, `size` of them). `canonical` is the first 64 bits of the canonical hash.
+`body` is UTF-8 text when `encoding` is 0, zstd when it is 1, and NULL when the bytes were not kept."""
+Index("payloads_hash", payloads.c.hash, unique=True)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("parent", BigInteger, nullable=False),
+    Column("payload", BigInteger, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""The message tree: `payload` is the message, `parent` the node before it (0 for a first message), `hash` its name across
+stores (`events.message.node_hash`)."""
+Index("nodes_key", nodes.c.parent, nodes.c.payload, nodes.c.role, unique=True)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("price_id", Text, nullable=False),
+    Column("price_date", Text, nullable=False),
+)
+"""Price rows that calls were priced by: kept once, named by number."""
+Index("prices_key", prices.c.price_id, prices.c.price_date, unique=True)
+
+journals = Table(
+    "journals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("segment", BigInteger, nullable=False, server_default=text("0")),
+    Column("offset", BigInteger, nullable=False, server_default=text("0")),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("seen_at", BigInteger),
+)
+"""How far each journal is stored, and its last known sign of life."""
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("digest", LargeBinary),
+    Column("facts", Text),
+)
+"""Files that were imported, as they were then: an unchanged one is not read again."""
+
+losses = Table(
+    "losses",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("journal", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""What was lost outside any run: damaged journals, events that could not be read. `events` is 0 when it is unknown."""
+Index("losses_key", losses.c.journal, losses.c.reason, losses.c.detail, unique=True)
+
+
+def _rollup(name: str, period: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("facet", Text, primary_key=True),
+        Column(period, BigInteger, primary_key=True, autoincrement=False),
+        Column("tenant", Text, primary_key=True),
+        Column("project", Text, primary_key=True),
+        Column("provider", Text, primary_key=True),
+        Column("model", Text, primary_key=True),
+        Column("agent", Text, primary_key=True),
+        Column("step", Text, primary_key=True),
+        Column("status", Text, primary_key=True),
+        Column("error", Text, primary_key=True),
+        _count("count"),
+        _count("timed"),
+        _count("duration_ns"),
+        Column("duration_min_ns", BigInteger),
+        Column("duration_max_ns", BigInteger),
+        _count("uncached_tokens"),
+        _count("cache_read_tokens"),
+        _count("cache_write_tokens"),
+        _count("output_tokens"),
+        _count("reasoning_tokens"),
+        _count("usage_missing"),
+        _count("cost_nano"),
+        _count("input_cost_nano"),
+        _count("output_cost_nano"),
+        _count("unpriced"),
+        _count("reported_cost_nano"),
+        Column("hist", LargeBinary),
+        Column("first_token_hist", LargeBinary),
+        Column("ver", BigInteger, nullable=False, server_default=text("0")),
+        sqlite_with_rowid=False,
+    )
+
+
+rollup_hour = _rollup("rollup_hour", "hour")
+"""Sums of the steps that started in an hour (hours since 1970, UTC). `timed` of them had ended; `hist` packs their durations,
+`first_token_hist` the times to first token. Model calls carry provider and model, other steps have '' there; `agent` is ''
+when none is known, `project` comes from the run's tag `project:<name>`. Every step is in one row of each facet: `each` keeps
+all keys but `error` apart, the marginals `model` (with provider), `agent` and `project` only theirs ('' elsewhere), so that a
+summary reads few rows; in facet `error` are the steps that had one, by its type."""
+rollup_day = _rollup("rollup_day", "day")
+"""The same by day (days since 1970, UTC)."""
+
+dirty_hours = Table(
+    "dirty_hours",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("ver", BigInteger, nullable=False, server_default=text("1")),
+    sqlite_with_rowid=False,
+)
+"""Hours whose rollup is behind. `ver` grows with every mark: delete a mark only if it is still the one that was read."""
+
+PROJECTIONS: tuple[Table, ...] = (
+    runs, steps, calls, tool_calls, sessions, limit_hits, scores, open_steps, transcript,
+)  # fmt: skip
+"""What `rebuild` makes again from the log."""

@@ -1,0 +1,91 @@
+"""For tests: a clock that ticks, ids that count, and a recorder whose events are plain values.
+
+    with capture() as events:
+        with tachograph.run("answer"):
+            ...
+    assert [type(event.body).__name__ for event in events] == ["RunStarted", "RunEnded"]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tachograph import compose
+from tachograph.events.envelope import Event
+from tachograph.limits.guard import Guard
+from tachograph.record import scope
+from tachograph.record.clock import Clock
+from tachograph.settings import Settings
+
+
+class TickClock:
+    """A clock that moves by a fixed step each time it is read."""
+
+    def __init__(self, start: int = 1_700_000_000_000_000_000, tick: int = 1_000_000) -> None:
+        self.at, self.tick = start, tick
+
+    def __call__(self) -> int:
+        """The next reading, in nanoseconds."""
+        self.at += self.tick
+        return self.at
+
+
+class CountIds:
+    """Entropy that counts: 1, 2, 3, … as big-endian bytes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, size: int) -> bytes:
+        """The next number."""
+        self.count += 1
+        return self.count.to_bytes(size, "big")
+
+
+def tick_clock() -> Clock:
+    """A whole clock for tests: time ticks by a millisecond, ids count."""
+    return Clock(TickClock(), TickClock(0), CountIds())
+
+
+class Captured(Sequence[Event]):
+    """Events recorded so far, oldest first."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def append(self, event: Event) -> None:
+        """Take one."""
+        self._events.append(event)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # Sequence has two overloads for int and slice
+        """An event by its place, or a list of events by a slice."""
+        return self._events[index]
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._events)
+
+    def of(self, kind: type) -> list[Event]:
+        """The events whose body is of this class."""
+        return [event for event in self._events if isinstance(event.body, kind)]
+
+
+@contextmanager
+def capture(guard: Guard | None = None, clock: Clock | None = None) -> Iterator[Captured]:
+    """Record into memory while the block lasts; nothing reaches the configured store."""
+    events = Captured()
+    with tempfile.TemporaryDirectory() as home:
+        settings = Settings(home=Path(home), drain=False)
+        system = compose.System(settings, guard=guard, clock=clock or tick_clock())
+        system.recorder.on_activity = None
+        subscription = system.recorder.feed.subscribe(lambda event: events.append(event) or False)  # type: ignore[func-returns-value]
+        before = scope.use(lambda: system.recorder)
+        try:
+            yield events
+        finally:
+            scope.use(before)
+            subscription.close()
+            system.recorder.close()

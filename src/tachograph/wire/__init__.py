@@ -1,0 +1,1 @@
+"""How others say it: foreign shapes to events and back, pure."""

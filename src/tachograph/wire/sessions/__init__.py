@@ -1,0 +1,1 @@
+"""Recorded conversations as others leave them on disk, one pure reader per format."""

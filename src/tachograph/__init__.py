@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tachograph.record.intent import LLMCall as LLMCall
     from tachograph.record.intent import ToolCall as ToolCall
     from tachograph.record.scope import traceparent as traceparent
-    from tachograph.record.step import run as run
+    from tachograph.record.run import run as run
     from tachograph.record.step import step as step
     from tachograph.version import VERSION as __version__
 
@@ -29,7 +29,7 @@ _HOMES = {
     "__version__": "tachograph.version:VERSION",
     "configure": "tachograph.compose:configure",
     "flush": "tachograph.compose:flush",
-    "run": "tachograph.record.step:run",
+    "run": "tachograph.record.run:run",
     "step": "tachograph.record.step:step",
     "tool": "tachograph.instrument.functions:tool",
     "traceparent": "tachograph.record.scope:traceparent",

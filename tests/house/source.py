@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -40,3 +41,9 @@ def modules(folder: str = "src/tachograph") -> tuple[Module, ...]:
 def rooms() -> list[str]:
     """The packages directly inside ours."""
     return sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a program that is to find the package of this checkout, wherever it runs."""
+    path = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **more}

@@ -26,7 +26,9 @@ def test_no_file_says_where_packages_come_from() -> None:
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     """No committed file holds the path of this checkout, of its parent or of this user's home folder."""
     places = {str(place) + "/" for place in (ROOT, ROOT.parent, Path.home()) if len(place.parts) > 1}
-    assert {name: held for name, text in _texts().items() if (held := [place for place in places if place in text])} == {}
+    assert {
+        name: held for name, text in _texts().items() if (held := [place for place in places if place in text])
+    } == {}
 
 
 def test_requirement_files_hold_exact_versions() -> None:

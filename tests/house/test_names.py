@@ -5,7 +5,7 @@ import re
 
 from tests.house.source import PACKAGE, modules, rooms
 
-VAGUE = {"base", "common", "helper", "helpers", "manager", "managers", "misc", "shared", "stuff", "tools_", "util", "utils"}
+VAGUE = {"base", "common", "helper", "helpers", "manager", "managers", "misc", "shared", "stuff", "util", "utils"}
 """Names that say where something was put, not what it is."""
 
 VAGUE_ENDINGS = ("Helper", "Helpers", "Manager", "Util", "Utils")

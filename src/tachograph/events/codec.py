@@ -7,7 +7,9 @@ decodes straight into its struct. Fields and types this version does not know su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -24,12 +26,11 @@ _LIFTS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 BODY_TYPES: Mapping[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in KnownBody.__args__}
 """Every event type by its tag."""
 
-_BODY_FIELDS = {tag: frozenset((*kind.__struct_encode_fields__, "type")) for tag, kind in BODY_TYPES.items()}
 _EVENT_FIELDS = frozenset(Event.__struct_encode_fields__)
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    """The envelope alone: what every event has, whatever its body."""
+    """The envelope: what every event has, whatever its body."""
 
     run: str
     seq: int
@@ -47,9 +48,12 @@ class _Known(_Envelope, frozen=True):
 
 _pack = msgspec.msgpack.Encoder()
 _unpack_known = msgspec.msgpack.Decoder(_Known)
+_unpack_known_list = msgspec.msgpack.Decoder(list[_Known])
+_unpack_any_list = msgspec.msgpack.Decoder(list[dict[str, Any]])
 _unpack_any = msgspec.msgpack.Decoder(dict[str, Any])
 _to_json = msgspec.json.Encoder()
 _from_json = msgspec.json.Decoder(dict[str, Any])
+_UNWRITABLE = (UnicodeEncodeError, TypeError, OverflowError, RecursionError)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -57,7 +61,26 @@ def encode(event: Event) -> bytes:
     """MessagePack bytes of an event. Raises CodecError for text that is not Unicode (lone surrogates)."""
     try:
         return _pack.encode(_stored_form(event) if type(event.body) is Unknown else event)
+    except _UNWRITABLE as problem:
+        raise CodecError(str(problem)) from problem
+
+
+def encode_all(events: Sequence[Event]) -> bytes:
+    """MessagePack bytes of several events together. Raises CodecError."""
+    try:
+        return _pack.encode(events)
     except (UnicodeEncodeError, TypeError, OverflowError) as problem:
+        raise CodecError(str(problem)) from problem
+
+
+def decode_all(data: bytes | memoryview, version: int = SCHEMA_VERSION) -> list[Event]:
+    """The events that `encode_all` of schema `version` wrote; fast for this very version. Raises CodecError."""
+    try:
+        if version == SCHEMA_VERSION:
+            with contextlib.suppress(msgspec.ValidationError):
+                return [_event(known) for known in _unpack_known_list.decode(data)]
+        return [_from_mapping(fields, version) for fields in _unpack_any_list.decode(data)]
+    except (msgspec.DecodeError, RecursionError) as problem:
         raise CodecError(str(problem)) from problem
 
 
@@ -75,14 +98,14 @@ def decode_own(data: bytes | memoryview) -> Event:
         known = _unpack_known.decode(data)
     except _UNREADABLE:
         return decode(data)
-    return Event(known.run, known.seq, known.at, known.mono, known.step, known.body, known.extra)
+    return _event(known)
 
 
 def to_json(event: Event) -> bytes:
     """One line of JSON. Raises CodecError as `encode` does."""
     try:
         return _to_json.encode(_as_mapping(event))
-    except (UnicodeEncodeError, TypeError, OverflowError) as problem:
+    except _UNWRITABLE as problem:
         raise CodecError(str(problem)) from problem
 
 
@@ -101,11 +124,16 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def _event(known: _Known) -> Event:
+    return Event(known.run, known.seq, known.at, known.mono, known.step, known.body, known.extra)
+
+
 def _stored_form(event: Event) -> dict[str, Any]:
     form = {name: getattr(event, name) for name in _Envelope.__struct_fields__}
     body = event.body
     assert isinstance(body, Unknown)
-    return {**form, "body": {"type": body.type, **body.fields}, "extra": event.extra}
+    aside = {"extra": event.extra} if event.extra else {}
+    return {**form, "body": {"type": body.type, **body.fields}, **aside}
 
 
 def _as_mapping(event: Event) -> dict[str, Any]:
@@ -114,7 +142,7 @@ def _as_mapping(event: Event) -> dict[str, Any]:
     if isinstance(body, Unknown):
         tagged: dict[str, Any] = {"type": body.type, **body.fields}
     else:
-        tagged = {**extra.get("body", {}), **msgspec.to_builtins(body)}
+        tagged = _merged(msgspec.to_builtins(body), extra.get("body", {}))
     form = {name: getattr(event, name) for name in _Envelope.__struct_fields__}
     return {**extra.get("", {}), **form, "body": tagged}
 
@@ -132,7 +160,7 @@ def _from_mapping(fields: dict[str, Any], version: int) -> Event:
         value: Any = Unknown(tag, {key: item for key, item in body.items() if key != "type"})
     else:
         value = msgspec.convert(body, kind)
-        if unknown := {key: body[key] for key in body.keys() - _BODY_FIELDS[tag]}:
+        if unknown := _unknown(body, kind):
             extra["body"] = unknown
     if outside:
         extra[""] = outside
@@ -151,4 +179,37 @@ def _in_place(fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], d
     if not isinstance(aside, dict) or not isinstance(aside_body, dict):
         raise CodecError("extra is not a mapping of mappings")
     outside = {key: item for key, item in {**aside, **fields}.items() if key not in _EVENT_FIELDS}
-    return outside, {**aside_body, **body}, {key: item for key, item in extra.items() if key not in ("", "body")}
+    return outside, _merged(body, aside_body), {key: item for key, item in extra.items() if key not in ("", "body")}
+
+
+def _unknown(fields: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The fields a struct does not have; those of a struct inside it stand below that field's name."""
+    found = {}
+    inner = _inner_structs(kind)
+    for key, item in fields.items():
+        if key in inner and isinstance(item, dict):
+            if deeper := _unknown(item, inner[key]):
+                found[key] = deeper
+        elif key not in kind.__struct_encode_fields__ and key != kind.__struct_config__.tag_field:
+            found[key] = item
+    return found
+
+
+@cache
+def _inner_structs(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
+    """The fields of a struct that hold another, by name."""
+    found = {}
+    for field in msgspec.structs.fields(kind):
+        info = msgspec.inspect.type_info(field.type)
+        choices = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+        found.update({field.name: each.cls for each in choices if isinstance(each, msgspec.inspect.StructType)})
+    return found
+
+
+def _merged(fields: dict[str, Any], aside: dict[str, Any]) -> dict[str, Any]:
+    """Both together, at every depth; where both say something, `fields` is right."""
+    merged = {**aside, **fields}
+    for key in aside.keys() & fields.keys():
+        if isinstance(aside[key], dict) and isinstance(fields[key], dict):
+            merged[key] = _merged(fields[key], aside[key])
+    return merged

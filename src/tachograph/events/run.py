@@ -1,8 +1,8 @@
 """Runs and steps: a journey and the units of work inside it.
 
 A step is named by the sequence number of its start event, and the run itself is step 0, so the root step's id is the
-run's id. `RunStarted`/`RunEnded` bracket the run; `StepStarted`/`StepEnded` bracket any step that is neither a model call
-nor a tool call (those bring their own families).
+run's id. `RunStarted`/`RunEnded` bracket the run; `StepStarted`/`StepEnded` bracket any step that is neither a model
+call nor a tool call (those bring their own families).
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     type: str
     message: str = ""
     category: str = ""
-    """timeout, auth, rate_limit, overloaded, server_error, network, context_overflow, invalid_request, cancelled, budget, bug."""
+    """timeout, auth, rate_limit, overloaded, server_error, network, context_overflow, invalid_request, cancelled,
+    budget, bug."""
     traceback: str | None = None
     """Trimmed, secrets masked; None when the level keeps no content."""
 

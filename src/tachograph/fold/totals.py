@@ -8,7 +8,7 @@ of different runs add with `+`; `Tally` adds one run up event by event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -154,7 +154,7 @@ class Tally:
         if event.seq <= self.seq:
             return False
         self.seq = event.seq
-        handler = _HANDLERS.get(type(event.body))
+        handler = self._handlers.get(type(event.body))
         if handler is not None:
             handler(self, event, event.body)
         run = self.open.get(0)
@@ -174,7 +174,8 @@ class Tally:
 
     def _end(self, event: Event, name: str, status: str, time: str = "") -> bool:
         """Close a step; False when it is not open: it ended before, or its start was lost."""
-        start = self.open.pop(closes(event), None)  # type: ignore[arg-type]
+        step = closes(event)
+        start = None if step is None else self.open.pop(step, None)
         if start is None:
             return False
         self._count(name, status)
@@ -251,20 +252,19 @@ class Tally:
     def _limit_hit(self, event: Event, body: LimitHit) -> None:
         self._count("limit_hits", body.mode)
 
-
-_HANDLERS: Mapping[type, Callable[[Tally, Event, Any], None]] = {
-    RunStarted: Tally._run_started,
-    RunEnded: Tally._run_ended,
-    StepStarted: Tally._step_started,
-    StepEnded: Tally._step_ended,
-    CallStarted: Tally._call_started,
-    CallEnded: Tally._call_ended,
-    CallRepriced: Tally._call_repriced,
-    ToolStarted: Tally._tool_started,
-    ToolEnded: Tally._tool_ended,
-    MessageAppended: Tally._message,
-    LimitHit: Tally._limit_hit,
-}
+    _handlers: ClassVar[Mapping[type, Callable[[Tally, Event, Any], None]]] = {
+        RunStarted: _run_started,
+        RunEnded: _run_ended,
+        StepStarted: _step_started,
+        StepEnded: _step_ended,
+        CallStarted: _call_started,
+        CallEnded: _call_ended,
+        CallRepriced: _call_repriced,
+        ToolStarted: _tool_started,
+        ToolEnded: _tool_ended,
+        MessageAppended: _message,
+        LimitHit: _limit_hit,
+    }
 
 
 def _plus(one: Any, two: Any) -> Any:

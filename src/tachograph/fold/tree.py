@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tachograph.events.call import CallEnded, CallRepriced
 from tachograph.events.envelope import Event
+from tachograph.events.note import Score
 from tachograph.events.run import Failure, RunStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.steps import End, Start, closes, kind_of, name_of, opened, status_of
@@ -44,10 +44,10 @@ class Node:
     children: list[Node] = field(default_factory=list)
     """Steps below it in the order they began; below them, runs it started that were joined by `forest`."""
     asides: list[Event] = field(default_factory=list)
-    """Events of this step that neither start nor end one: messages, limits, notes, scores, losses, unknown types."""
+    """Events of this step, or about it, that neither start nor end it: messages, limits, notes, scores, new prices,
+    losses, unknown types."""
     orphan: bool = False
     """Its parent, or its own start, is not among the events."""
-    repriced: Cost | None = None
 
     @property
     def opening(self) -> Start | None:
@@ -100,9 +100,10 @@ class Node:
     @property
     def cost(self) -> Cost | None:
         """What an ended model call costs by the last price; None for every other step, or when nobody priced it."""
-        if self.repriced is not None:
-            return self.repriced
-        return self.closing.cost if isinstance(self.closing, CallEnded) else None
+        if not isinstance(self.closing, CallEnded):
+            return None
+        later = (event.body.cost for event in reversed(self.asides) if isinstance(event.body, CallRepriced))
+        return next(later, self.closing.cost)
 
     def walk(self) -> Iterator[tuple[int, Node]]:
         """This node and all below it with their depth, parents first."""
@@ -193,11 +194,12 @@ class RunTree:
         (parent or self.root).children.append(node)
 
     def _aside(self, event: Event) -> None:
-        if isinstance(event.body, CallRepriced):
-            call = self.nodes.get(event.body.call)
-            if call is not None and isinstance(call.closing, CallEnded):
-                call.repriced = event.body.cost
-        self.nodes.get(event.step, self.root).asides.append(event)
+        match event.body:
+            case CallRepriced(call=about) | Score(target=about):
+                step = about
+            case _:
+                step = event.step
+        self.nodes.get(step, self.root).asides.append(event)
 
 
 def grow(events: Iterable[Event]) -> RunTree:
@@ -212,14 +214,8 @@ def below(node: Node) -> Totals:
     """What a step and everything below it adds up to, joined runs included, at the last prices."""
     by_run: dict[str, list[Event]] = {}
     for _, each in node.walk():
-        events = by_run.setdefault(each.run, [])
-        events.extend(event for event in each.asides if not isinstance(event.body, CallRepriced))
-        if each.start is not None:
-            events.append(each.start)
-        if each.end is not None:
-            body = each.end.body
-            priced = replace(body, cost=each.cost) if isinstance(body, CallEnded) else body
-            events.append(replace(each.end, body=priced))
+        brackets = (event for event in (each.start, each.end) if event is not None)
+        by_run.setdefault(each.run, []).extend((*brackets, *each.asides))
     whole = Totals()
     for events in by_run.values():
         whole += fold(sorted(events, key=lambda event: event.seq))

@@ -1,1 +1,1 @@
-"""What people ask: one function per question, each returning one value."""
+"""What people ask: one function per question, one frozen value per answer."""

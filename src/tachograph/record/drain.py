@@ -140,8 +140,10 @@ class Drain:
         self, found: Found, number: int, offset: int, before: tuple[int, int], *, final: bool, deadline: float | None
     ) -> tuple[Drained, tuple[int, int]]:
         done = Drained()
+        header = self._header(found, number)
+        version = header.schema if header else codec.SCHEMA_VERSION
         with _mapped(journals.segment_path(found.folder, number)) as data:
-            for events, end, damaged in self._batches(data, offset, final):
+            for events, end, damaged in self._batches(data, offset, final, version):
                 position = Position(found.name, number, end, before)
                 batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
                 answer = self._store.append(batch)
@@ -155,7 +157,7 @@ class Drain:
         return done, before
 
     def _batches(
-        self, data: mmap.mmap | bytes, offset: int, final: bool
+        self, data: mmap.mmap | bytes, offset: int, final: bool, version: int
     ) -> Iterator[tuple[list[Event], int, int]]:
         events: list[Event] = []
         damaged, begun, end = 0, offset, offset
@@ -165,7 +167,7 @@ class Drain:
                 damaged += record.end - record.start
                 continue
             try:
-                events.append(codec.decode_own(record.payload))
+                events.extend(codec.decode_all(record.payload, version))
             except CodecError:
                 damaged += len(record.payload)
             if len(events) >= _BATCH_EVENTS or end - begun > _BATCH_BYTES:

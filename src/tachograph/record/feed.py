@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from tachograph.events.envelope import Event
 
@@ -71,23 +71,21 @@ class Feed:
     """All subscriptions of a recorder."""
 
     def __init__(self) -> None:
-        self._subscriptions: tuple[Subscription, ...] = ()
+        self.subscriptions: tuple[Subscription, ...] = ()
+        """Who listens; read on the hot path, replaced and never changed."""
 
     def subscribe(self, wanted: Filter | None = None, *, limit: int = 10_000) -> Subscription:
         """A new subscription to events for which `wanted` is true (all by default), buffering up to `limit`."""
         subscription = Subscription(self, wanted, limit)
-        self._subscriptions = (*self._subscriptions, subscription)
+        self.subscriptions = (*self.subscriptions, subscription)
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
         """Forget a subscription; unknown ones are fine."""
-        self._subscriptions = tuple(known for known in self._subscriptions if known is not subscription)
+        self.subscriptions = tuple(known for known in self.subscriptions if known is not subscription)
 
-    def publish(self, event: Event) -> None:
-        """Hand an event to every subscription."""
-        for subscription in self._subscriptions:
-            subscription.offer(event)
-
-    def __bool__(self) -> bool:
-        """Whether anyone listens."""
-        return bool(self._subscriptions)
+    def publish(self, events: Sequence[Event]) -> None:
+        """Hand events to every subscription."""
+        for subscription in self.subscriptions:
+            for event in events:
+                subscription.offer(event)

@@ -7,14 +7,16 @@ encoded twice. Keys hold the text itself, never `id()`: a message that was chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 _RETAIN = 8 * 1024 * 1024
 _json = msgspec.json.Encoder()
-_TEXT = (str, type(None))
+_TEXT = frozenset((str, type(None)))
+Known = tuple[Any, Any]
+"""(key, message)"""
 
 
 class Prefix:
@@ -33,49 +35,41 @@ class Prefix:
         self._path: list[tuple[Any, int]] = []
         self._bytes = 0
 
-    def follow(
-        self, messages: Sequence[Any], append: Callable[[Any, int | None], int | None], parent: int | None = None
-    ) -> int | None:
-        """The node of the last message. `append(message, parent)` records one that is new and returns its seq."""
-        path = self._path if parent is None else []
-        walked: list[tuple[Any, int]] = []
-        matching = True
-        for place, message in enumerate(messages):
-            key = _key(message)
-            if matching and place < len(path) and path[place][0] == key:
+    def split(self, messages: Sequence[Any]) -> tuple[int | None, list[Known]]:
+        """What of a request is recorded already: the node it reaches, and the messages behind it with their keys."""
+        path, parent, place = self._path, None, 0
+        keys = []
+        for message in messages:
+            key = key_of(message)
+            if place < len(path) and path[place][0] == key:
                 parent = path[place][1]
-            else:
-                matching = False
-                found = self._children.get((parent, key))
-                if found is None:
-                    found = append(message, parent)
-                    if found is None:
-                        return parent
-                    self._remember(parent, key, found)
-                parent = found
-            walked.append((key, parent))
-        if path is self._path:
-            self._path = walked
-        return parent
+                place += 1
+                continue
+            keys.append((key, message))
+            if place < len(path):
+                path = path[:place]
+        walked = path[:place]
+        while keys and (found := self._children.get((parent, keys[0][0]))) is not None:
+            walked.append((keys.pop(0)[0], found))
+            parent = found
+        self._path = walked
+        return parent, keys
 
-    def extend(self, message: Any, seq: int, parent: int | None) -> None:
-        """A reply was recorded: the next request will probably begin with it."""
-        key = _key(message)
-        self._remember(parent, key, seq)
-        if (self._path and self._path[-1][1] == parent) or (not self._path and parent is None):
-            self._path.append((key, seq))
-
-    def _remember(self, parent: int | None, key: Any, seq: int) -> None:
-        self._bytes += _weight(key)
+    def learn(self, key: Any, seq: int, parent: int | None, size: int) -> None:
+        """A message was recorded as `seq` behind `parent`: the next request will probably begin with it."""
+        self._bytes += size
         if self._bytes > self.retain:
             self.forget()
             return
         self._children[parent, key] = seq
+        path = self._path
+        if (path[-1][1] if path else None) == parent:
+            path.append((key, seq))
 
 
-def _key(message: Any) -> Any:
+def key_of(message: Any) -> Any:
     """Text-only mappings by their items, in order; everything else by its JSON, or by its type when it has none."""
-    if type(message) is dict and all(type(value) in _TEXT for value in message.values()):
+    if type(message) is dict and _TEXT.issuperset(map(type, message.values())):
         return tuple(message.items())
     if isinstance(message, str):
         return message
@@ -85,17 +79,9 @@ def _key(message: Any) -> Any:
         return object()
 
 
-def _weight(key: Any) -> int:
-    if isinstance(key, (bytes, str)):
-        return len(key)
-    if isinstance(key, tuple):
-        return sum(len(value) for _, value in key if value)
-    return 64
-
-
 def role_of(message: Any) -> str:
     """A message's role, by its `role` (or `type`) key; plain text is the user's."""
-    if isinstance(message, Mapping):
+    if type(message) is dict or isinstance(message, Mapping):
         role = message.get("role") or message.get("type")
         return role if isinstance(role, str) else "unknown"
     role = getattr(message, "role", None)

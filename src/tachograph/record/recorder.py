@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from tachograph.errors import CodecError
 from tachograph.events import codec
@@ -32,6 +32,10 @@ from tachograph.record.sanitize import Limits, to_json
 from tachograph.record.scrub import Scrubber
 
 log = logging.getLogger("tachograph")
+
+T = TypeVar("T")
+Build = Callable[[int], Sequence[tuple[Any, int | None]]]
+"""First seq → (body, step) pairs; step None is the event's own seq."""
 
 _LOSSES = {OSError: "journal_write", PermissionError: "journal_write", CodecError: "encode", ValueError: "closed"}
 
@@ -62,10 +66,9 @@ class LiveRun:
 class Health:
     """What the recorder did and what it could not do, since the process began. All counts are exact."""
 
-    __slots__ = ("faults", "lost", "recorded", "shed")
+    __slots__ = ("faults", "lost", "shed")
 
     def __init__(self) -> None:
-        self.recorded = 0
         self.shed = 0
         """Contents dropped because the journal was nearly full; their events were kept."""
         self.lost: Counter[str] = Counter()
@@ -93,11 +96,14 @@ class Recorder:
         self.scrubber = scrubber
         self.guard: Guard = guard or AdmitAll()
         self.clock = clock
+        self._now, self._mono, _ = clock
         self.limits = limits or Limits()
         self.pending = pending
         self.sync_effects = sync_effects
         self.feed = Feed()
         self.health = Health()
+        self.recorded = 0
+        """Events in the journal since the process began."""
         self.generation = 0
         self.on_activity: Callable[[], None] | None = None
         """Called once before the first event of this process: the worker starts here."""
@@ -108,6 +114,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._busy = False
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._late_waiting = False
         self._quiet = True
 
     # ---- runs and steps -------------------------------------------------------------------------------------------
@@ -127,19 +134,27 @@ class Recorder:
 
     def start(self, run: LiveRun, body: Any, kind: str) -> int | None:
         """Record a start event; its seq is the step's number. None if it could not be kept."""
-        number = self.emit(run, body, None)
+        number = self.write(run, lambda seq: ((body, None),))
         if number is not None:
-            run.open[number] = kind
-            if self.sync_effects:
-                self._sync()
+            self.opened(run, number, kind)
         return number
+
+    def opened(self, run: LiveRun, step: int, kind: str) -> None:
+        """A start was recorded: from now on the step owes an end."""
+        run.open[step] = kind
+        if self.sync_effects:
+            self._sync()
 
     def end(self, run: LiveRun, step: int, body: Any) -> bool:
         """Record the end of a step, once: False when it had ended already."""
-        if run.open.pop(step, None) is None:
+        if not self.claim(run, step):
             return False
         self.emit(run, body, step)
         return True
+
+    def claim(self, run: LiveRun, step: int) -> bool:
+        """Whether the caller may write the end of this step: true for one caller only."""
+        return run.open.pop(step, None) is not None
 
     def end_run(self, run: LiveRun, body: RunEnded) -> None:
         """End a run; steps that are still open are closed as abandoned first, innermost first."""
@@ -163,50 +178,58 @@ class Recorder:
 
     # ---- events ---------------------------------------------------------------------------------------------------
 
-    def emit(self, run: LiveRun, body: Any, step: int | None) -> int | None:
-        """Give a body its place in the run and keep it. Its seq when it is recorded, else None (counted)."""
+    def emit(self, run: LiveRun, body: Any, step: int) -> int | None:
+        """Record one body. Its seq, or None when it could not be kept (counted)."""
+        return self.write(run, lambda seq: ((body, step),))
+
+    def write(self, run: LiveRun, build: Build) -> int | None:
+        """Record what `build(first seq)` gives, all of it or nothing. The first seq, or None (counted).
+
+        One record, one clock reading, one lock: a call's new messages and its start travel together.
+        """
         with self._lock:
             if self._busy:
-                return self._postpone(run, body, step)
+                self.later(lambda: self.write(run, build))
+                return None
             self._busy = True
             try:
-                now, mono = self.clock.now(), self.clock.mono()
                 if run.lost:
-                    self._write(run, Loss(reason="not_recorded", events=run.lost), 0, now, mono)
-                    run.lost = 0
-                return self._write(run, body, step, now, mono)
+                    self._admit_loss(run)
+                first = run.next_seq
+                now, mono, name = self._now(), self._mono(), run.id
+                events = [
+                    Event(name, seq, now, mono, seq if step is None else step, body)
+                    for seq, (body, step) in enumerate(build(first), first)
+                ]
+                self.journal.append(codec.encode_all(events), now)
+                run.next_seq = first + len(events)
+                self.recorded += len(events)
+                if self.feed.subscriptions:
+                    self.feed.publish(events)
+                return first
             except Exception as problem:  # noqa: BLE001 - rule: nothing of ours reaches the program; it is counted
                 run.lost += 1
                 self.lose(_LOSSES.get(type(problem), "fault"), problem)
                 return None
             finally:
                 self._busy = False
-                if not self._late.empty():
+                if self._late_waiting:
                     self.settle_late()
 
-    def _write(self, run: LiveRun, body: Any, step: int | None, now: int, mono: int) -> int:
-        seq = run.next_seq
-        event = Event(run.id, seq, now, mono, seq if step is None else step, body)
-        self.journal.append(codec.encode(event), now)
-        run.next_seq = seq + 1
-        self.health.recorded += 1
-        if self.feed:
-            self.feed.publish(event)
-        return seq
-
-    def _postpone(self, run: LiveRun, body: Any, step: int | None) -> None:
-        if step is None:
-            run.lost += 1
-            self.lose("reentrant_start", None)
-        else:
-            self._late.put(lambda: self.emit(run, body, step))
+    def _admit_loss(self, run: LiveRun) -> None:
+        event = Event(run.id, run.next_seq, self._now(), self._mono(), 0, Loss(reason="not_recorded", events=run.lost))
+        self.journal.append(codec.encode_all([event]), event.at)
+        run.next_seq += 1
+        run.lost = 0
 
     def later(self, action: Callable[[], object]) -> None:
         """Leave an action for the next emit or the worker: for finalisers and signal handlers."""
         self._late.put(action)
+        self._late_waiting = True
 
     def settle_late(self) -> None:
         """Do what finalisers and signal handlers left."""
+        self._late_waiting = False
         while True:
             try:
                 action = self._late.get_nowait()
@@ -264,14 +287,14 @@ class Recorder:
             except Exception as problem:  # noqa: BLE001 - a worker that cannot start must not stop the program
                 self.fault("worker", problem)
 
-    def locked(self, action: Callable[[], object]) -> None:
-        """Run an action on the journal under the lock (heartbeat, spare segment); failures are counted."""
+    def locked(self, action: Callable[[], T]) -> T | None:
+        """Run an action on the journal under the lock (heartbeat, spare segment); None when it failed (counted)."""
         try:
             with self._lock:
-                if not self._busy:
-                    action()
+                return action()
         except Exception as problem:  # noqa: BLE001 - housekeeping failures are counted, never raised
             self.fault("journal", problem)
+            return None
 
     def live_runs(self) -> list[LiveRun]:
         """Runs of this process that have not ended."""
@@ -285,6 +308,7 @@ class Recorder:
         self._runs.clear()
         self.feed = Feed()
         self.health = Health()
+        self.recorded = 0
         self._reset()
 
     def close(self) -> None:

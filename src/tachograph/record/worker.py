@@ -126,7 +126,9 @@ class Worker:
         recorder.settle_late()
         now = recorder.clock.now()
         recorder.locked(lambda: recorder.journal.beat(now))
-        recorder.locked(lambda: recorder.journal.prepare(now))
+        spare = recorder.locked(lambda: recorder.journal.prepare(now))
+        if spare is not None:
+            spare.touch()
         if self._sync and time.monotonic() - self._synced_at >= 1.0:
             self._synced_at = time.monotonic()
             recorder.locked(recorder.journal.sync)

@@ -22,9 +22,11 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -103,8 +105,8 @@ runs = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("next_seq", BigInteger, nullable=False),
     Column("loose_pages", Integer, nullable=False, server_default=text("0")),
-    Column("discarded", Boolean, nullable=False, server_default=text("0")),
-    Column("billable", Boolean, nullable=False, server_default=text("0")),
+    Column("discarded", Boolean, nullable=False, server_default=false()),
+    Column("billable", Boolean, nullable=False, server_default=false()),
     _count("iterations"),
     _count("steps"),
     *_totals(),
@@ -181,7 +183,7 @@ calls = Table(
     Column("duration_ns", BigInteger),
     Column("attempt", Integer, nullable=False, server_default=text("1")),
     Column("retry_of", BigInteger),
-    Column("streaming", Boolean, nullable=False, server_default=text("0")),
+    Column("streaming", Boolean, nullable=False, server_default=false()),
     Column("input_node", BigInteger),
     Column("output_node", BigInteger),
     Column("uncached_tokens", BigInteger),
@@ -315,26 +317,6 @@ scores = Table(
 )
 """One row a judgement of a run or of one of its steps (`target`)."""
 
-open_steps = Table(
-    "open_steps",
-    metadata,
-    Column("run", BigInteger, primary_key=True, autoincrement=False),
-    Column("step", BigInteger, primary_key=True, autoincrement=False),
-    Column("mono", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""Steps that have started and not ended, with the monotonic time of their start. Empty when nothing runs."""
-
-transcript = Table(
-    "transcript",
-    metadata,
-    Column("run", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("node", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""Which node each `MessageAppended` event of a run that is still open stands for. Dropped when the run ends."""
-
 events = Table(
     "events",
     metadata,
@@ -421,24 +403,15 @@ Index("losses_key", losses.c.journal, losses.c.reason, losses.c.detail, unique=T
 
 
 def _rollup(name: str, period: str) -> Table:
+    keys = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
     return Table(
         name,
         metadata,
-        Column("facet", Text, primary_key=True),
-        Column(period, BigInteger, primary_key=True, autoincrement=False),
-        Column("tenant", Text, primary_key=True),
-        Column("project", Text, primary_key=True),
-        Column("provider", Text, primary_key=True),
-        Column("model", Text, primary_key=True),
-        Column("agent", Text, primary_key=True),
-        Column("step", Text, primary_key=True),
-        Column("status", Text, primary_key=True),
-        Column("error", Text, primary_key=True),
+        Column("facet", Text, nullable=False),
+        *(Column(key, Text, nullable=False, server_default="") for key in keys),
         _count("count"),
         _count("timed"),
         _count("duration_ns"),
-        Column("duration_min_ns", BigInteger),
-        Column("duration_max_ns", BigInteger),
         _count("uncached_tokens"),
         _count("cache_read_tokens"),
         _count("cache_write_tokens"),
@@ -450,19 +423,21 @@ def _rollup(name: str, period: str) -> Table:
         _count("output_cost_nano"),
         _count("unpriced"),
         _count("reported_cost_nano"),
+        Column("duration_min_ns", BigInteger),
+        Column("duration_max_ns", BigInteger),
         Column("hist", LargeBinary),
         Column("first_token_hist", LargeBinary),
-        Column("ver", BigInteger, nullable=False, server_default=text("0")),
+        Column(period, BigInteger, nullable=False),
+        PrimaryKeyConstraint("facet", period, *keys),
         sqlite_with_rowid=False,
     )
 
 
 rollup_hour = _rollup("rollup_hour", "hour")
-"""Sums of the steps that started in an hour (hours since 1970, UTC). `timed` of them had ended; `hist` packs their durations,
-`first_token_hist` the times to first token. Model calls carry provider and model, other steps have '' there; `agent` is ''
-when none is known, `project` comes from the run's tag `project:<name>`. Every step is in one row of each facet: `each` keeps
-all keys but `error` apart, the marginals `model` (with provider), `agent` and `project` only theirs ('' elsewhere), so that a
-summary reads few rows; in facet `error` are the steps that had one, by its type."""
+"""Sums of the steps that started in an hour (hours since 1970, UTC); `rollup` says what a facet keeps apart.
+
+`timed` of the steps had ended; `hist` packs their durations, `first_token_hist` the times to the first token.
+"""
 rollup_day = _rollup("rollup_day", "day")
 """The same by day (days since 1970, UTC)."""
 
@@ -476,7 +451,5 @@ dirty_hours = Table(
 )
 """Hours whose rollup is behind. `ver` grows with every mark: delete a mark only if it is still the one that was read."""
 
-PROJECTIONS: tuple[Table, ...] = (
-    runs, steps, calls, tool_calls, sessions, limit_hits, scores, open_steps, transcript,
-)  # fmt: skip
+PROJECTIONS: tuple[Table, ...] = (runs, steps, calls, tool_calls, sessions, limit_hits, scores)
 """What `rebuild` makes again from the log."""

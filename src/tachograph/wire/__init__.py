@@ -1,1 +1,1 @@
-"""How others say it: foreign shapes to events and back, pure."""
+"""How others say it: foreign shapes ⇄ events, pure."""

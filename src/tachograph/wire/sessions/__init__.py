@@ -1,1 +1,1 @@
-"""Recorded conversations as others leave them on disk, one pure reader per format."""
+"""Conversations that agents and benchmarks leave behind → runs of events, one reader a format."""

@@ -1,0 +1,73 @@
+# Every command sets up what it needs in .venv, and does it again only when requirements/ or pyproject.toml changed.
+# Another Python: make PYTHON=python3.13 …     Fewer test processes: make JOBS=0 test
+
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CODE := src tests tools $(if $(wildcard bench/*.py),bench)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fmt format lint types imports docs lock bench clean
+
+help: ## what there is to run
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/run.done ## a small support desk runs, one agent runs away; its run tree and statistics
+	$(BIN)/tachograph demo
+
+test: $(VENV)/check.done ## all tests
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: format lint types imports test ## format, lint, types, imports, tests: what must pass
+
+fmt: $(VENV)/check.done ## rewrite the code in the one format, and mend what can be mended without a thought
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+format: $(VENV)/check.done
+	$(BIN)/ruff format --check $(CODE)
+
+lint: $(VENV)/check.done
+	$(BIN)/ruff check $(CODE)
+
+types: $(VENV)/check.done
+	$(BIN)/mypy $(CODE)
+
+imports: $(VENV)/check.done
+	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/check.done ## write the generated parts of the documents again
+	$(BIN)/python tools/docs.py
+
+lock: $(VENV)/run.done ## pin the newest versions in requirements/
+	$(BIN)/python tools/lock.py
+
+bench: $(VENV)/bench.done ## the benchmarks, ours and the peers' from one run
+	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## remove .venv and everything the tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache
+
+# --- set-up ---
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "tachograph needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
+	  echo "Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/run.done: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) install -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/check.done: requirements/check.txt $(VENV)/run.done
+	$(PIP) install -r requirements/check.txt
+	@touch $@
+
+$(VENV)/bench.done: requirements/bench.txt $(VENV)/run.done
+	$(PIP) install -r requirements/bench.txt
+	@touch $@

@@ -1,0 +1,159 @@
+"""A stretch of time, and the fewest rows that answer for it.
+
+Whole days come from the days, the rest from the hours, and only what no roll-up covers from the steps themselves: the
+hour that is open, hours marked dirty, and the edges of a period that starts or ends within an hour. Whichever rows they
+are, they have one shape and add up, so an answer is exact at the moment it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from tachograph.store.ports import Index
+from tachograph.store.query import Measure, Query, Where
+from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, VALUES, Row, counted, facts
+
+SECOND = 1_000_000_000
+_UNITS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": 24 * HOUR, "w": 7 * 24 * HOUR}
+_AGO = re.compile(r"(\d+)\s*([smhdw])")
+RUN_KEYS = ("session", "user", "environment", "source", "version")
+"""Columns of a run that no roll-up carries: grouping or filtering by them reads steps."""
+
+
+class Period(Struct, frozen=True):
+    """From `since` up to but not including `until`, UTC nanoseconds; None is unbounded."""
+
+    since: int | None = None
+    until: int | None = None
+
+
+class Read(Struct, frozen=True):
+    """Rows that answer a question; `source` is `rollups`, or `rows` when every step of the period had to be read."""
+
+    rows: Sequence[Row]
+    source: str
+
+
+def moment(text: str, now_ns: int) -> int:
+    """UTC ns of a time as people say it: `30d`, `12h`, `45m` ago, or an ISO date or time (UTC unless it names a zone).
+
+    Hours, days and weeks ago are rounded down to the hour, so that roll-ups can answer. Raises ValueError.
+    """
+    if ago := _AGO.fullmatch(text.strip()):
+        unit = _UNITS[ago[2]]
+        then = now_ns - int(ago[1]) * unit
+        return then - then % HOUR if unit >= HOUR else then
+    when = datetime.fromisoformat(text.strip())
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    since_epoch = when - datetime.fromtimestamp(0, UTC)
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * SECOND + since_epoch.microseconds * 1_000
+
+
+def read(index: Index, period: Period, now_ns: int, keys: Sequence[str], where: Mapping[str, str]) -> Read:
+    """Rows of the period that keep `keys` apart (others may be apart too) and meet every equality in `where`.
+
+    Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` is a condition only. With the key `error` the
+    rows are those of steps that had one.
+    """
+    facet = _facet({*keys, *where} - {*ALWAYS, "hour", "day"})
+    if facet is None:
+        return Read(_from_steps(index, (period,), keys, where), "rows")
+    plan = _plan(index, period, now_ns, use_days="hour" not in keys)
+    return Read([*_stored(index, plan, facet, where), *_from_steps(index, plan.steps, keys, where)], "rollups")
+
+
+class _Plan(Struct, frozen=True):
+    """Where each part of a period is read: half-open ranges of days and hours since 1970, stretches of steps."""
+
+    days: Sequence[tuple[int, int]]
+    hours: Sequence[tuple[int, int]]
+    steps: Sequence[Period]
+
+
+def _plan(index: Index, period: Period, now_ns: int, *, use_days: bool) -> _Plan:
+    end = now_ns // HOUR if period.until is None else min(period.until, now_ns) // HOUR
+    first = _earliest(index, end) if period.since is None else -(-period.since // HOUR)
+    if first > end:
+        return _Plan((), (), (period,))
+    dirty = _dirty(index, first, end)
+    days, clean = set(), set(range(first, end)) - dirty
+    for day in range(-(-first // DAY_HOURS), end // DAY_HOURS) if use_days else ():
+        hours = set(range(day * DAY_HOURS, (day + 1) * DAY_HOURS))
+        if hours <= clean:
+            days.add(day)
+            clean -= hours
+    steps = [Period(start * HOUR, stop * HOUR) for start, stop in _ranges(dirty)]
+    if period.since is not None and period.since < first * HOUR:
+        steps.append(Period(period.since, first * HOUR))
+    if period.until is None or period.until > end * HOUR:
+        steps.append(Period(end * HOUR, period.until))
+    return _Plan(_ranges(days), _ranges(clean), steps)
+
+
+def _earliest(index: Index, end: int) -> int:
+    """The first hour that has a roll-up or is marked dirty."""
+    hour = Measure("min", "hour")
+    rolled = Query("rollup_hour", where=(Where("facet", "eq", "project"),), measures=(hour,))
+    found = [
+        row[hour.name] for query in (rolled, Query("dirty_hours", measures=(hour,))) for row in index.find(query).rows
+    ]
+    return min((first for first in found if first is not None and first < end), default=end)
+
+
+def _dirty(index: Index, first: int, end: int) -> set[int]:
+    bounds = (Where("hour", "ge", first), Where("hour", "lt", end))
+    return {row["hour"] for row in index.find(Query("dirty_hours", bounds, ("hour",), limit=None)).rows}
+
+
+def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Half-open ranges that cover exactly these numbers."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number:
+            found[-1] = (found[-1][0], number + 1)
+        else:
+            found.append((number, number + 1))
+    return found
+
+
+def _facet(wanted: set[str]) -> str | None:
+    """The smallest facet that keeps these keys apart; None when no roll-up does."""
+    return next((facet for facet in _BY_SIZE if wanted <= set(FACETS[facet])), None)
+
+
+_BY_SIZE = ("project", "agent", "model", "each", "error")
+
+
+def _stored(index: Index, plan: _Plan, facet: str, where: Mapping[str, str]) -> Iterator[Row]:
+    """Rows of roll-ups, with their day (and hour, where they are hours)."""
+    conditions = (Where("facet", "eq", facet), *(Where(key, "eq", value) for key, value in where.items()))
+    keys = (*ALWAYS, *FACETS[facet])
+    for table, span, ranges in (("rollup_day", "day", plan.days), ("rollup_hour", "hour", plan.hours)):
+        for start, stop in ranges:
+            bounds = (Where(span, "ge", start), Where(span, "lt", stop))
+            query = Query(table, (*conditions, *bounds), (span, *keys, *VALUES), limit=None)
+            for row in index.find(query).rows:
+                yield row if span == "day" else {**row, "day": row["hour"] // DAY_HOURS}
+
+
+def _from_steps(index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]) -> list[Row]:
+    of_run = tuple(_of_run(key, value) for key, value in where.items() if key in _RUN_CONDITIONS)
+    of_step = {key: value for key, value in where.items() if key not in _RUN_CONDITIONS}
+    steps = (
+        fact
+        for period in periods
+        for fact in facts(index, period.since or 0, period.until, of_run)
+        if all(getattr(fact, key) == value for key, value in of_step.items())
+    )
+    return counted((fact for fact in steps if fact.error) if "error" in keys else steps, keys)
+
+
+_RUN_CONDITIONS = frozenset(("tenant", "tag", *RUN_KEYS))
+
+
+def _of_run(key: str, value: str) -> Where:
+    return Where("tags", "contains", value) if key == "tag" else Where(key, "eq", value)

@@ -1,0 +1,279 @@
+"""What did it cost, how long did it take, how often did it fail: totals of a period, and by what one asks for.
+
+Runs, model calls and tool calls are counted apart, by how they ended. Tokens and money are those of model calls. What
+nobody said is None, never 0: a cost is None when not one call has a price, and a lower bound while `unpriced` is not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tachograph.fold.histogram import unpack
+from tachograph.queries.period import RUN_KEYS, Period, read
+from tachograph.store.ports import Index
+from tachograph.store.rollup import Row, merged
+
+DIMENSIONS = ("model", "provider", "agent", "project", "day", "hour", "tenant", "step", "status", *RUN_KEYS)
+"""What statistics can be grouped by. RUN_KEYS (session, user, …) read every step of the period, the others roll-ups."""
+CONDITIONS = ("tenant", "project", "provider", "model", "agent", "step", "status", "tag", *RUN_KEYS)
+"""What statistics can be limited to, each to one value. `tag` and RUN_KEYS read every step of the period."""
+
+_OPEN = frozenset(("started", "paused"))
+_CALLS_ONLY = frozenset(("model", "provider"))
+_SPANS = frozenset(("hour", "day"))
+
+
+class Latency(Struct, frozen=True):
+    """How long `count` things took, nanoseconds. Least, most and mean are exact, quantiles as `fold.histogram` says."""
+
+    count: int
+    mean_ns: int
+    min_ns: int
+    max_ns: int
+    p50_ns: int
+    p90_ns: int
+    p95_ns: int
+    p99_ns: int
+
+
+class Quantiles(Struct, frozen=True):
+    """Times to first token of `count` calls, nanoseconds."""
+
+    count: int
+    p50_ns: int
+    p90_ns: int
+    p95_ns: int
+    p99_ns: int
+
+
+class Outcomes(Struct, frozen=True):
+    """How often something happened, how it ended, how long it took."""
+
+    count: int = 0
+    by_status: Mapping[str, int] = {}
+    latency: Latency | None = None
+    """Of those that have ended; None when none has."""
+
+    @property
+    def ended(self) -> int:
+        """Those that are over."""
+        return sum(count for status, count in self.by_status.items() if status not in _OPEN)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of the ended that completed, 0 to 1; None when none has ended."""
+        return self.by_status.get("completed", 0) / self.ended if self.ended else None
+
+
+class Tokens(Struct, frozen=True):
+    """Tokens by class. None when calls ended and nobody counted for any of them."""
+
+    input_uncached: int | None = 0
+    cache_read: int | None = 0
+    cache_write: int | None = 0
+    output: int | None = 0
+    reasoning: int | None = 0
+    """Part of `output`."""
+    missing: int = 0
+    """Ended calls whose usage nobody gave: the sums are lower bounds while this is not 0."""
+
+    @property
+    def input_total(self) -> int | None:
+        """Uncached input, cache reads and cache writes."""
+        return _plus(_plus(self.input_uncached, self.cache_read), self.cache_write)
+
+    @property
+    def total(self) -> int | None:
+        """Input and output."""
+        return _plus(self.input_total, self.output)
+
+
+class Money(Struct, frozen=True):
+    """Nano-USD. None when calls ended and not one of them has a price: unknown, not 0."""
+
+    total: int | None = 0
+    input: int | None = 0
+    output: int | None = 0
+    unpriced: int = 0
+    """Ended calls without a price: the sums are lower bounds while this is not 0."""
+    reported: int = 0
+    """What other sides said their calls cost, where they said anything."""
+
+
+class Group(Struct, frozen=True):
+    """Everything counted under one combination of what was asked for."""
+
+    key: tuple[str | int, ...] = ()
+    """Values in the order of `Stats.by`; '' where a step has none. Days and hours are counted from 1970 (UTC)."""
+    runs: Outcomes = Outcomes()
+    calls: Outcomes = Outcomes()
+    tools: Outcomes = Outcomes()
+    steps: Mapping[str, int] = {}
+    """Steps of every kind, by kind."""
+    tokens: Tokens = Tokens()
+    cost: Money = Money()
+    first_token: Quantiles | None = None
+
+
+class ErrorGroup(Struct, frozen=True):
+    """Steps of one kind that had an error of one type."""
+
+    step: str
+    error: str
+    count: int
+
+
+class Stats(Struct, frozen=True):
+    """Statistics of a period, exact at `as_of`."""
+
+    since: int | None
+    until: int | None
+    as_of: int
+    by: tuple[str, ...]
+    total: Group
+    groups: tuple[Group, ...]
+    """Dearest first; by day or hour: in their order. Grouped by model or provider they hold model calls only."""
+    errors: tuple[ErrorGroup, ...]
+    """Most frequent first."""
+    source: str
+    """`rollups`, or `rows` when a condition or dimension made every step of the period be read."""
+
+
+def stats(
+    index: Index,
+    now_ns: int,
+    period: Period | None = None,
+    *,
+    by: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+) -> Stats:
+    """Totals of the steps that started in the period, and groups by DIMENSIONS, limited by CONDITIONS.
+
+    Raises ValueError for a dimension or condition that there is not.
+    """
+    period, where = period or Period(), dict(where or {})
+    _known(by, DIMENSIONS, "group by")
+    _known(where, CONDITIONS, "limit to")
+    found = read(index, period, now_ns, tuple(dict.fromkeys(("step", "status", *by))), where)
+    errors = read(index, period, now_ns, ("step", "error"), where)
+    return Stats(
+        since=period.since,
+        until=period.until,
+        as_of=now_ns,
+        by=tuple(by),
+        total=_group((), found.rows),
+        groups=_groups(found.rows, tuple(by)) if by else (),
+        errors=_errors(errors.rows),
+        source=found.source,
+    )
+
+
+def _known(asked: Iterable[str], allowed: Sequence[str], what: str) -> None:
+    for name in asked:
+        if name not in allowed:
+            raise ValueError(f"cannot {what} {name!r}; one of {', '.join(allowed)}")
+
+
+def _groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
+    parts: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if _CALLS_ONLY.isdisjoint(by) or row["step"] == "llm":
+            parts.setdefault(tuple([row[name] for name in by]), []).append(row)
+    groups = [_group(key, part) for key, part in parts.items()]
+    if _SPANS.isdisjoint(by):
+        return tuple(sorted(groups, key=lambda group: (-(group.cost.total or 0), -group.calls.count, group.key)))
+    return tuple(sorted(groups, key=lambda group: group.key))
+
+
+def _group(key: tuple[Any, ...], rows: Iterable[Row]) -> Group:
+    by_kind = {(row["step"], row["status"]): row for row in merged(rows, ("step", "status"))}
+    kinds: dict[str, dict[str, Row]] = {}
+    for (kind, status), row in sorted(by_kind.items()):
+        kinds.setdefault(kind, {})[status] = row
+    calls = _outcomes(kinds.get("llm"))
+    spent = _only(kinds.get("llm"))
+    return Group(
+        key=key,
+        runs=_outcomes(kinds.get("run")),
+        calls=calls,
+        tools=_outcomes(kinds.get("tool")),
+        steps={kind: sum(row["count"] for row in parts.values()) for kind, parts in kinds.items()},
+        tokens=_tokens(spent, calls.ended),
+        cost=_money(spent, calls.ended),
+        first_token=_first_token(spent),
+    )
+
+
+def _only(parts: Mapping[str, Row] | None) -> Row | None:
+    return merged(parts.values(), ())[0] if parts else None
+
+
+def _outcomes(parts: Mapping[str, Row] | None) -> Outcomes:
+    whole = _only(parts)
+    if parts is None or whole is None:
+        return Outcomes()
+    return Outcomes(whole["count"], {status: row["count"] for status, row in parts.items()}, _latency(whole))
+
+
+def _latency(row: Row) -> Latency | None:
+    if not row["timed"]:
+        return None
+    least, most = row["duration_min_ns"], row["duration_max_ns"]
+    quantile = _quantiles(row["hist"])
+    inside = [max(least, min(most, quantile(q))) for q in (0.5, 0.9, 0.95, 0.99)]
+    return Latency(row["timed"], row["duration_ns"] // row["timed"], least, most, *inside)
+
+
+def _first_token(row: Row | None) -> Quantiles | None:
+    if row is None or not row["first_token_hist"]:
+        return None
+    quantile = _quantiles(row["first_token_hist"])
+    return Quantiles(unpack(row["first_token_hist"]).total, *map(quantile, (0.5, 0.9, 0.95, 0.99)))
+
+
+def _quantiles(packed: bytes) -> Callable[[float], int]:
+    histogram = unpack(packed)
+    return lambda q: round(histogram.quantile(q) or 0.0)
+
+
+def _tokens(row: Row | None, ended: int) -> Tokens:
+    if row is None:
+        return Tokens()
+    missing = row["usage_missing"]
+    return Tokens(
+        input_uncached=_known_sum(row["uncached_tokens"], ended, missing),
+        cache_read=_known_sum(row["cache_read_tokens"], ended, missing),
+        cache_write=_known_sum(row["cache_write_tokens"], ended, missing),
+        output=_known_sum(row["output_tokens"], ended, missing),
+        reasoning=_known_sum(row["reasoning_tokens"], ended, missing),
+        missing=missing,
+    )
+
+
+def _money(row: Row | None, ended: int) -> Money:
+    if row is None:
+        return Money()
+    unpriced = row["unpriced"]
+    return Money(
+        total=_known_sum(row["cost_nano"], ended, unpriced),
+        input=_known_sum(row["input_cost_nano"], ended, unpriced),
+        output=_known_sum(row["output_cost_nano"], ended, unpriced),
+        unpriced=unpriced,
+        reported=row["reported_cost_nano"],
+    )
+
+
+def _known_sum(total: int, ended: int, unknown: int) -> int | None:
+    return None if ended and unknown >= ended else total
+
+
+def _plus(one: int | None, two: int | None) -> int | None:
+    return None if one is None or two is None else one + two
+
+
+def _errors(rows: Iterable[Row]) -> tuple[ErrorGroup, ...]:
+    groups = [ErrorGroup(row["step"], row["error"], row["count"]) for row in merged(rows, ("step", "error"))]
+    return tuple(sorted(groups, key=lambda group: (-group.count, group.step, group.error)))

@@ -1,0 +1,290 @@
+"""The door. Every effect enters here: it is admitted, its start is durable before it begins, and it ends exactly once.
+
+One context manager serves plain, `async with` and streamed use, since nothing in it waits: a whole call is a drained
+stream. It works as a decorator too. Inside, a failure of our own is counted and the program goes on as if nothing
+recorded it; the one exception that leaves is `LimitExceeded`, raised before the effect.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from tachograph.errors import LimitExceeded
+from tachograph.events.content import Content
+from tachograph.events.ids import step_id
+from tachograph.events.limit import LimitHit
+from tachograph.events.note import Note, Score
+from tachograph.events.run import Failure, RunEnded, RunStarted, Status
+from tachograph.events.usage import Usage
+from tachograph.limits import guard as limits
+from tachograph.record import scope
+from tachograph.record.failure import failure_of, status_of, stop_reason_of
+from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
+from tachograph.record.recorder import LiveRun, Recorder
+
+IntentT = TypeVar("IntentT", LLMCall, ToolCall, Work)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Recorded(ABC):
+    """What runs and steps share: entering, leaving, deciding how it ended. Each object is entered once."""
+
+    _kind = "custom"
+    _recorder: Recorder | None = None
+    _run: LiveRun | None = None
+    _number: int | None = None
+    _scope: scope.Scope | None = None
+    _status: Status | None = None
+    _error: BaseException | None = None
+    output: Any = None
+    """What came of it; any object."""
+
+    # ---- what a program may ask and say ---------------------------------------------------------------------------
+
+    @property
+    def number(self) -> int | None:
+        """Number of the step in its run; None before it was entered, or when it could not be recorded."""
+        return self._number
+
+    @property
+    def id(self) -> str | None:
+        """Id of the step (the `id` column of the tables); None as for `number`."""
+        return None if self._run is None or self._number is None else step_id(self._run.id, self._number)
+
+    @property
+    def run_id(self) -> str | None:
+        """Id of the run it belongs to."""
+        return None if self._run is None else self._run.id
+
+    @property
+    def execution_id(self) -> str | None:
+        """Public grouping id of the run it belongs to."""
+        return None if self._run is None else self._run.execution_id
+
+    def fail(self, error: BaseException | str) -> None:
+        """It failed although nothing is raised."""
+        self._status = "failed"
+        self._error = error if isinstance(error, BaseException) else RuntimeError(error)
+
+    def note(self, name: str, data: Any = None) -> None:
+        """Remember something at this point."""
+        self._say(lambda recorder: Note(name=name, data=kept(recorder, data)))
+
+    def score(self, name: str, value: float | None = None, *, label: str | None = None, **facts: Any) -> None:
+        """Judge this step. `facts`: kind (user, judge, rule, benchmark), comment, author."""
+        self._say(lambda _: Score(name=name, value=value, label=label, target=self._number or 0, **facts))
+
+    # ---- entering and leaving -------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Start. Raises LimitExceeded when a guard refuses; nothing else."""
+        self._enter(sys._getframe(1))
+        return self
+
+    async def __aenter__(self) -> Self:
+        """Start; the same as `with`."""
+        self._enter(sys._getframe(1))
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End; exceptions pass through."""
+        self._exit(error)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End; the same as `with`."""
+        self._exit(error)
+
+    def __call__(self, function: Function) -> Function:
+        """As a decorator: each call of `function` (plain, async, generator, async generator) is one of these."""
+        from tachograph.record.wrap import wrap  # noqa: PLC0415 - loads inspect, which only decorators need
+
+        return wrap(function, lambda args, kwargs: self._again())
+
+    def __del__(self) -> None:
+        """An abandoned stream: its end is written by the next event or the worker, never from a finaliser."""
+        if self._scope is not None and self._recorder is not None:
+            self._recorder.later(lambda: self._exit(GeneratorExit()))
+
+    def _enter(self, caller: FrameType | None) -> None:
+        recorder = self._recorder = scope.recorder()
+        try:
+            self._begin(recorder, caller)
+        except LimitExceeded:
+            raise
+        except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks the call it wraps
+            recorder.fault("enter", problem)
+
+    def _exit(self, error: BaseException | None) -> None:
+        recorder, entered, self._scope = self._recorder, self._scope, None
+        if recorder is None or entered is None:
+            return
+        try:
+            self._finish(recorder, error)
+        except Exception as problem:  # noqa: BLE001 - as above
+            recorder.fault("exit", problem)
+        finally:
+            scope.leave(entered)
+
+    def _verdict(self, error: BaseException | None) -> tuple[Status, Failure | None]:
+        error = error if error is not None else self._error
+        status = self._status or status_of(error)
+        if error is None or self._recorder is None:
+            return status, None
+        keeps = self._recorder.scrubber.keeps_content
+        return status, failure_of(error, self._recorder.plain, content=keeps)
+
+    def _say(self, body: Callable[[Recorder], Any]) -> None:
+        if self._recorder is None or self._run is None or self._number is None:
+            return
+        try:
+            self._recorder.emit(self._run, body(self._recorder), self._number)
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._recorder.fault("note", problem)
+
+    @abstractmethod
+    def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
+        """Admit, record the start, enter the scope."""
+
+    @abstractmethod
+    def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
+        """Record the end."""
+
+    @abstractmethod
+    def _again(self) -> Recorded:
+        """A fresh one of the same, for the next call of a decorated function."""
+
+
+class Step(Recorded, Generic[IntentT]):
+    """A step inside a run; outside any run it brings a run of its own."""
+
+    metadata: Any = None
+    """More facts, known only at the end."""
+    _own_run = False
+    _ticket: limits.Ticket | None = None
+    _started_at = 0
+
+    def __init__(self, intent: IntentT) -> None:
+        self.intent = intent
+
+    def _again(self) -> Step[IntentT]:
+        return type(self)(self.intent)
+
+    def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
+        here = scope.current()
+        if here is None or here.run.ended or here.run.generation != recorder.generation:
+            run, parent = open_run(recorder, Trigger(self._name())), 0
+            self._own_run = True
+        else:
+            run, parent = here.run, here.step
+        if run is None:
+            return
+        self._run = run
+        self._admit(recorder, run, parent)
+        self._started_at = recorder.clock.mono()
+        number = self._record_start(recorder, run, parent)
+        if number is None:
+            return
+        self._number = number
+        self._scope = scope.enter(run, number, caller)
+
+    def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
+        run, number = self._run, self._number
+        if run is None or number is None:
+            return
+        status, failure = self._verdict(error)
+        try:
+            if recorder.claim(run, number):
+                self._record_end(recorder, run, number, status, failure)
+        finally:
+            self._settle(recorder)
+            if self._own_run:
+                reason = stop_reason_of(error or self._error)
+                recorder.end_run(run, RunEnded(status=status, stop_reason=reason, error=failure))
+
+    def _admit(self, recorder: Recorder, run: LiveRun, parent: int) -> None:
+        if type(recorder.guard) is limits.AdmitAll:
+            return
+        now = recorder.clock.mono()
+        spent = limits.Spent(run.llm_calls, run.tool_calls, now - run.started)
+        try:
+            answer = recorder.guard.admit(self._asked(run), spent, now)
+        except Exception as problem:  # noqa: BLE001 - a guard that fails is a fault of ours, not a refusal
+            recorder.fault("guard", problem)
+            return
+        if isinstance(answer, limits.Ticket):
+            self._ticket = answer
+            return
+        self._refused(recorder, run, parent, answer)
+        refusal = LimitExceeded(
+            answer.metric, answer.used, answer.requested, answer.threshold, scope=answer.scope, reason=answer.reason
+        )
+        if self._own_run:
+            reason = stop_reason_of(refusal)
+            recorder.end_run(run, RunEnded(status="failed", stop_reason=reason, error=failure_of(refusal, recorder.plain)))
+        raise refusal
+
+    def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
+        recorder.emit(
+            run,
+            LimitHit(
+                metric=answer.metric, scope=answer.scope, mode=answer.mode, used=answer.used, requested=answer.requested,
+                threshold=answer.threshold, reason=answer.reason, refused_kind=self._kind, refused_name=self._name(),
+                evidence=answer.evidence,
+            ),
+            parent,
+        )  # fmt: skip
+
+    def _settle(self, recorder: Recorder) -> None:
+        if self._ticket is not None:
+            recorder.guard.settle(self._ticket, self._used(), recorder.clock.mono())
+
+    def _asked(self, run: LiveRun) -> limits.Intent:
+        return limits.Intent(run.id, self._kind, self._name(), tenant=run.tenant, session=run.session)
+
+    def _used(self) -> Usage | None:
+        return None
+
+    @abstractmethod
+    def _name(self) -> str:
+        """What a guard calls it."""
+
+    @abstractmethod
+    def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
+        """Record its start; the step's number, or None when it could not be kept."""
+
+    @abstractmethod
+    def _record_end(
+        self, recorder: Recorder, run: LiveRun, number: int, status: Status, failure: Failure | None
+    ) -> None:
+        """Record its end; called once."""
+
+
+def open_run(recorder: Recorder, trigger: Trigger) -> LiveRun | None:
+    """Begin a run for a trigger, as a child of the current step if there is one."""
+    here = scope.current()
+    trace_id, trace_parent = scope.parse_traceparent(trigger.traceparent)
+    if here is not None and trace_id is None:
+        trace_id = here.run.trace_id
+
+    def fill(run: str, execution: str, owner: str, now: int) -> RunStarted:
+        return RunStarted(
+            name=recorder.plain(trigger.name), execution_id=execution,
+            parent_run=here.run.id if here else None, parent_step=here.step if here else None,
+            session=trigger.session if trigger.session or not here else here.run.session,
+            user=trigger.user, tenant=trigger.tenant, tags=tuple(trigger.tags), version=trigger.version,
+            metadata=kept(recorder, trigger.metadata), environment=trigger.environment, platform=trigger.platform,
+            agent_type=trigger.agent_type, input=kept(recorder, trigger.input), trace_id=trace_id,
+            trace_parent=trace_parent, owner=owner,
+        )  # fmt: skip
+
+    return recorder.start_run(fill)
+
+
+def kept(recorder: Recorder, value: Any) -> Content | None:
+    return None if value is None else recorder.content(value)
+
+

@@ -8,8 +8,9 @@ import socket
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tachograph.errors import SettingsError
 from tachograph.events.ids import run_id
 from tachograph.limits.guard import Guard
 from tachograph.record import scope
@@ -23,7 +24,11 @@ from tachograph.record.scrub import Scrubber
 from tachograph.record.worker import Worker
 from tachograph.settings import Settings, read
 from tachograph.store.ports import Store
+from tachograph.store.query import Query, Where
 from tachograph.version import VERSION
+
+if TYPE_CHECKING:
+    from tachograph.fold.cost import PriceBook
 
 
 class System:
@@ -141,13 +146,31 @@ def drain_for(settings: Settings, scrubber: Scrubber, own: Any = lambda: None) -
     return Drain(journals_folder(settings), store, admitter_for(settings, store, scrubber), own=own)
 
 
+def price_book_for(settings: Settings) -> PriceBook:
+    """Prices: the user's own (settings, then `prices.toml`) before the bundled list. Raises SettingsError."""
+    from tachograph.fold import cost, price_overrides  # noqa: PLC0415 - prices are not needed to record
+
+    path = settings.prices or settings.home / "prices.toml"
+    if not path.exists():
+        if settings.prices is not None:
+            raise SettingsError("prices", str(path), "a TOML file that exists")
+        return cost.price_book(per_thousand=settings.token_prices or None)
+    stated = price_overrides.read_toml(path.read_text(encoding="utf-8"), str(path))
+    return cost.price_book(per_thousand=settings.token_prices or None, toml=stated)
+
+
 def pricer_for(settings: Settings) -> Pricer:
-    """Prices by the bundled list and the user's overrides."""
-    raise NotImplementedError
+    """Prices calls by the book of these settings."""
+    from tachograph.fold.cost import price_call  # noqa: PLC0415 - as above
+
+    return partial(price_call, price_book_for(settings))
 
 
 def _find_call(store: Store, run: str, step: int) -> Asked | None:
-    raise NotImplementedError
+    known = store.find(Query("runs", (Where("id", "eq", run),), columns=("pk",), limit=1)).rows
+    where = (Where("run", "eq", known[0]["pk"] if known else -1), Where("step", "eq", step))
+    rows = store.find(Query("calls", where, columns=("provider", "model", "tier"), limit=1)).rows
+    return Asked(rows[0]["provider"], rows[0]["model"], rows[0]["tier"]) if rows else None
 
 
 def _hash_key(home: Path) -> bytes:

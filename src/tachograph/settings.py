@@ -55,6 +55,9 @@ class Settings:
     prices: Path | None = None
     """TOML file of price overrides; default `prices.toml` in `home` when it exists."""
 
+    token_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Own prices in USD per 1,000 tokens: `{"my-model": {"input": 0.03, "output": 0.06}}`."""
+
     def __post_init__(self) -> None:
         """Refuse values that cannot work. Raises SettingsError."""
         for name, allowed in (("capture", Capture), ("scrub", Scrub), ("fsync", Fsync)):

@@ -73,7 +73,7 @@ def _written() -> Iterator[tuple[str, Event]]:
         unknown = Unknown("from_tomorrow", {"depth": 3, "why": ["a", None, 1.5], "inner": {"é": "☃"}})
         yield "an unknown type", Event(RUN, 90, 1, 2, 3, unknown)
         body = _filled(BODY_TYPES["note"])
-        extra = {"": {"zone": "eu"}, "body": {"weight": 0.5, "to": {"a": [1]}}}
+        extra = {"": {"zone": "eu"}, "body": {"weight": 0.5, "to": {"a": [1]}, "data": {"language": "de"}}}
         yield "unknown fields", Event(RUN, 91, 1, 2, 3, body, extra)
 
 
@@ -84,26 +84,27 @@ def _filled(kind: type[msgspec.Struct], *, required: bool = False) -> Any:
 
 def _value(info: msgspec.inspect.Type, name: str) -> Any:
     """A value of this type that is not the default and can be told from its neighbours."""
+    value: Any
     match info:
         case msgspec.inspect.UnionType(types):
-            return _value(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)), name)
+            value = _value(next(each for each in types if not isinstance(each, msgspec.inspect.NoneType)), name)
         case msgspec.inspect.LiteralType(values):
-            return sorted(values)[1]
+            value = sorted(map(str, values))[1]
         case msgspec.inspect.VarTupleType(item):
-            return (_value(item, f"{name}1"), _value(item, f"{name}22"))
-        case msgspec.inspect.DictType(_, value):
-            return {f"{name}_key": _value(value, name)}
-        case msgspec.inspect.StructType(cls) if cls is Content:
-            return _content(name)
+            value = (_value(item, f"{name}1"), _value(item, f"{name}22"))
+        case msgspec.inspect.DictType(_, item):
+            value = {f"{name}_key": _value(item, name)}
         case msgspec.inspect.StructType(cls):
-            return _filled(cls)
+            value = _content(name) if cls is Content else _filled(cls)
         case msgspec.inspect.StrType():
-            return f"a {name} ☃"
+            value = f"a {name} ☃"
         case msgspec.inspect.BoolType():
-            return True
+            value = True
         case msgspec.inspect.FloatType():
-            return len(name) + 0.25
-    return 1_000 + sum(name.encode())
+            value = len(name) + 0.25
+        case _:
+            value = 1_000 + sum(name.encode())
+    return value
 
 
 def _content(name: str) -> Content:

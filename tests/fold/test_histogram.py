@@ -57,13 +57,15 @@ def test_pack_round_trip(histogram: Histogram) -> None:
 
 
 def test_packed_form_is_stable() -> None:
-    """The bytes are part of the stored format: pairs of (step, count) as little-endian varints."""
-    assert Histogram({0: 1, 3: 300, 161: 2}).pack() == bytes([0, 1, 3, 0xAC, 2, 0x9E, 1, 2])
+    """The bytes are part of the stored format: width of a count, steps between buckets, counts."""
+    assert Histogram().pack() == b""
+    assert Histogram({0: 1, 3: 200, 161: 2}).pack() == bytes([1, 0, 3, 158, 1, 200, 2])
+    assert Histogram({3: 300, 505: 1}).pack() == bytes([2, 3, 255, 247, 0x2C, 1, 0, 0, 1, 0])
 
 
-@pytest.mark.parametrize("packed", [b"\x01", b"\x01\x80", b"\x81"])
-def test_cut_bytes_are_refused(packed: bytes) -> None:
-    """A blob that ends inside a pair is an error, not a smaller histogram."""
+@pytest.mark.parametrize("packed", [b"\x01\x02", b"\x03\x01\x01\x01\x01", b"\x02\x01\x01", b"\x00\x01"])
+def test_other_bytes_are_refused(packed: bytes) -> None:
+    """A blob whose length does not fit its counts is an error, not a smaller histogram."""
     with pytest.raises(ValueError, match="not a packed histogram"):
         unpack(packed)
 

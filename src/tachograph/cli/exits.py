@@ -19,21 +19,21 @@ MEANINGS: Mapping[int, str] = {
     FOUND_WRONG: "done, and something is wrong: doctor or check found faults, import could not read a part",
     USAGE: "the command, an option or a setting cannot be used, or a package is missing",
     NOT_FOUND: "there is no such run, model or file",
-    NO_STORE: "the store cannot be reached, is damaged, or was written by a newer version",
+    NO_STORE: "the store cannot be reached or was written by a newer version, or a file cannot be read or written",
     INTERRUPTED: "interrupted with Ctrl-C",
     PIPE_CLOSED: "the reader of the output went away (as in `| head`)",
 }
 """Exit code → what it says."""
 
 
-def code_for(problem: TachographError | OSError | ValueError) -> int:
-    """The exit code of an error. What is wrong with the request is 2, with the store 4, with the data 1."""
+def code_for(problem: TachographError | OSError) -> int:
+    """The exit code of an error: 2 for what is wrong with the request, 3 and 4 for what it asks for, 1 for the data."""
     match problem:
-        case SettingsError() | ValueError():
+        case SettingsError():
             return USAGE
         case NotFound() | FileNotFoundError():
             return NOT_FOUND
-        case StoreError():
+        case StoreError() | OSError():
             return NO_STORE
         case _:
             return FOUND_WRONG

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tachograph.events.body import Recorded
 from tachograph.events.content import Content
 from tachograph.events.run import Failure, Status
 from tachograph.events.usage import Cost, Usage
 
 
-class CallStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="call_started"):
+class CallStarted(Recorded, frozen=True, kw_only=True, tag="call_started"):
     """A request is about to leave. Durable before it does."""
 
     provider: str
@@ -43,7 +44,7 @@ class CallStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     refs: Mapping[str, str] | None = None
 
 
-class Timeline(Struct, frozen=True, omit_defaults=True):
+class Timeline(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """When chunks arrived: delta-coded and bounded, so a flood of chunks costs a fixed amount."""
 
     every: int = 1
@@ -52,7 +53,7 @@ class Timeline(Struct, frozen=True, omit_defaults=True):
     """Microseconds from the entry before (the first: from the start of the call)."""
 
 
-class CallEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="call_ended"):
+class CallEnded(Recorded, frozen=True, kw_only=True, tag="call_ended"):
     """The attempt is over: completed, failed, cancelled or abandoned."""
 
     status: Status
@@ -77,7 +78,7 @@ class CallEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field
     metadata: Content | None = None
 
 
-class CallRepriced(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="call_repriced"):
+class CallRepriced(Recorded, frozen=True, kw_only=True, tag="call_repriced"):
     """The cost of an ended call was computed again (new prices, corrected override). The last one counts."""
 
     call: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from tachograph.events.body import Recorded
 
 Mode = Literal["observe", "warn", "nudge", "block", "skip", "wrap_up", "stop", "handoff", "raise"]
 
 
-class LimitHit(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="limit_hit"):
+class LimitHit(Recorded, frozen=True, kw_only=True, tag="limit_hit"):
     """A limit was reached, and this is what was done about it."""
 
     metric: str

@@ -7,15 +7,14 @@ messages. Inside a run a node is named by the sequence number of its `MessageApp
 
 from __future__ import annotations
 
-from msgspec import Struct
-
+from tachograph.events.body import Recorded
 from tachograph.events.content import Content, digest
 
 ROOT = bytes(32)
 """Node hash of the empty transcript."""
 
 
-class MessageAppended(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="message_appended"):
+class MessageAppended(Recorded, frozen=True, kw_only=True, tag="message_appended"):
     """A message joined a transcript."""
 
     role: str

@@ -7,17 +7,18 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tachograph.events.body import Recorded
 from tachograph.events.content import Content
 
 
-class Note(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="note"):
+class Note(Recorded, frozen=True, kw_only=True, tag="note"):
     """Something a program or a reader wanted to remember at this point."""
 
     name: str
     data: Content | None = None
 
 
-class Score(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="score"):
+class Score(Recorded, frozen=True, kw_only=True, tag="score"):
     """A judgement of the run, or of one step of it."""
 
     name: str
@@ -30,7 +31,7 @@ class Score(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="ty
     author: str | None = None
 
 
-class Loss(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="loss"):
+class Loss(Recorded, frozen=True, kw_only=True, tag="loss"):
     """Something could not be recorded. The count is exact; the content is gone."""
 
     reason: str

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tachograph.events.body import Recorded
 from tachograph.events.content import Content
 
 Status = Literal["started", "paused", "completed", "failed", "cancelled", "abandoned"]
@@ -38,7 +39,7 @@ STOP_REASONS: Mapping[str, frozenset[str]] = {
 """Which stop reasons each status may carry; see the domain table in docs/events.md."""
 
 
-class Failure(Struct, frozen=True, omit_defaults=True):
+class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """An error as a fact: what class it was, what it said, where it came from."""
 
     type: str
@@ -50,7 +51,7 @@ class Failure(Struct, frozen=True, omit_defaults=True):
     """Trimmed, secrets masked; None when the level keeps no content."""
 
 
-class RunStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="run_started"):
+class RunStarted(Recorded, frozen=True, kw_only=True, tag="run_started"):
     """A run began. Always event 0 of its run."""
 
     name: str
@@ -81,7 +82,7 @@ class RunStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """Where an imported run was read from: format and file name; empty for live runs."""
 
 
-class RunEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="run_ended"):
+class RunEnded(Recorded, frozen=True, kw_only=True, tag="run_ended"):
     """A run reached its outcome. Nothing but scores, notes and re-pricing follows it."""
 
     status: Status
@@ -91,7 +92,7 @@ class RunEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field=
     discarded: bool = False
 
 
-class StepStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="step_started"):
+class StepStarted(Recorded, frozen=True, kw_only=True, tag="step_started"):
     """A unit of work began."""
 
     kind: StepKind = "custom"
@@ -107,7 +108,7 @@ class StepStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """Application ids kept in columns of their own: report_id, completion_id, widget_id, step_id."""
 
 
-class StepEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="step_ended"):
+class StepEnded(Recorded, frozen=True, kw_only=True, tag="step_ended"):
     """A unit of work ended; exactly one per start."""
 
     status: Status

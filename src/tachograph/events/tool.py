@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct
-
+from tachograph.events.body import Recorded
 from tachograph.events.content import Content
 from tachograph.events.run import Failure
 
 ToolState = Literal["completed", "failed", "rejected", "skipped", "cancelled", "abandoned"]
 
 
-class ToolStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_started"):
+class ToolStarted(Recorded, frozen=True, kw_only=True, tag="tool_started"):
     """A tool is about to run (or was asked for and refused: then its end follows at once)."""
 
     name: str
@@ -33,7 +32,7 @@ class ToolStarted(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     refs: Mapping[str, str] | None = None
 
 
-class ToolEnded(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_ended"):
+class ToolEnded(Recorded, frozen=True, kw_only=True, tag="tool_ended"):
     """The invocation is over, in one of six states."""
 
     state: ToolState

@@ -2,7 +2,11 @@
 
 Bucket `1 + i` holds the whole numbers in `[2**(i/8), 2**((i+1)/8))`, bucket 0 those below 1. A histogram is a value:
 two of them add up by adding their counts, in any order and grouping, so hours merge into days and days into a month
-without going back to the rows. Packed, it is a row of varints: the step from the bucket before, then its count.
+without going back to the rows.
+
+Packed, it is one byte that says how wide the counts are (1, 2, 4 or 8 bytes), then for each bucket one byte with the
+step from the bucket before (an empty bucket bridges more than 255), then all counts, little-endian. Varints would take
+as many bytes and far longer to read: this form comes apart without a loop.
 
 What a quantile is worth: it lies in the bucket of the exact answer, so it is never off by more than the bucket is wide,
 `2**(1/8) - 1` = 9.1 %. That is reached only where all values of a bucket sit at one of its edges (constant latencies, a
@@ -16,13 +20,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from math import isqrt, sqrt
+from struct import pack, unpack_from
 
 from msgspec import Struct
 
 OCTAVE = 8
 """Buckets for each doubling."""
 _OCTAVES = 64
+_WIDTHS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_LONGEST_STEP = 255
 
 
 def _edge(index: int) -> int:
@@ -69,13 +77,20 @@ class Histogram(Struct, frozen=True):
         return self._inside(index, rank - before)
 
     def pack(self) -> bytes:
-        """The counts as varints: (step from the bucket before, count) for each bucket, in order."""
-        packed, last = bytearray(), 0
+        """The counts as bytes: see the module."""
+        if not self.counts:
+            return b""
+        steps, counts, last = bytearray(), [], 0
         for index in sorted(self.counts):
-            _write(packed, index - last)
-            _write(packed, self.counts[index])
+            while index - last > _LONGEST_STEP:
+                steps.append(_LONGEST_STEP)
+                counts.append(0)
+                last += _LONGEST_STEP
+            steps.append(index - last)
+            counts.append(self.counts[index])
             last = index
-        return bytes(packed)
+        width = next(width for width in _WIDTHS if max(counts) < 1 << 8 * width)
+        return bytes((width,)) + bytes(steps) + pack(f"<{len(counts)}{_WIDTHS[width]}", *counts)
 
     def _inside(self, index: int, rank: float) -> float:
         """The value at `rank` (0 ≤ rank < count) of a bucket whose density runs along a straight slope."""
@@ -98,39 +113,25 @@ def of(values: Iterable[int]) -> Histogram:
 
 def unpack(packed: bytes) -> Histogram:
     """The histogram behind packed bytes. Raises ValueError for bytes that `pack` did not write."""
-    return merged((packed,))
+    return Histogram({index: count for index, count in _pairs(packed) if count})
 
 
 def merged(packs: Iterable[bytes]) -> Histogram:
     """All packed histograms together. Raises ValueError for bytes that `pack` did not write."""
-    counts: dict[int, int] = {}
+    counts = [0] * (len(_EDGES) + 1)
     for packed in packs:
-        _absorb(counts, packed)
-    return Histogram(counts)
+        for index, count in _pairs(packed):
+            counts[index] += count
+    return Histogram({index: count for index, count in enumerate(counts) if count})
 
 
-def _absorb(counts: dict[int, int], packed: bytes) -> None:
-    """Add packed counts to `counts`. One flat loop: a month of analytics passes through here."""
-    index = number = shift = 0
-    counting = False
-    for byte in packed:
-        if byte > 127:
-            number |= (byte & 127) << shift
-            shift += 7
-            continue
-        number |= byte << shift
-        if counting:
-            counts[index] = counts.get(index, 0) + number
-        else:
-            index += number
-        counting = not counting
-        number = shift = 0
-    if counting or shift:
-        raise ValueError(f"not a packed histogram: it ends inside a pair ({len(packed)} bytes)")
-
-
-def _write(packed: bytearray, number: int) -> None:
-    while number > 127:
-        packed.append(number & 127 | 128)
-        number >>= 7
-    packed.append(number)
+def _pairs(packed: bytes) -> Iterable[tuple[int, int]]:
+    """(bucket, count) pairs, those of bridges with count 0."""
+    if not packed:
+        return ()
+    width = packed[0]
+    buckets, rest = divmod(len(packed) - 1, 1 + width)
+    if width not in _WIDTHS or rest:
+        raise ValueError(f"not a packed histogram: {len(packed)} bytes with counts of {width}")
+    numbers = unpack_from(f"<{buckets}{_WIDTHS[width]}", packed, 1 + buckets)
+    return zip(accumulate(packed[1 : 1 + buckets]), numbers, strict=True)

@@ -36,7 +36,7 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
         for alias in aliases.split()
     }
 )
-"""What instrumentations call a provider → its id in the catalogue. LiteLLM is none: its model names say whose they are."""
+"""What instrumentations call a provider → its id in the list. LiteLLM is none: its model names say whose they are."""
 
 BASE_TIERS = frozenset({"default", "standard", "standard_only", "auto", "on_demand"})
 """Service tiers billed at the list price, like no tier at all."""

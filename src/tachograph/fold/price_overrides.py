@@ -1,8 +1,8 @@
 """Prices that the user states. They come before the bundled list, and decide alone for the models they name.
 
-Three spellings of one thing: a mapping in USD per thousand tokens (`{"gpt-4": {"input": 0.03, "output": 0.06}}`), the same
-per million, and a TOML file per million, whose entries may also name a provider, a service tier, the day from which they
-hold, and other names of the model:
+Three spellings of one thing: a mapping in USD per thousand tokens (`{"gpt-4": {"input": 0.03, "output": 0.06}}`), the
+same per million, and a TOML file per million whose entries may also name a provider, a service tier, the day from which
+they hold, and other names of the model:
 
     [[price]]
     model = "acme-70b"

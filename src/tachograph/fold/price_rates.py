@@ -1,9 +1,9 @@
 """What tokens cost: rows of integer rates, when each row is in force, and the arithmetic of one call.
 
 A rate is an integer number of 1e-24 USD for one token, so every listed price is exact and a priced call is a few
-integer products; rounding to nano-USD happens once, at the end. Tokens that have a price of their own (audio, reasoning)
-are taken out of the class they are counted in; tokens that have none are billed as that class. So nothing is billed
-twice, and nothing is free whose price is not 0.
+integer products; rounding to nano-USD happens once, at the end. Tokens with a price of their own (audio, reasoning) are
+taken out of the class they are counted in; tokens without one are billed as that class. So nothing is billed twice, and
+nothing is free whose price is not 0.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ class Read(Struct, frozen=True):
 def moment(text: str, now_ns: int) -> int:
     """UTC ns of a time as people say it: `30d`, `12h`, `45m` ago, or an ISO date or time (UTC unless it names a zone).
 
-    Hours, days and weeks ago are rounded down to the hour, so that roll-ups can answer. Raises ValueError.
+    Days and weeks ago begin at midnight and hours ago at the full hour (UTC), where roll-ups do. Raises ValueError.
     """
     if ago := _AGO.fullmatch(text.strip()):
         unit = _UNITS[ago[2]]
         then = now_ns - int(ago[1]) * unit
-        return then - then % HOUR if unit >= HOUR else then
+        return then - then % min(unit, _UNITS["d"]) if unit >= HOUR else then
     when = datetime.fromisoformat(text.strip())
     when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
     since_epoch = when - datetime.fromtimestamp(0, UTC)
@@ -125,7 +125,7 @@ def _facet(wanted: set[str]) -> str | None:
     return next((facet for facet in _BY_SIZE if wanted <= set(FACETS[facet])), None)
 
 
-_BY_SIZE = ("project", "agent", "model", "each", "error")
+_BY_SIZE = ("model", "project", "agent", "each", "error")
 
 
 def _stored(index: Index, plan: _Plan, facet: str, where: Mapping[str, str]) -> Iterator[Row]:

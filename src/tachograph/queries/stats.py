@@ -7,6 +7,7 @@ nobody said is None, never 0: a cost is None when not one call has a price, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -14,14 +15,13 @@ from msgspec import Struct
 from tachograph.fold.histogram import unpack
 from tachograph.queries.period import RUN_KEYS, Period, read
 from tachograph.store.ports import Index
-from tachograph.store.rollup import Row, merged
+from tachograph.store.rollup import STATUSES, Row, merged
 
 DIMENSIONS = ("model", "provider", "agent", "project", "day", "hour", "tenant", "step", "status", *RUN_KEYS)
 """What statistics can be grouped by. RUN_KEYS (session, user, …) read every step of the period, the others roll-ups."""
 CONDITIONS = ("tenant", "project", "provider", "model", "agent", "step", "status", "tag", *RUN_KEYS)
 """What statistics can be limited to, each to one value. `tag` and RUN_KEYS read every step of the period."""
 
-_OPEN = frozenset(("started", "paused"))
 _CALLS_ONLY = frozenset(("model", "provider"))
 _SPANS = frozenset(("hour", "day"))
 
@@ -54,13 +54,15 @@ class Outcomes(Struct, frozen=True):
 
     count: int = 0
     by_status: Mapping[str, int] = {}
+    """completed, failed, cancelled, abandoned, and `open` for what has not ended. Refused tool calls count as failed,
+    skipped ones as cancelled. What is 0 is absent."""
     latency: Latency | None = None
     """Of those that have ended; None when none has."""
 
     @property
     def ended(self) -> int:
         """Those that are over."""
-        return sum(count for status, count in self.by_status.items() if status not in _OPEN)
+        return self.count - self.by_status.get("open", 0)
 
     @property
     def success_rate(self) -> float | None:
@@ -157,7 +159,7 @@ def stats(
     period, where = period or Period(), dict(where or {})
     _known(by, DIMENSIONS, "group by")
     _known(where, CONDITIONS, "limit to")
-    found = read(index, period, now_ns, tuple(dict.fromkeys(("step", "status", *by))), where)
+    found = read(index, period, now_ns, tuple(dict.fromkeys(("step", *by))), where)
     errors = read(index, period, now_ns, ("step", "error"), where)
     return Stats(
         since=period.since,
@@ -189,33 +191,27 @@ def _groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
 
 
 def _group(key: tuple[Any, ...], rows: Iterable[Row]) -> Group:
-    by_kind = {(row["step"], row["status"]): row for row in merged(rows, ("step", "status"))}
-    kinds: dict[str, dict[str, Row]] = {}
-    for (kind, status), row in sorted(by_kind.items()):
-        kinds.setdefault(kind, {})[status] = row
-    calls = _outcomes(kinds.get("llm"))
-    spent = _only(kinds.get("llm"))
+    kinds = {row["step"]: row for row in sorted(merged(rows, ("step",)), key=itemgetter("step"))}
+    spent = kinds.get("llm")
+    calls = _outcomes(spent)
     return Group(
         key=key,
         runs=_outcomes(kinds.get("run")),
         calls=calls,
         tools=_outcomes(kinds.get("tool")),
-        steps={kind: sum(row["count"] for row in parts.values()) for kind, parts in kinds.items()},
+        steps={kind: row["count"] for kind, row in kinds.items()},
         tokens=_tokens(spent, calls.ended),
         cost=_money(spent, calls.ended),
         first_token=_first_token(spent),
     )
 
 
-def _only(parts: Mapping[str, Row] | None) -> Row | None:
-    return merged(parts.values(), ())[0] if parts else None
-
-
-def _outcomes(parts: Mapping[str, Row] | None) -> Outcomes:
-    whole = _only(parts)
-    if parts is None or whole is None:
+def _outcomes(row: Row | None) -> Outcomes:
+    if row is None:
         return Outcomes()
-    return Outcomes(whole["count"], {status: row["count"] for status, row in parts.items()}, _latency(whole))
+    ends = {status: row[status] for status in STATUSES if row[status]}
+    still_open = row["count"] - sum(ends.values())
+    return Outcomes(row["count"], {**ends, "open": still_open} if still_open else ends, _latency(row))
 
 
 def _latency(row: Row) -> Latency | None:

@@ -157,7 +157,7 @@ class Admitter:
 
     def _price(self, event: Event, body: CallEnded) -> Cost:
         key = (event.run, event.step)
-        asked = self._asked.pop(key, None) or self._find_call(*key) or Asked("unknown", body.served_model or "", None)
+        asked = self._asked.pop(key, None) or self._find_call(*key) or Asked("", body.served_model or "", None)
         return self._pricer(asked, body, event.at)
 
 

@@ -17,8 +17,8 @@ class LLMCall(Struct, frozen=True, gc=False):
     """The model as requested."""
     messages: Sequence[Any] = ()
     """Input as sent, oldest first: chat messages in the provider's shape, or texts for completions and embeddings."""
-    provider: str = "unknown"
-    """openai, anthropic, google, … as prices know it."""
+    provider: str = ""
+    """openai, anthropic, google, … as prices know it; empty when the program cannot tell."""
     operation: str = "chat"
     """chat, completion, embedding, image, speech, transcription, moderation, rerank."""
     tools: Any = None

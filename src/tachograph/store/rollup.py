@@ -10,7 +10,7 @@ hour that is still open is nobody's roll-up; whoever asks reads its steps.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -30,25 +30,30 @@ Row = Mapping[str, Any]
 """A row of `rollup_hour` or `rollup_day`, or a part of one: some key columns, and every column of `VALUES`."""
 
 FACETS: Mapping[str, tuple[str, ...]] = {
-    "each": ("project", "provider", "model", "agent"),
+    "each": ("project", "provider", "model", "agent", "status"),
     "model": ("provider", "model"),
     "agent": ("agent",),
     "project": ("project",),
-    "error": ("project", "provider", "model", "agent", "error"),
+    "error": ("project", "provider", "model", "agent", "status", "error"),
 }
-"""Facet → the keys it keeps apart. `error` holds only steps that had one; each of the others holds every step."""
-ALWAYS = ("tenant", "step", "status")
+"""Facet → the keys it keeps apart, the others are ''. `error` holds the steps that had one, each other facet all steps.
+
+`each` is what filters need, the marginals make summaries short: a month of one has hundreds of rows, not thousands.
+"""
+ALWAYS = ("tenant", "step")
 """Keys that every facet keeps."""
 KEYS = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
 
 _BLANK = dict.fromkeys(KEYS, "")
 
-_DURATION_SUMS = ("count", "timed", "duration_ns")
+STATUSES = ("completed", "failed", "cancelled", "abandoned")
+"""Columns that count the steps that ended so; what `count` has beyond them is open."""
+_DURATION_SUMS = ("timed", "duration_ns")
 _CALL_SUMS = (
     "uncached_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "usage_missing",
     "cost_nano", "input_cost_nano", "output_cost_nano", "unpriced", "reported_cost_nano",
 )  # fmt: skip
-SUMS = _DURATION_SUMS + _CALL_SUMS
+SUMS = ("count", *STATUSES, *_DURATION_SUMS, *_CALL_SUMS)
 """Columns that add up."""
 VALUES = (*SUMS, "duration_min_ns", "duration_max_ns", "hist", "first_token_hist")
 """All columns that are not keys."""
@@ -258,15 +263,17 @@ def _key_of(keys: Sequence[str]) -> Callable[[Fact], tuple[Any, ...]]:
 
 
 _COLUMNS = tuple(Fact._fields.index(name) for name in _CALL_SUMS)
-_DURATION, _FIRST_TOKEN = map(Fact._fields.index, ("duration_ns", "first_token_ns"))
+_STATUS, _DURATION, _FIRST_TOKEN = map(Fact._fields.index, ("status", "duration_ns", "first_token_ns"))
 
 
 def _sums(group: Sequence[Fact]) -> dict[str, Any]:
     columns = list(zip(*group, strict=True))
+    ends = Counter(columns[_STATUS])
     times = [ns for ns in columns[_DURATION] if ns is not None]
     first = [ns for ns in columns[_FIRST_TOKEN] if ns is not None]
     return {
         "count": len(group),
+        **{status: ends[status] for status in STATUSES},
         "timed": len(times),
         "duration_ns": sum(times),
         **{name: sum(filter(None, columns[place])) for name, place in zip(_CALL_SUMS, _COLUMNS, strict=True)},

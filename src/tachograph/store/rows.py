@@ -14,6 +14,9 @@ TOTALS = (
 )  # fmt: skip
 """Sums that runs and sessions both carry."""
 
+ROLLUP_KEYS = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
+"""What rows of a roll-up are kept apart by, beside facet and time."""
+
 
 class RunRow(Struct, kw_only=True):
     """A run: its facts and its totals so far."""

@@ -1,8 +1,8 @@
 """Messages as chat models exchange them: what an assistant asked for, what tools answered, what was said in the end.
 
-OpenAI's shape (`tool_calls`, role `tool`), its older one (`function_call`, role `function`), the flat ones of tau2-bench
-and SWE-agent, and Anthropic's content blocks (`tool_use`, `tool_result`). One `Message` reads them all; the message
-itself is stored as it was written.
+OpenAI's shape (`tool_calls`, role `tool`), its older one (`function_call`, role `function`), the flat ones of
+tau2-bench and SWE-agent, and Anthropic's content blocks (`tool_use`, `tool_result`). One `Message` reads them all; the
+message itself is stored as it was written.
 """
 
 from __future__ import annotations
@@ -139,18 +139,28 @@ def said(message: Message) -> Content | None:
 
 
 def reply(
-    draft: Draft, call: int, at: int, message: Message, raw: Raw | bytes, *, agent_type: str | None = None, **ended: Any
-) -> list[int]:
-    """A model call's reply: joins the transcript, ends the call, starts the tools it asks for; returns their steps.
+    draft: Draft,
+    call: int,
+    at: int,
+    message: Message,
+    raw: Raw | bytes,
+    *,
+    agent_type: str | None = None,
+    counted: bool = True,
+    **ended: Any,
+) -> None:
+    """A model call's reply: joins the transcript, ends the call, starts the tools it asks for.
 
-    `agent_type` says whose tools they are, `ended` are fields of CallEnded.
+    `agent_type` says whose tools they are, `counted` whether they belong to an iteration, `ended` are fields of
+    CallEnded.
     """
     output = draft.say(at, _name(message.role), raw, call)
     draft.end_call(call, at, output=output, **ended)
-    return [
-        draft.ask(at, tool.name, tool.call_id, tool.arguments, requested_by=call, index=index, agent_type=agent_type)
-        for index, tool in enumerate(asked(message))
-    ]
+    facts: dict[str, Any] = {"requested_by": call, "agent_type": agent_type}
+    if not counted:
+        facts["iteration"] = None
+    for index, tool in enumerate(asked(message)):
+        draft.ask(at, tool.name, tool.call_id, tool.arguments, index=index, **facts)
 
 
 def listen(draft: Draft, at: int, message: Message, raw: Raw | bytes) -> None:

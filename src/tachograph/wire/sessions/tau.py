@@ -125,7 +125,8 @@ def _run(simulation: _Simulation, setup: _Setup, place: str, line: int, origin: 
         raise msgspec.DecodeError("no messages")
     key = str(simulation.id) if simulation.id is not None else f"{origin.key or origin.source}#{place}"
     spoken = [(_spoken.decode(raw), raw) for raw in simulation.messages]
-    start = nanoseconds(simulation.start_time) or next((at for m, _ in spoken if (at := nanoseconds(m.timestamp))), None)
+    times = [simulation.start_time, *(message.timestamp for message, _ in spoken)]
+    start = next((at for time in times if (at := nanoseconds(time)) is not None), None)
     draft = Draft(TAU2, key, start, origin, line)
     _begin(draft, TAU2, simulation, [message for message, _ in spoken])
     for index, (message, raw) in enumerate(spoken):
@@ -150,22 +151,21 @@ def _spoke(draft: Draft, at: int, message: _Spoken, raw: Raw, setup: _Setup) -> 
     provider, model = served(named)
     agent_type = "agent" if ours else "user"
     call = draft.call(provider, model, counted=ours, agent_type=agent_type)
-    tools = chat.reply(
+    chat.reply(
         draft,
         call,
         at,
         message,
         _kept(raw),
         agent_type=agent_type,
+        counted=ours,
         usage=_usage(got.usage, message.usage),
         reported_cost=nano_usd(message.cost),
         response_id=got.id if isinstance(got.id, str) else None,
         served_model=got.model if isinstance(got.model, str) else None,
         served_tier=got.service_tier if isinstance(got.service_tier, str) else None,
         finish_reason=_finish_reason(got),
-        counted=ours,
     )
-    assert len(tools) >= 0
 
 
 def _is_call(index: int, message: _Spoken) -> bool:
@@ -179,7 +179,7 @@ def _is_call(index: int, message: _Spoken) -> bool:
 def _tau(simulation: _Simulation, setup: _Setup, place: str, line: int, origin: Origin) -> Recorded:
     """A conversation of tau-bench: no times, no usage, and nothing about the customer's calls but their cost."""
     messages = [(_spoken.decode(raw), raw) for raw in simulation.traj]
-    draft = Draft(TAU, origin.key or f"{origin.source}#{place}", None, origin, line)
+    draft = Draft(TAU, f"{origin.key or origin.source}#{place}", None, origin, line)
     _begin(draft, TAU, simulation, [message for message, _ in messages])
     provider, model = served(setup.agent)
     for message, raw in messages:

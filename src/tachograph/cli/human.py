@@ -1,0 +1,152 @@
+"""Values as people read them, in one line each.
+
+What nobody knows is `—`, never 0. Text that was recorded is shown with its control characters made visible: a log must
+not be able to write to the terminal of whoever reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+
+import msgspec
+
+from tachograph.events.content import Content
+from tachograph.fold.cost import usd_text
+
+UNKNOWN = "—"
+"""For figures that nobody gave."""
+
+_STEPS = ((1_000, "ns", 1), (1_000_000, "µs", 1_000), (1_000_000_000, "ms", 1_000_000))
+_CONTROLS = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"} | {
+    code: "\ufffd" for code in (*range(128, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+}
+"""Control characters, and those that turn the direction of writing, by something that can be seen."""
+_ON_ONE_LINE = _CONTROLS | {9: " ", 10: "⏎", 13: ""}
+_ON_LINES = _CONTROLS | {9: "    ", 10: "\n", 13: ""}
+
+STATUS_STYLES: Mapping[str, str] = {
+    "completed": "green",
+    "failed": "red",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "abandoned": "yellow",
+    "skipped": "yellow",
+    "paused": "magenta",
+    "started": "cyan",
+}
+"""Status or tool state → colour."""
+
+
+def duration(ns: int | None) -> str:
+    """`340 ms`, `1.2 s`, `2 m 05 s`, `3 h 07 m`, `2 d 04 h`."""
+    if ns is None:
+        return UNKNOWN
+    for below, unit, size in _STEPS:
+        if ns < below:
+            return f"{_three(ns / size)} {unit}"
+    seconds = ns / 1e9
+    if seconds < 59.95:
+        return f"{_three(seconds)} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} m"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600:02} h"
+
+
+def moment(ns: int | None, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
+    """A point in time on the reader's clock (`zone`, or the machine's): `2026-11-21 06:55`."""
+    if ns is None:
+        return UNKNOWN
+    try:
+        local = datetime.fromtimestamp(ns // 1_000_000_000, UTC).astimezone(zone)
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN
+    return local.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def iso(ns: int | None) -> str | None:
+    """The same for machines: UTC, ISO 8601 with microseconds; None stays None."""
+    if ns is None:
+        return None
+    whole = datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns // 1000 % 1_000_000)
+    return whole.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def count(number: int | None) -> str:
+    """A whole number: `12,345`."""
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def short(number: int | None) -> str:
+    """A large number in three digits: `12,345` is `12.3k`; below 10,000 it stands as it is."""
+    if number is None:
+        return UNKNOWN
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= 10 * size or (number >= size and size > 10**3):
+            return f"{_three(number / size)}{unit}"
+    return str(number)
+
+
+def size(number: float | None) -> str:
+    """Bytes: `512 B`, `1.5 KiB`, `3.2 MiB`."""
+    if number is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{_three(number)} {unit}"
+        number /= 1024
+    return f"{_three(number)} TiB"
+
+
+def money(nano: int | None, unpriced: int = 0) -> str:
+    """Nano-USD. With calls that have no price it is a lower bound, and says so: `≥ $0.42`; all unknown is `—`."""
+    if nano is None or (nano == 0 and unpriced):
+        return UNKNOWN
+    return f"≥ {usd_text(nano)}" if unpriced else usd_text(nano)
+
+
+def share(part: float | None) -> str:
+    """A share between 0 and 1: `97.5 %`."""
+    return UNKNOWN if part is None else f"{part * 100:.1f} %"
+
+
+def outcome(status: str, stop_reason: str = "") -> str:
+    """How something ended: `failed: tool_loop`; an accepted answer needs no reason."""
+    return status if stop_reason in ("", "final_answer", "process_died") else f"{status}: {stop_reason}"
+
+
+def line(text: str, width: int = 0) -> str:
+    """Recorded text on one line, at most `width` characters of it (0: all)."""
+    if 0 < width < len(text):
+        text = f"{text[: width - 1]}…"
+    return text.translate(_ON_ONE_LINE)
+
+
+def block(text: str) -> str:
+    """Recorded text on the lines it has."""
+    return text.translate(_ON_LINES)
+
+
+def said(content: Content | None, width: int = 0) -> str:
+    """What a content holds, on one line: text of a JSON string bare, other JSON as it stands."""
+    if content is None:
+        return ""
+    if content.text is None:
+        return f"({size(content.size)}{'' if content.hash else ', not kept'})"
+    text = content.text
+    if text.startswith('"'):
+        try:
+            text = msgspec.json.decode(text, type=str)
+        except msgspec.DecodeError:
+            text = content.text
+    return line(text, width)
+
+
+def _three(number: float) -> str:
+    """Three digits that matter, no more: `1.25`, `12.5`, `125`."""
+    places = 2 if number < 9.995 else 1 if number < 99.95 else 0
+    text = f"{number:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,214 @@
+"""One line an event, for whoever watches a run happen.
+
+End events say only which step they end, so a narrator remembers the names and starts of the steps that are open, and
+tells how long each took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from rich.text import Text
+
+from tachograph.cli import human
+from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.content import Content
+from tachograph.events.envelope import Event
+from tachograph.events.limit import LimitHit
+from tachograph.events.message import MessageAppended
+from tachograph.events.note import Loss, Note, Score, Unknown
+from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.fold.steps import Open, closes, opened
+
+WIDTH = 100
+"""Most characters of recorded text in a line."""
+
+
+class Narrator:
+    """Tells events one by one. Hand it each run's events in order; runs may be mixed."""
+
+    def __init__(self, *, name_runs: bool = True) -> None:
+        self._name_runs = name_runs
+        self._open: dict[tuple[str, int], Open] = {}
+        self._names: dict[str, str] = {}
+
+    def tell(self, event: Event) -> Text:
+        """The line of an event: time, run, number, what happened."""
+        start = opened(event)
+        if start is not None:
+            self._open[event.run, start.step] = start
+        if isinstance(event.body, RunStarted):
+            self._names[event.run] = event.body.name
+        words = Text.assemble((human.moment(event.at, seconds=True)[11:], "dim"), "  ")
+        if self._name_runs:
+            words.append(human.line(self._names.get(event.run, event.run[:13]), 20).ljust(20), "bold")
+            words.append("  ")
+        words.append(f"{event.seq:>5}  ", "dim")
+        return words.append_text(self._body(event))
+
+    def _body(self, event: Event) -> Text:
+        ended = closes(event)
+        step = None if ended is None else self._open.pop((event.run, ended), None)
+        if isinstance(event.body, RunEnded):
+            self._names.pop(event.run, None)
+        told = _TELLERS.get(type(event.body))
+        if told is None:
+            return _line("event", type(event.body).__name__)
+        words: Text = told(event.body)
+        if step is not None:
+            took = human.duration(max(0, event.mono - step.mono))
+            name = "" if step.kind == "run" else f"{human.line(step.name, 40)} "
+            words = Text.assemble((f"{step.kind:<9}", "bold"), " ", name, words, (f"  {took}", "dim"))
+        elif ended is not None:
+            words = Text.assemble(("end      ", "bold"), f" of step {ended} ", words)
+        return words
+
+
+def _line(kind: str, *parts: str | tuple[str, str]) -> Text:
+    return Text.assemble((f"{kind:<9}", "bold"), " ", *(part for part in parts if part))
+
+
+def _status(status: str, reason: str = "") -> tuple[str, str]:
+    return human.outcome(status, reason), human.STATUS_STYLES.get(status, "")
+
+
+def _detail(content: Content | None) -> str:
+    return f"  {human.said(content, WIDTH)}" if content is not None else ""
+
+
+def _failed(error: Failure | None) -> tuple[str, str]:
+    return ("", "") if error is None else (f"  {error.type}: {human.line(error.message, WIDTH)}", "red")
+
+
+def _run_started(body: RunStarted) -> Text:
+    session = f"  session {human.line(body.session, 40)}" if body.session else ""
+    source = f"  from {human.line(body.source, 60)}" if body.source else ""
+    return _line("run", human.line(body.name, 60), (" starts", "cyan"), session, source, (_detail(body.input), "dim"))
+
+
+def _run_ended(body: RunEnded) -> Text:
+    return Text.assemble(_status(body.status, body.stop_reason), _failed(body.error), (_detail(body.output), "dim"))
+
+
+def _step_started(body: StepStarted) -> Text:
+    return _line(body.kind, human.line(body.name, 60), (" starts", "cyan"), (_detail(body.input), "dim"))
+
+
+def _step_ended(body: StepEnded) -> Text:
+    return Text.assemble(_status(body.status), _failed(body.error))
+
+
+def _call_started(body: CallStarted) -> Text:
+    again = f"  attempt {body.attempt}" if body.attempt > 1 else ""
+    return _line("llm", human.line(body.model, 60), (" asked", "cyan"), (again, "yellow"))
+
+
+def _call_ended(body: CallEnded) -> Text:
+    usage, cost = body.usage, body.cost
+    tokens = f"  {human.short(usage.input_total)} → {human.short(usage.output)} tokens"
+    money = f"  {human.money(cost.total if cost else None)}"
+    return Text.assemble(_status(body.status, body.finish_reason or ""), tokens, money, _failed(body.error))
+
+
+def _call_repriced(body: CallRepriced) -> Text:
+    return _line("price", f"call {body.call} now costs {human.money(body.cost.total)}")
+
+
+def _tool_started(body: ToolStarted) -> Text:
+    return _line("tool", human.line(body.name, 60), (" called", "cyan"), (_detail(body.arguments), "dim"))
+
+
+def _tool_ended(body: ToolEnded) -> Text:
+    why = f"  {human.line(body.reason, WIDTH)}" if body.reason else ""
+    return Text.assemble(_status(body.state), why, _failed(body.error), (_detail(body.result), "dim"))
+
+
+def _message(body: MessageAppended) -> Text:
+    return _line("message", human.line(body.role, 20), (f"  {spoken(body.message, WIDTH)}", "dim"))
+
+
+def _limit(body: LimitHit) -> Text:
+    facts = f"{body.scope} {body.metric}: {body.used:g} of {body.threshold:g}"
+    return _line("limit", (human.line(f"{body.mode}  {facts}  {body.reason}", WIDTH), "red"))
+
+
+def _note(body: Note) -> Text:
+    return _line("note", human.line(body.name, 60), (_detail(body.data), "dim"))
+
+
+def _score(body: Score) -> Text:
+    value = body.label if body.value is None else f"{body.value:g}"
+    return _line("score", f"{human.line(body.name, 60)} {human.line(value or human.UNKNOWN, 60)}  ({body.kind})")
+
+
+def _loss(body: Loss) -> Text:
+    return _line("loss", (f"{human.line(body.reason, 60)}: {body.events} events, {human.size(body.bytes)}", "red"))
+
+
+def _unknown(body: Unknown) -> Text:
+    return _line("unknown", human.line(body.type, 60))
+
+
+_TELLERS: Mapping[type, Callable[[Any], Text]] = {
+    RunStarted: _run_started,
+    RunEnded: _run_ended,
+    StepStarted: _step_started,
+    StepEnded: _step_ended,
+    CallStarted: _call_started,
+    CallEnded: _call_ended,
+    CallRepriced: _call_repriced,
+    ToolStarted: _tool_started,
+    ToolEnded: _tool_ended,
+    MessageAppended: _message,
+    LimitHit: _limit,
+    Note: _note,
+    Score: _score,
+    Loss: _loss,
+    Unknown: _unknown,
+}
+
+
+def spoken(message: Content, width: int = 0) -> str:
+    """What a message says, on one line: its text, or what it asks for, without the JSON around it."""
+    if message.text is None:
+        return human.said(message, width)
+    try:
+        return human.line(" ".join(_texts(msgspec.json.decode(message.text))), width)
+    except msgspec.DecodeError:
+        return human.line(message.text, width)
+
+
+def _texts(message: Any) -> list[str]:
+    """The texts of a message, in order: strings, parts with a text, and the names of what is called."""
+    match message:
+        case str():
+            return [message]
+        case list():
+            return [text for part in message for text in _texts(part)]
+        case {"content": content, **rest} if content:
+            return _texts(content) + _asked(rest)
+        case {"parts": parts}:
+            return _texts(parts)
+        case {"text": str(text)}:
+            return [text]
+        case dict():
+            return _asked(message)
+    return []
+
+
+def _asked(part: Mapping[str, Any]) -> list[str]:
+    calls = part.get("tool_calls")
+    if isinstance(calls, list):
+        return [f"→ {_name_of(call)}" for call in calls if isinstance(call, dict)]
+    kind = part.get("type")
+    if isinstance(kind, str) and isinstance(part.get("name"), str):
+        return [f"→ {part['name']}"]
+    return [f"({kind})"] if isinstance(kind, str) else []
+
+
+def _name_of(call: Mapping[str, Any]) -> str:
+    function = call.get("function")
+    return str(function.get("name", "?") if isinstance(function, dict) else call.get("name", "?"))

@@ -1,0 +1,110 @@
+"""What every command talks through: the settings it was given, the store behind them, and the way out to a person or a pipe.
+
+Colours and widths are those of a terminal only when it is one; a pipe gets plain text whose lines are not cut. With
+`--json` nothing but JSON goes to stdout. What is said about the work itself (progress, warnings, errors) goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tachograph.cli.adopt import adopt
+from tachograph.compose import open_store
+from tachograph.record.clock import SYSTEM, Clock
+from tachograph.settings import Settings
+from tachograph.store.ports import Store
+
+PIPE_WIDTH = 250
+"""Columns when there is no terminal: wide enough for every table, so that nothing is cut or wrapped."""
+
+_to_json = msgspec.json.Encoder(enc_hook=str)
+
+
+class Screen(Console):
+    """A console that lets a closed pipe be told apart from other failures."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader went away: the command ends as for any other program."""
+        raise BrokenPipeError
+
+
+class Terminal:
+    """One command's surroundings. Closed by `command`, which made it."""
+
+    def __init__(self, settings: Settings, *, json: bool = False, color: bool = True, clock: Clock = SYSTEM) -> None:
+        self.settings, self.json, self.clock = settings, json, clock
+        self.out = screen(color, stderr=False)
+        self.err = screen(color, stderr=True)
+        self._opened: Store | None = None
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, with what journals still held moved into it first. Raises SettingsError, StoreError."""
+        store = self.bare_store
+        adopt(self.settings, store)
+        return store
+
+    @cached_property
+    def bare_store(self) -> Store:
+        """The store as it is. Raises SettingsError, StoreError."""
+        self._opened = open_store(self.settings)
+        return self._opened
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can answer a question."""
+        return sys.stdin.isatty() and self.err.is_terminal
+
+    def show(self, *things: RenderableType) -> None:
+        """Print for a person: one thing below the other."""
+        for thing in things:
+            self.out.print(thing, highlight=False, markup=False, soft_wrap=isinstance(thing, str))
+
+    def give(self, value: Any) -> None:
+        """Print one line of JSON. Structs become objects, what JSON has no word for becomes text."""
+        self.write(_to_json.encode(value) + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Bytes to stdout as they are."""
+        sys.stdout.buffer.write(data)
+
+    def tell(self, text: str) -> None:
+        """A remark about the work, on stderr."""
+        self.err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, title: str, total: float | None = None) -> Iterator[Progress]:
+        """A progress bar on stderr while the block lasts; nothing when stderr is no terminal. Its task is 0."""
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(compact=True),
+            console=self.err,
+            transient=True,
+            disable=not self.err.is_terminal,
+        )
+        with bar:
+            bar.add_task(title, total=total)
+            yield bar
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._opened is not None:
+            self._opened.close()
+
+
+def screen(color: bool, *, stderr: bool) -> Screen:
+    """A console on stdout or stderr. NO_COLOR and TERM=dumb are honoured: then no escape code at all is written."""
+    console = Screen(stderr=stderr)
+    system = "auto" if color and not console.no_color else None
+    width = None if console.is_terminal else PIPE_WIDTH
+    return Screen(stderr=stderr, color_system=system, width=width)

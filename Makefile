@@ -6,7 +6,8 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-CODE := src tests tools $(if $(wildcard bench/*.py),bench)
+CODE := src tests tools bench
+BENCHMARKS := $(filter-out __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -46,7 +47,7 @@ lock: $(VENV)/run.done ## pin the newest versions in requirements/
 	$(BIN)/python tools/lock.py
 
 bench: $(VENV)/bench.done ## the benchmarks, ours and the peers' from one run
-	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m bench.$$name; done
 
 clean: ## remove .venv and everything the tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache

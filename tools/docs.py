@@ -12,10 +12,11 @@ import inspect
 import json
 import os
 import re
+import sqlite3
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
@@ -248,6 +249,20 @@ def tables() -> str:
     return "\n\n".join(parts)
 
 
+def views() -> str:
+    """The views with their columns, asked of a database that has them."""
+    if find_spec("tachograph.store.views") is None:
+        return "There are no views yet."
+    tables = import_module("tachograph.store.schema").metadata.tables.values()
+    statements = [*map(_create, tables), *import_module("tachograph.store.views").statements()]
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(";\n".join(statement.rstrip(";") for statement in statements))
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
+        columns = {name: [row[1] for row in database.execute(f"PRAGMA table_info({name})")] for name in names}
+    rows = [(f"`{name}`", ", ".join(f"`{column}`" for column in found)) for name, found in columns.items()]
+    return _table([("view", "columns"), *rows])
+
+
 def _create(item: Any) -> str:
     from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - only this region needs it
     from sqlalchemy.schema import CreateIndex, CreateTable  # noqa: PLC0415
@@ -271,14 +286,22 @@ def _meanings(module: ModuleType) -> dict[str, str]:
 
 def commands() -> str:
     """The help of every command, as a terminal of fixed width shows it."""
-    if find_spec("tachograph.cli.main") is None:
+    if find_spec("tachograph.cli.app") is None:
         return "There are no commands yet."
-    return "\n\n".join(f"### `{' '.join(words)}`\n\n```\n{text}\n```" for words, text in _help(["tachograph"]))
-
-
-def _help(words: list[str]) -> Iterator[tuple[list[str], str]]:
     os.environ |= {"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH), "NO_COLOR": "1", "TERM": "dumb"}
-    entry: Callable[..., Any] = import_module("tachograph.cli.main").main
+    typer = import_module("typer.main")
+    tree = _commands(typer.get_command(import_module("tachograph.cli.app").app), ["tachograph"])
+    return "\n\n".join(f"## `{' '.join(words)}`\n\n```\n{_help(words)}\n```" for words in tree)
+
+
+def _commands(command: Any, words: list[str]) -> Iterator[list[str]]:
+    yield words
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, [*words, name])
+
+
+def _help(words: list[str]) -> str:
+    entry = import_module("tachograph.cli.main").main
     shown, given = StringIO(), sys.argv
     sys.argv = [*words, "--help"]
     try:
@@ -289,7 +312,7 @@ def _help(words: list[str]) -> Iterator[tuple[list[str], str]]:
             raise
     finally:
         sys.argv = given
-    yield words, "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines())
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------------
@@ -310,7 +333,20 @@ def _code(text: str) -> str:
 
 REGIONS: dict[str, Callable[[], str]] = {
     function.__name__: function
-    for function in (rooms, layers, contracts, errors, statuses, events, envelope, values, settings, tables, commands)
+    for function in (
+        rooms,
+        layers,
+        contracts,
+        errors,
+        statuses,
+        events,
+        envelope,
+        values,
+        settings,
+        tables,
+        views,
+        commands,
+    )
 }
 
 if __name__ == "__main__":

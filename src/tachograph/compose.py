@@ -78,7 +78,7 @@ def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: 
     Raises SettingsError for a value that cannot be used. Returns the system, whose `recorder.health` and `recorder.feed`
     a program may read.
     """
-    global _system  # noqa: PLW0603 - the one default of the process
+    global _system
     system = System(read(**settings), guard=guard, clock=clock)
     if _system is not None:
         _system.close()
@@ -130,7 +130,7 @@ def scrubber_for(settings: Settings) -> Scrubber:
 
 def open_store(settings: Settings) -> Store:
     """The store of these settings. Raises SettingsError, SchemaMismatch, StoreUnavailable."""
-    from tachograph.store.open import open_store as opened  # noqa: PLC0415 - loads SQLAlchemy, which recording does not need
+    from tachograph.store.open import open_store as opened  # noqa: PLC0415 - loads SQLAlchemy
 
     return opened(settings.store_url)
 

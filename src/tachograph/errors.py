@@ -10,6 +10,7 @@ TachographError
 ├── CodecError               bytes that are not an event
 ├── ImportFailed             a recorded conversation could not be read
 ├── NotFound                 no run, call or payload has this id
+├── Ambiguous                several have an id that begins like this
 └── LimitExceeded            a guard refused an action before it happened
 
 Facts are attributes; the message says what was wrong, with what value, and what to do. Only `LimitExceeded` ever
@@ -36,9 +37,7 @@ class MissingExtra(SettingsError):
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         self.feature, self.package, self.extra = feature, package, extra
-        TachographError.__init__(
-            self, f"{feature} needs the package {package!r}: pip install 'tachograph[{extra}]'"
-        )
+        TachographError.__init__(self, f"{feature} needs the package {package!r}: pip install 'tachograph[{extra}]'")
 
 
 class StoreError(TachographError):
@@ -94,6 +93,14 @@ class NotFound(TachographError):
     def __init__(self, what: str, key: str) -> None:
         self.what, self.key = what, key
         super().__init__(f"no {what} has the id {key!r}")
+
+
+class Ambiguous(TachographError):
+    """Several things have an id that begins with `key`; `matches` names the first of them."""
+
+    def __init__(self, what: str, key: str, matches: tuple[str, ...]) -> None:
+        self.what, self.key, self.matches = what, key, matches
+        super().__init__(f"more than one {what} begins with {key!r}: {', '.join(matches)}")
 
 
 class LimitExceeded(TachographError):

@@ -1,9 +1,9 @@
 """For tests: a clock that ticks, ids that count, and a recorder whose events are plain values.
 
-    with capture() as events:
-        with tachograph.run("answer"):
-            ...
-    assert [type(event.body).__name__ for event in events] == ["RunStarted", "RunEnded"]
+with capture() as events:
+    with tachograph.run("answer"):
+        ...
+assert [type(event.body).__name__ for event in events] == ["RunStarted", "RunEnded"]
 """
 
 from __future__ import annotations

@@ -63,9 +63,11 @@ def test_packed_form_is_stable() -> None:
     assert Histogram({3: 300, 505: 1}).pack() == bytes([2, 3, 255, 247, 0x2C, 1, 0, 0, 1, 0])
 
 
-@pytest.mark.parametrize("packed", [b"\x01\x02", b"\x03\x01\x01\x01\x01", b"\x02\x01\x01", b"\x00\x01"])
+@pytest.mark.parametrize(
+    "packed", [b"\x01\x02", b"\x03\x01\x01\x01\x01", b"\x02\x01\x01", b"\x00\x01", b"\x01\xff\xff\xff\x01\x01\x01"]
+)
 def test_other_bytes_are_refused(packed: bytes) -> None:
-    """A blob whose length does not fit its counts is an error, not a smaller histogram."""
+    """A blob whose length or buckets do not fit is an error, not a smaller histogram."""
     with pytest.raises(ValueError, match="not a packed histogram"):
         unpack(packed)
 

@@ -54,7 +54,7 @@ def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
     assert drawn == [(depth, kind.__name__) for depth, kind in _tree(errors.TachographError, 0)]
 
 
-def _tree(kind: type, depth: int) -> list[tuple[int, type]]:
+def _tree(kind: type[Exception], depth: int) -> list[tuple[int, type[Exception]]]:
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
     return [(depth, kind), *(pair for child in children for pair in _tree(child, depth + 1))]
 

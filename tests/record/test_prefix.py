@@ -44,7 +44,7 @@ message_values = st.dictionaries(st.sampled_from("abc"), st.one_of(scalars, st.l
 
 @given(st.lists(st.lists(message_values, max_size=5), max_size=6), st.integers(0, 200))
 def test_every_request_reads_back_exactly(requests: list[list[Message]], retain: int) -> None:
-    """Whatever was said before and however little is remembered, a node's path is the request, types and key order too."""
+    """Whatever was said before, however little is remembered: a node's path is the request, types and key order too."""
     book = Book(retain)
     for request in requests:
         said = book.path(book.say(request))
@@ -93,5 +93,7 @@ def test_roles_are_read_as_the_source_says_them() -> None:
     class Said:
         role = "model"
 
-    found = [role_of(value) for value in ({"role": "tool"}, {"type": "reasoning"}, {"x": 1}, Said(), "text", {"role": 3})]
+    found = [
+        role_of(value) for value in ({"role": "tool"}, {"type": "reasoning"}, {"x": 1}, Said(), "text", {"role": 3})
+    ]
     assert found == ["tool", "reasoning", "unknown", "model", "user", "unknown"]

@@ -160,7 +160,7 @@ def test_no_recorder_is_a_clear_error() -> None:
     """Recording without any configuration names what to do."""
     before = scope.use(None)
     try:
-        with pytest.raises(SettingsError, match="tachograph.configure"):
+        with pytest.raises(SettingsError, match=r"tachograph\.configure"):
             scope.recorder()
     finally:
         scope.use(before)

@@ -322,7 +322,9 @@ def test_a_refusal_is_recorded_and_raised_before_the_effect() -> None:
             ran.append("rm")
     hits = [(event.body.metric, event.body.refused_kind, event.body.refused_name) for event in events.of(LimitHit)]
     assert (hits, ran) == ([("max_llm_calls", "llm", "m"), ("denied_tool", "tool", "rm")], [])
-    assert [(event.body.state, event.body.reason) for event in events.of(ToolEnded)] == [("rejected", "rm is not allowed")]
+    assert [(event.body.state, event.body.reason) for event in events.of(ToolEnded)] == [
+        ("rejected", "rm is not allowed")
+    ]
     assert guard.settled == [Usage(1, 0, 0, 1, basis="provider")]
     assert events.of(RunEnded)[0].body.status == "completed"
 

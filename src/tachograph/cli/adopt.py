@@ -7,7 +7,6 @@ read: what could not be moved waits where it is, and `doctor` tells of it.
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from tachograph.compose import admitter_for, journals_folder, scrubber_for
@@ -18,18 +17,35 @@ from tachograph.store.ports import Store
 
 SECONDS = 0.5
 """Most that a read waits for journals."""
+NOTHING, NOT_NOW = Drained(), Drained(finished=False)
 
 
-def adopt(settings: Settings, store: Store, seconds: float = SECONDS) -> Drained:
-    """One round of the drain, if there are journals and nobody else is at it."""
-    folder = journals_folder(settings)
-    if not find_journals(folder):
-        return Drained()
-    with contextlib.suppress(TachographError, OSError):
-        drain = Drain(folder, store, admitter_for(settings, store, scrubber_for(settings)))
-        if drain.elected():
+class Adoption:
+    """Rounds of the drain on behalf of a reader: elected for a round only, so that no recording process is held up."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._folder = journals_folder(settings)
+        self._drain: Drain | None = None
+        self.problem: TachographError | OSError | None = None
+        """Why the last round failed; None when it did not."""
+
+    def round(self, seconds: float | None = SECONDS) -> Drained:
+        """Move what is there, for at most so many seconds (None: until it is done). Never raises for a failure of it."""
+        if not find_journals(self._folder):
+            return NOTHING
+        self.problem = None
+        try:
+            drain = self._drain = self._drain or self._open()
+            if not drain.elected():
+                return NOT_NOW
             try:
-                return drain.round(time.monotonic() + seconds)
+                return drain.round(None if seconds is None else time.monotonic() + seconds)
             finally:
                 drain.resign()
-    return Drained(finished=False)
+        except (TachographError, OSError) as problem:
+            self.problem = problem
+            return NOT_NOW
+
+    def _open(self) -> Drain:
+        return Drain(self._folder, self._store, admitter_for(self._settings, self._store, scrubber_for(self._settings)))

@@ -91,23 +91,28 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: " + " · ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()),
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:<3} {meaning}" for code, meaning in MEANINGS.items()),
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tachograph {VERSION}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)
+]
+
+
 @app.callback()
-def tachograph(
-    *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
-) -> None:
+def tachograph(*, version: Version = False) -> None:
     """The flight recorder for LLM agents: what ran, what it cost, where it looped, and why it stopped.
 
     Newcomers with coding agents on this machine start with `tachograph import`, then `tachograph ls`, `show` and `stats`;
     everyone else with `tachograph demo`. Every command takes --json, --store and --no-color.
     """
-    if version:
-        typer.echo(f"tachograph {VERSION}")
-        raise typer.Exit
 
 
 def run() -> NoReturn:

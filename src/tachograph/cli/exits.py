@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tachograph.errors import NotFound, SettingsError, StoreError, TachographError
+from tachograph.errors import Ambiguous, NotFound, SettingsError, StoreError, TachographError
 
 OK = 0
 FOUND_WRONG = 1
@@ -16,12 +16,12 @@ PIPE_CLOSED = 141
 
 MEANINGS: Mapping[int, str] = {
     OK: "done",
-    FOUND_WRONG: "done, and something is wrong: doctor or check found faults, import could not read a part",
-    USAGE: "the command, an option or a setting cannot be used, or a package is missing",
-    NOT_FOUND: "there is no such run, model or file",
-    NO_STORE: "the store cannot be reached or was written by a newer version, or a file cannot be read or written",
+    FOUND_WRONG: "something is wrong: faults found, lines that import could not read",
+    USAGE: "a command, option or setting that cannot be used, or a missing package",
+    NOT_FOUND: "no such run, model or file",
+    NO_STORE: "a store or file that cannot be reached, or a store of a newer version",
     INTERRUPTED: "interrupted with Ctrl-C",
-    PIPE_CLOSED: "the reader of the output went away (as in `| head`)",
+    PIPE_CLOSED: "the reader of the output went away, as in `| head`",
 }
 """Exit code → what it says."""
 
@@ -29,7 +29,7 @@ MEANINGS: Mapping[int, str] = {
 def code_for(problem: TachographError | OSError) -> int:
     """The exit code of an error: 2 for what is wrong with the request, 3 and 4 for what it asks for, 1 for the data."""
     match problem:
-        case SettingsError():
+        case SettingsError() | Ambiguous():
             return USAGE
         case NotFound() | FileNotFoundError():
             return NOT_FOUND

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tachograph.cli.adopt import adopt
+from tachograph.cli.adopt import Adoption
 from tachograph.compose import open_store
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.settings import Settings
@@ -48,9 +48,8 @@ class Terminal:
     @cached_property
     def store(self) -> Store:
         """The store, with what journals still held moved into it first. Raises SettingsError, StoreError."""
-        store = self.bare_store
-        adopt(self.settings, store)
-        return store
+        Adoption(self.settings, self.bare_store).round()
+        return self.bare_store
 
     @cached_property
     def bare_store(self) -> Store:
@@ -76,13 +75,17 @@ class Terminal:
         """Bytes to stdout as they are."""
         sys.stdout.buffer.write(data)
 
+    def flush(self) -> None:
+        """Let whoever reads stdout see what there is."""
+        sys.stdout.flush()
+
     def tell(self, text: str) -> None:
         """A remark about the work, on stderr."""
         self.err.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def progress(self, title: str, total: float | None = None) -> Iterator[Progress]:
-        """A progress bar on stderr while the block lasts; nothing when stderr is no terminal. Its task is 0."""
+    def progress(self, title: str, total: float | None = None, *, hidden: bool = False) -> Iterator[Progress]:
+        """A progress bar on stderr while the block lasts; nothing when stderr is no terminal. It has one task."""
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -90,7 +93,7 @@ class Terminal:
             TimeRemainingColumn(compact=True),
             console=self.err,
             transient=True,
-            disable=not self.err.is_terminal,
+            disable=hidden or not self.err.is_terminal,
         )
         with bar:
             bar.add_task(title, total=total)

@@ -131,7 +131,7 @@ def _pairs(packed: bytes) -> Iterable[tuple[int, int]]:
         return ()
     width = packed[0]
     buckets, rest = divmod(len(packed) - 1, 1 + width)
-    if width not in _WIDTHS or rest:
-        raise ValueError(f"not a packed histogram: {len(packed)} bytes with counts of {width}")
+    if width not in _WIDTHS or rest or sum(packed[1 : 1 + buckets]) > len(_EDGES):
+        raise ValueError(f"not a packed histogram: {packed[:40].hex()} ({len(packed)} bytes)")
     numbers = unpack_from(f"<{buckets}{_WIDTHS[width]}", packed, 1 + buckets)
     return zip(accumulate(packed[1 : 1 + buckets]), numbers, strict=True)

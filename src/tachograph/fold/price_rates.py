@@ -58,8 +58,8 @@ class Rates(Struct, frozen=True):
     """Of `CLASSES`; 0 where there is none."""
     marks: tuple[tuple[int, str], ...] = ()
     """(index, note) of each class without a rate of its own: which one it borrows; no note where it has none at all."""
-    apart: Mapping[str, int] = {}
-    """Of the parts in `PART_OF` that are listed."""
+    apart: Mapping[str, tuple[int, str]] = {}
+    """(rate, note) of the parts in `PART_OF` that are not billed as their class."""
 
 
 class Fee(Struct, frozen=True):
@@ -137,7 +137,11 @@ def rates_of(listed: Mapping[str, int]) -> Rates:
         classes.append(listed.get(lender, 0))
         if lender != name or name not in listed:
             marks.append((index, f"{name}_as_{lender}" if lender in listed else ""))
-    return Rates(tuple(classes), tuple(marks), {part: listed[part] for part in PART_OF if part in listed})
+    apart = {part: (listed[part], "") for part in PART_OF if part in listed}
+    if "cache_read" not in listed:
+        sent = {part.replace("input_", "cache_"): part for part in apart if part.startswith("input_")}
+        apart |= {part: (listed[other], f"{part}_as_{other}") for part, other in sent.items() if part not in listed}
+    return Rates(tuple(classes), tuple(marks), apart)
 
 
 def unpriced(reason: str) -> Cost:
@@ -194,17 +198,19 @@ def _cut(part: int, whole: int, notes: list[str]) -> int:
     return min(part, whole)
 
 
-def _apart(rates: Mapping[str, int], usage: Usage, counts: list[int], notes: list[str]) -> Sequence[int]:
+def _apart(rates: Mapping[str, tuple[int, str]], usage: Usage, counts: list[int], notes: list[str]) -> Sequence[int]:
     """Amounts of the tokens that have a price of their own, by class. They are taken out of `counts`."""
     amounts = [0] * len(CLASSES)
     said = {**(usage.extra or {}), "reasoning": usage.reasoning or 0}
-    for part, each in rates.items():
+    for part, (each, note) in rates.items():
         index = CLASSES.index(PART_OF[part])
         kind = part.removeprefix("input_")
         cached = said.get(f"cache_{kind}", 0) if kind != part else 0
         count = _cut(max(said.get(part, 0) - cached, 0), counts[index], notes)
         counts[index] -= count
         amounts[index] += count * each
+        if count and note:
+            notes.append(note)
     return amounts
 
 

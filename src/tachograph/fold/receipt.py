@@ -67,15 +67,13 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every event is there, nothing was dropped or cut, and every step has its end.
+        """Whether every event is there, no content was given up or cut, and every step has its end.
 
         Redaction and a lower capture level are wishes, missing usage and prices are other people's silence: they do
         not count against it.
         """
-        whole = self.stored is None or self.stored == self.recorded
-        return whole and not (
-            self.missing or self.dropped or self.losses or self.truncated or self.pending or self.open
-        )
+        lacks = (self.missing, self.dropped, self.losses, self.truncated, self.shed, self.pending, self.open)
+        return self.stored in (None, self.recorded) and not any(lacks)
 
 
 class ReceiptFold:

@@ -143,10 +143,11 @@ def _stored(index: Index, plan: _Plan, facet: str, where: Mapping[str, str]) -> 
 def _from_steps(index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]) -> list[Row]:
     of_run = tuple(_of_run(key, value) for key, value in where.items() if key in _RUN_CONDITIONS)
     of_step = {key: value for key, value in where.items() if key not in _RUN_CONDITIONS}
+    run_columns = tuple(key for key in keys if key in RUN_KEYS)
     steps = (
         fact
         for period in periods
-        for fact in facts(index, period.since or 0, period.until, of_run)
+        for fact in facts(index, period.since or 0, period.until, where=of_run, run_columns=run_columns)
         if all(getattr(fact, key) == value for key, value in of_step.items())
     )
     return counted((fact for fact in steps if fact.error) if "error" in keys else steps, keys)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -65,9 +65,7 @@ class Admitter:
         admitted = [self._one(event, payloads, canonical, scrubbed) for event in events]
         return Batch(admitted, payloads, canonical, position, replace)
 
-    def _one(
-        self, event: Event, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool
-    ) -> Event:
+    def _one(self, event: Event, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool) -> Event:
         body = event.body
         if isinstance(body, Unknown):
             return event if scrubbed else self._unknown(event, body)
@@ -183,7 +181,7 @@ def _bounded(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
 
 
 @lru_cache(maxsize=256)
-def _fields_of(kind: type, wanted: type) -> tuple[str, ...]:
+def _fields_of(kind: Hashable, wanted: type) -> tuple[str, ...]:
     """Names of a struct's fields whose type mentions `wanted` (a Literal mentions no str)."""
     hints = typing.get_type_hints(kind)
     return tuple(name for name, hint in hints.items() if _mentions(hint, wanted) and name != "execution_id")

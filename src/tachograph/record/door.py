@@ -82,12 +82,12 @@ class Recorded(ABC):
 
     def __enter__(self) -> Self:
         """Start. Raises LimitExceeded when a guard refuses; nothing else."""
-        self._enter(sys._getframe(1))
+        self._enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
         return self
 
     async def __aenter__(self) -> Self:
         """Start; the same as `with`."""
-        self._enter(sys._getframe(1))
+        self._enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -168,7 +168,7 @@ class Step(Recorded, Generic[IntentT]):
     _started_at = 0
 
     def __init__(self, intent: IntentT) -> None:
-        self.intent = intent
+        self.intent: IntentT = intent
 
     def _again(self) -> Step[IntentT]:
         return type(self)(self.intent)
@@ -224,16 +224,18 @@ class Step(Recorded, Generic[IntentT]):
         )
         if self._own_run:
             reason = stop_reason_of(refusal)
-            recorder.end_run(run, RunEnded(status="failed", stop_reason=reason, error=failure_of(refusal, recorder.plain)))
+            recorder.end_run(
+                run, RunEnded(status="failed", stop_reason=reason, error=failure_of(refusal, recorder.plain))
+            )
         raise refusal
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
         recorder.emit(
             run,
             LimitHit(
-                metric=answer.metric, scope=answer.scope, mode=answer.mode, used=answer.used, requested=answer.requested,
-                threshold=answer.threshold, reason=answer.reason, refused_kind=self._kind, refused_name=self._name(),
-                evidence=answer.evidence,
+                metric=answer.metric, scope=answer.scope, mode=answer.mode, used=answer.used,
+                requested=answer.requested, threshold=answer.threshold, reason=answer.reason,
+                refused_kind=self._kind, refused_name=self._name(), evidence=answer.evidence,
             ),
             parent,
         )  # fmt: skip
@@ -285,6 +287,5 @@ def open_run(recorder: Recorder, trigger: Trigger) -> LiveRun | None:
 
 
 def kept(recorder: Recorder, value: Any) -> Content | None:
+    """A value as content; None when there is none."""
     return None if value is None else recorder.content(value)
-
-

@@ -240,7 +240,7 @@ def _late(deadline: float | None) -> bool:
 
 @contextlib.contextmanager
 def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             yield b""
             return

@@ -2,8 +2,9 @@
 
 A journal is a folder with an owner lock and numbered segments. A segment is preallocated and memory-mapped: appending
 copies bytes into the page cache without a system call, so no other thread can take the interpreter meanwhile, and what
-was copied survives the death of the process. Space is allocated before it is written, so a full disk is an error here
-and never a SIGBUS later. Records carry a magic number, a length and a CRC-32; damage is skipped to the next whole record.
+was copied survives the death of the process. Space is allocated before it is written, so a full disk is an error
+here and never a SIGBUS later. Records carry a magic number, a length and a CRC-32; damage is skipped to the next whole
+record.
 
     header (512 bytes): magic, schema version, segment number, created, heartbeat, owner as JSON
     record: magic u32 · length u32 · crc32 u32 · payload (events written together, MessagePack)
@@ -107,13 +108,13 @@ class Segment:
             _allocate(descriptor, size)
             self._map = mmap.mmap(descriptor, size)
         except BaseException:
-            os.unlink(self.path)
+            self.path.unlink()
             raise
         finally:
             os.close(descriptor)
-        self._map[: HEADER_BYTES] = (
-            _FIXED.pack(MAGIC, SCHEMA_VERSION, 0, number, now, now, len(blob)) + blob
-        ).ljust(HEADER_BYTES, b"\0")
+        self._map[:HEADER_BYTES] = (_FIXED.pack(MAGIC, SCHEMA_VERSION, 0, number, now, now, len(blob)) + blob).ljust(
+            HEADER_BYTES, b"\0"
+        )
         self.position = HEADER_BYTES
 
     def append(self, payload: bytes) -> bool:
@@ -251,7 +252,7 @@ class Journal:
         spare, self._spare = self._spare, None
         if spare is not None and not (HEADER_BYTES + _RECORD_BYTES + length <= spare.size):
             spare.close()
-            os.unlink(spare.path)
+            spare.path.unlink()
             spare = None
         segment = spare or Segment(self.folder, self._number + 1, size, self.owner, now)
         if self._segment is not None:
@@ -267,8 +268,7 @@ class Journal:
         unnamed.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(unnamed / OWNER_LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
-            if not lock(descriptor):
-                raise OSError(11, "the journal belongs to another process", str(self.folder))
+            lock(descriptor)
             unnamed.rename(self.folder)
         except OSError:
             os.close(descriptor)
@@ -290,7 +290,7 @@ def owner_lives(folder: Path) -> bool:
 
 def read_header(path: Path) -> Header | None:
     """A segment's header; None when the file is not one."""
-    with contextlib.suppress(OSError, struct.error, msgspec.DecodeError, ValueError), open(path, "rb") as file:
+    with contextlib.suppress(OSError, struct.error, msgspec.DecodeError, ValueError), path.open("rb") as file:
         raw = file.read(HEADER_BYTES)
         magic, schema, _, number, created, heartbeat, length = _FIXED.unpack_from(raw)
         if magic == MAGIC:

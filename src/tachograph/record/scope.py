@@ -47,7 +47,7 @@ _source: Callable[[], Recorder] | None = None
 
 def use(source: Callable[[], Recorder] | None) -> Callable[[], Recorder] | None:
     """Say where steps find their recorder (a function: nothing is opened before the first step); returns the former."""
-    global _source  # noqa: PLW0603 - the one default of the process
+    global _source
     before, _source = _source, source
     return before
 
@@ -112,7 +112,8 @@ def _yields(code: CodeType) -> frozenset[int]:
     """Offsets at which a frame of this code is suspended in a `yield` or `yield from` (not in an `await`)."""
     import dis  # noqa: PLC0415 - only programs that record inside generators need it
 
-    found, before = set(), -1
+    found: set[int] = set()
+    before = -1
     for instruction in dis.get_instructions(code):
         if instruction.opname == "RESUME" and (instruction.arg or 0) & 3 in (1, 2):
             # Up to 3.12 a suspended frame points at the yield, later at the RESUME behind it.

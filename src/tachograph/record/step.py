@@ -62,7 +62,12 @@ class ToolStep(Step[ToolCall]):
 
     def _asked(self, run: LiveRun) -> limits.Intent:
         return limits.Intent(
-            run.id, "tool", self.intent.name, tenant=run.tenant, session=run.session, arguments=str(self.intent.arguments)
+            run.id,
+            "tool",
+            self.intent.name,
+            tenant=run.tenant,
+            session=run.session,
+            arguments=str(self.intent.arguments),
         )
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:

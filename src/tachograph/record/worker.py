@@ -1,8 +1,8 @@
 """The recorder's one background thread: signs of life, the next segment, what finalisers left, and the drain.
 
-It starts with the first event of a process and never with an import. On SIGTERM, where the program has no handler of
-its own, it ends every open step and run as cancelled before the signal takes its course; at interpreter exit it ends them
-as abandoned. Leaving takes a bounded time; what is not in the store by then waits in the journal.
+It starts with the first event of a process and never with an import. On SIGTERM, where the program has no handler
+of its own, it ends every open step and run as cancelled before the signal takes its course; at interpreter exit it ends
+them as abandoned. Leaving takes a bounded time; what is not in the store by then waits in the journal.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -52,7 +52,7 @@ def _coroutine(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]
 
 
 def _generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         with begin(args, kwargs) as step:
             result = yield from function(*args, **kwargs)
             if step.output is None:

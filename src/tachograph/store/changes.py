@@ -253,6 +253,8 @@ class Changes:
                 tenant=run.tenant, session=run.session, started_at=run.started_at, updated_at=run.updated_at,
                 last_run="", last_started_at=-1,
             )  # fmt: skip
+        if session.runs == 0:
+            session.started_at, session.updated_at = run.started_at, run.updated_at
         session.runs += new
         session.started_at = min(session.started_at, run.started_at)
         session.updated_at = max(session.updated_at, run.updated_at)

@@ -8,13 +8,15 @@ payload's row gives hash and size back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import sub
 from typing import Any
 
 import msgspec
 import zstandard
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tachograph.errors import CodecError
 from tachograph.events import codec
@@ -56,6 +58,13 @@ class _Raw(Page, array_like=True):
     bodies: list[msgspec.Raw]
 
 
+class _Tag(Struct):
+    type: str
+    role: Any = ""
+
+
+_MESSAGE = MessageAppended.__struct_config__.tag
+_decode_tag = msgspec.msgpack.Decoder(_Tag).decode
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fast = msgspec.msgpack.Decoder(_Fast).decode
 _decode_raw = msgspec.msgpack.Decoder(_Raw).decode
@@ -69,8 +78,8 @@ class Packer:
         self._squeeze = zstandard.ZstdCompressor(level=level, write_checksum=False).compress
         self._expand = zstandard.ZstdDecompressor().decompress
 
-    def pack(self, events: Sequence[Event], messages: Sequence[int]) -> bytes:
-        """A page. `messages` are the payload ids of the events that are messages, in order; 0 leaves one as it is."""
+    def pack(self, events: Sequence[Event], messages: Iterator[int]) -> bytes:
+        """A page. `messages` gives the payload id of each message in turn; 0 leaves its content where it is."""
         return self._squeeze(_encode(page_of(events, messages)))
 
     def merge(self, bodies: Iterable[bytes]) -> list[tuple[int, bytes]]:
@@ -107,6 +116,15 @@ class Packer:
             events.append(event)
         return events
 
+    def messages(self, first: int, body: bytes) -> Iterator[tuple[int, str, int]]:
+        """(seq, role, payload id) of each message in a page that starts at seq `first`; nothing else is decoded."""
+        page = _decode_raw(self._expand(body))
+        numbers = iter(page.messages)
+        for seq, raw in enumerate(page.bodies, first):
+            tag = _decode_tag(raw)
+            if tag.type == _MESSAGE:
+                yield seq, tag.role, next(numbers)
+
     def _page(self, run: str, first: int, body: bytes, version: int) -> Page:
         try:
             raw = self._expand(body)
@@ -120,52 +138,49 @@ class Packer:
             raise CodecError(f"page {first} of run {run}: {problem}") from problem
 
 
-def page_of(events: Sequence[Event], messages: Sequence[int]) -> Page:
-    """The form that is packed."""
-    first = events[0]
-    skews = [event.mono - event.at for event in events]
-    named = iter(messages)
+def page_of(events: Sequence[Event], messages: Iterator[int]) -> Page:
+    """The form that is packed. Takes one payload id from `messages` for each message among the events."""
+    bodies: list[Any] = []
+    numbers: list[int] = []
+    for event in events:
+        body: Any = event.body
+        if type(body) is MessageAppended:
+            numbers.append(number := next(messages))
+            if number:
+                body = MessageAppended(
+                    role=body.role, parent=body.parent, message=_unnamed(body.message), ephemeral=body.ephemeral
+                )
+        elif type(body) is Unknown:
+            body = {"type": body.type, **body.fields}
+        bodies.append(body)
+    at = [event.at for event in events]
+    skew = [event.mono - event.at for event in events]
     return Page(
-        at=[first.at, *(event.at - before.at for before, event in zip(events, events[1:], strict=False))],
-        skew=[skews[0], *(skew - before for before, skew in zip(skews, skews[1:], strict=False))],
+        at=[at[0], *map(sub, at[1:], at)],
+        skew=[skew[0], *map(sub, skew[1:], skew)],
         back=[event.seq - event.step for event in events],
-        bodies=[_body(event, named) for event in events],
-        messages=list(messages),
+        bodies=bodies,
+        messages=numbers,
         extra={place: dict(event.extra) for place, event in enumerate(events) if event.extra},
     )
 
 
-def _body(event: Event, named: Any) -> Any:
-    body = event.body
-    if type(body) is MessageAppended:
-        if not next(named):
-            return body
-        return MessageAppended(
-            role=body.role, parent=body.parent, message=_unnamed(body.message), ephemeral=body.ephemeral
-        )
-    if type(body) is Unknown:
-        return {"type": body.type, **body.fields}
-    return body
-
-
 def _unnamed(content: Content) -> Content:
-    if content.level == "full" and content.full_size is None and not content.redacted and not content.marks:
+    """A message's content without what its payload's row says."""
+    if (
+        content.text is None
+        and content.level == "full"
+        and content.full_size is None
+        and not content.redacted
+        and not content.marks
+    ):
         return _BLANK
-    return Content(
-        full_size=content.full_size, redacted=content.redacted, marks=content.marks, level=content.level
-    )
+    return replace(content, hash=None, size=0)
 
 
 def _named(event: Event, body: MessageAppended, name: tuple[str, int] | None) -> Event:
     """A message with its hash and size; one whose payload is gone has no content."""
-    content = body.message
-    if name is None:
-        message = Content(level="none")
-    else:
-        message = Content(
-            hash=name[0], size=name[1], full_size=content.full_size, redacted=content.redacted, marks=content.marks,
-            level=content.level,
-        )  # fmt: skip
+    message = Content(level="none") if name is None else replace(body.message, hash=name[0], size=name[1])
     named = MessageAppended(role=body.role, parent=body.parent, message=message, ephemeral=body.ephemeral)
     return Event(event.run, event.seq, event.at, event.mono, event.step, named, event.extra)
 

@@ -102,6 +102,10 @@ class Store(Log, Blobs, Index, Protocol):
 
     url: str
 
+    def search(self, text: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
+        """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
+        ...
+
     def refresh(self, now_ns: int) -> int:
         """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
         ...

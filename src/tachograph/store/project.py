@@ -15,11 +15,12 @@ Events of unknown types are kept in the log and mean nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from tachograph.errors import SequenceGap
 from tachograph.events.call import CallEnded, CallRepriced, CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
@@ -53,6 +54,20 @@ def project(changes: Changes, state: RunState, events: Sequence[Event]) -> None:
     row.next_seq += len(events)
     if row.session is not None:
         changes.count(row, before, new=new)
+
+
+def following(row: RunRow, events: Iterable[Event]) -> list[Event]:
+    """The events that follow on those a run has, without those it has already. Raises SequenceGap."""
+    expected = row.next_seq
+    fresh = []
+    for event in events:
+        if event.seq < expected:
+            continue
+        if event.seq > expected:
+            raise SequenceGap(row.id, expected, event.seq)
+        fresh.append(event)
+        expected += 1
+    return fresh
 
 
 # ---- runs and steps ---------------------------------------------------------------------------------------------------

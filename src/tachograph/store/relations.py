@@ -142,6 +142,9 @@ RELATIONS: Mapping[str, Relation] = {
 }
 """Every table that can be asked, by name."""
 
+OF_RUN = ("steps", "calls", "tool_calls", "limit_hits", "scores")
+"""Tables whose rows belong to one run each, and go with it."""
+
 
 class Plan(Struct, frozen=True):
     """A query whose names are all good, with defaults filled in."""

@@ -59,26 +59,25 @@ VALUES = (*SUMS, "duration_min_ns", "duration_max_ns", "hist", "first_token_hist
 """All columns that are not keys."""
 
 PROJECT_TAG = "project:"
-_CHUNK = 500
 
 
 class Fact(NamedTuple):
-    """One step as the roll-ups see it. The fields from `first_token_ns` on are those of model calls, else None."""
+    """One step as the roll-ups see it. The fields from `provider` on are those of model calls."""
 
-    run: Row
-    """The run's row; its columns may serve as keys too."""
+    row: Row
+    """What was read; the columns of its run may serve as keys too."""
     tenant: str
     project: str
-    provider: str
-    model: str
     agent: str
-    step: str
-    """Kind of the step."""
     status: str
     error: str
     """Type of its error, else its category; empty when it had none."""
     started_at: int
     duration_ns: int | None
+    step: str
+    """Kind of the step."""
+    provider: str = ""
+    model: str = ""
     first_token_ns: int | None = None
     uncached_tokens: int | None = None
     cache_read_tokens: int | None = None
@@ -159,7 +158,7 @@ def day_rows(hours: Iterable[Row]) -> list[Row]:
 
 
 def counted(steps: Iterable[Fact], keys: Sequence[str]) -> list[Row]:
-    """Rows made from steps: one for each combination of `keys`, which are attributes of Fact or columns of its run."""
+    """Rows made from steps: one for each combination of `keys`, which are attributes of Fact or columns of the run."""
     key = _key_of(keys)
     groups: dict[Any, list[Fact]] = defaultdict(list)
     for fact in steps:
@@ -175,18 +174,23 @@ def merged(rows: Iterable[Row], keys: Sequence[str]) -> list[Row]:
     return [{**dict(zip(keys, values, strict=True)), **_total(group)} for values, group in groups.items()]
 
 
-def facts(index: Index, since: int, until: int | None = None, runs: Sequence[Where] = ()) -> Iterator[Fact]:
-    """The steps that started in `since` ≤ t < `until` (UTC ns; None: no end) and whose run meets the conditions."""
-    period = [Where("started_at", "ge", since)]
+def facts(
+    index: Index, since: int, until: int | None = None, *, where: Sequence[Where] = (), run_columns: Sequence[str] = ()
+) -> Iterator[Fact]:
+    """The steps that started in `since` ≤ t < `until` (UTC ns; None: no end).
+
+    `where` are conditions on columns that steps and calls both have, those of their run among them; `run_columns` are
+    columns of the run to be used as keys.
+    """
+    period = (Where("started_at", "ge", since), *where)
     if until is not None:
-        period.append(Where("started_at", "lt", until))
-    steps = _all(index, "steps", tuple(period), _STEP_COLUMNS)
-    calls = {(call["run"], call["step"]): call for call in _all(index, "calls", tuple(period), _CALL_COLUMNS)}
-    known = _runs(index, {step["run"] for step in steps}, runs)
-    for step in steps:
-        run = known.get(step["run"])
-        if run is not None:
-            yield _fact(run, step, calls.get((step["run"], step["step"])))
+        period = (*period, Where("started_at", "lt", until))
+    columns = (*_COMMON, *run_columns)
+    steps = Query("steps", (*period, Where("kind", "ne", "llm")), (*columns, "kind"), limit=None)
+    for row in index.find(steps).rows:
+        yield Fact(row, *_common(row), row["kind"])
+    for row in index.find(Query("calls", period, (*columns, *_OF_CALLS), limit=None)).rows:
+        yield _call(row)
 
 
 def project_of(tags: str | None) -> str:
@@ -197,61 +201,47 @@ def project_of(tags: str | None) -> str:
     return next((name[len(PROJECT_TAG) :] for name in names if name.startswith(PROJECT_TAG)), "")
 
 
-_RUN_COLUMNS = ("pk", "tenant", "session", "user", "tags", "environment", "source", "version", "agent_type", "name")
-_STEP_COLUMNS = (
-    "run", "step", "kind", "agent_type", "status", "started_at", "duration_ns", "error_type", "error_category",
+_COMMON = (
+    "tenant", "tags", "agent_type", "status", "started_at", "duration_ns", "error_type", "error_category",
 )  # fmt: skip
-_CALL_COLUMNS = (
-    "run", "step", "provider", "model", "first_token_ns", "uncached_tokens", "cache_read_tokens", "cache_write_tokens",
+_OF_CALLS = (
+    "provider", "model", "first_token_ns", "uncached_tokens", "cache_read_tokens", "cache_write_tokens",
     "output_tokens", "reasoning_tokens", "usage_basis", "cost_nano", "input_cost_nano", "output_cost_nano",
     "cost_state", "reported_cost_nano",
 )  # fmt: skip
 
 
-def _all(index: Index, table: str, where: tuple[Where, ...], columns: tuple[str, ...]) -> Sequence[Row]:
-    return index.find(Query(table, where=where, columns=columns, limit=None)).rows
-
-
-def _runs(index: Index, wanted: set[int], where: Sequence[Where]) -> Mapping[int, Row]:
-    """Rows of the wanted runs that meet the conditions, with the project that their tags name."""
-    keys, found = sorted(wanted), {}
-    for start in range(0, len(keys), _CHUNK):
-        chosen = Where("pk", "in", tuple(keys[start : start + _CHUNK]))
-        for row in _all(index, "runs", (chosen, *where), _RUN_COLUMNS):
-            found[row["pk"]] = {**row, "project": project_of(row["tags"])}
-    return found
-
-
-def _fact(run: Row, step: Row, call: Row | None) -> Fact:
-    keys = (
-        run,
-        run["tenant"],
-        run["project"],
-        call["provider"] if call else "",
-        call["model"] if call else "",
-        step["agent_type"] or run["agent_type"] or "",
-        step["kind"],
-        step["status"],
-        step["error_type"] or step["error_category"] or "",
-        step["started_at"],
-        step["duration_ns"],
+def _common(row: Row) -> tuple[str, str, str, str, str, int, int | None]:
+    return (
+        row["tenant"],
+        project_of(row["tags"]),
+        row["agent_type"] or "",
+        row["status"],
+        row["error_type"] or row["error_category"] or "",
+        row["started_at"],
+        row["duration_ns"],
     )
-    if call is None:
-        return Fact(*keys)
+
+
+def _call(row: Row) -> Fact:
     return Fact(
-        *keys,
-        call["first_token_ns"],
-        call["uncached_tokens"],
-        call["cache_read_tokens"],
-        call["cache_write_tokens"],
-        call["output_tokens"],
-        call["reasoning_tokens"],
-        call["usage_basis"] == "missing",
-        call["cost_nano"],
-        call["input_cost_nano"],
-        call["output_cost_nano"],
-        call["cost_state"] == "unpriced",
-        call["reported_cost_nano"],
+        row,
+        *_common(row),
+        "llm",
+        row["provider"],
+        row["model"],
+        row["first_token_ns"],
+        row["uncached_tokens"],
+        row["cache_read_tokens"],
+        row["cache_write_tokens"],
+        row["output_tokens"],
+        row["reasoning_tokens"],
+        row["usage_basis"] == "missing",
+        row["cost_nano"],
+        row["input_cost_nano"],
+        row["output_cost_nano"],
+        row["cost_state"] == "unpriced",
+        row["reported_cost_nano"],
     )
 
 
@@ -259,7 +249,7 @@ def _key_of(keys: Sequence[str]) -> Callable[[Fact], tuple[Any, ...]]:
     """A function from a step to its key values."""
     if all(key in Fact._fields for key in keys) and len(keys) > 1:
         return itemgetter(*map(Fact._fields.index, keys))
-    return lambda fact: tuple([getattr(fact, key) if hasattr(Fact, key) else fact.run[key] or "" for key in keys])
+    return lambda fact: tuple([getattr(fact, key) if hasattr(Fact, key) else fact.row[key] or "" for key in keys])
 
 
 _COLUMNS = tuple(Fact._fields.index(name) for name in _CALL_SUMS)
@@ -308,4 +298,5 @@ def _packed_total(packs: Iterable[bytes | None]) -> bytes | None:
 def _stored(shelf: Shelf, tenant: str, day: int) -> Sequence[Row]:
     first = day * DAY_HOURS
     within = (Where("facet", "in", tuple(FACETS)), Where("hour", "ge", first), Where("hour", "lt", first + DAY_HOURS))
-    return _all(shelf, "rollup_hour", (*within, Where("tenant", "eq", tenant)), ("facet", "hour", *KEYS, *VALUES))
+    wanted = ("facet", "hour", *KEYS, *VALUES)
+    return shelf.find(Query("rollup_hour", (*within, Where("tenant", "eq", tenant)), wanted, limit=None)).rows

@@ -52,7 +52,7 @@ TOKENS: tuple[tuple[str, str, str], ...] = (
     ("pypi_token", r"pypi-", rf"{_ID}{{50,}}+"),
     ("docker_token", r"dckr_(?:pat|oat)_", rf"{_ID}{{20,}}+"),
     ("sendgrid_key", r"SG\.", rf"{_ID}{{20,}}+\.{_ID}{{16,}}+"),
-    ("twilio_key", r"SK", r"[0-9a-f]{32}(?![A-Za-z0-9])"),
+    ("twilio_key", r"SK(?=[0-9a-f]{8})", r"[0-9a-f]{32}(?![A-Za-z0-9])"),
     ("digitalocean_token", r"do[oprt]_v1_", r"[0-9a-f]{40,}+"),
     ("shopify_token", r"shp(?:at|ca|pa|ss)_", r"[0-9a-fA-F]{32,}+"),
     ("vault_token", r"hv[sb]\.", rf"{_ID}{{20,}}+"),
@@ -69,6 +69,7 @@ TOKENS: tuple[tuple[str, str, str], ...] = (
     ("bearer", r"[Bb](?:earer|EARER) ", rf"(?={_ID}{{0,60}}[0-9]){_ID}{{20,}}+[A-Za-z0-9._~+/=-]*+"),
 )  # fmt: skip
 
+_BEGINS = "|".join(begins for _, begins, _ in TOKENS)
 _CLASSES = bytes(97 if chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-") else 32 for byte in range(256))
 _LONG = b"a" * _RUN
 
@@ -94,22 +95,21 @@ def find(text: str) -> Iterator[Span]:
         return
     for match in _whole().finditer(" " + text):
         name = match.lastgroup or ""
-        start = match.start(name) + (7 if name == "bearer" else 0)
+        start = match.start("start") + (len("Bearer ") if name == "bearer" else 0)
         yield Span(start - 1, match.end() - 1, name)
 
 
 @cache
 def _beginnings() -> re.Pattern[str]:
     """A beginning behind anything that is no letter or digit, or behind what may be an escape (`\\n`, `%3D`, `\\u003d`)."""
-    either = "|".join(begins for _, begins, _ in TOKENS)
-    return re.compile(rf"[^0-9A-Za-z](?:[nrtbf]|u[0-9a-fA-F]{{4}}|[0-9A-Fa-f]{{2}})?(?:{either})")
+    return re.compile(rf"[^0-9A-Za-z](?:[nrtbf]|u[0-9a-fA-F]{{4}}|[0-9A-Fa-f]{{2}})?(?:{_BEGINS})")
 
 
 @cache
 def _whole() -> re.Pattern[str]:
-    either = "|".join(f"(?P<{name}>{begins}{goes_on})" for name, begins, goes_on in TOKENS)
+    either = "|".join(f"{begins}{goes_on}(?P<{name}>)" for name, begins, goes_on in TOKENS)
     escape = r"(?:(?<=\\)(?:[nrtbf]|u[0-9a-fA-F]{4})|(?<=%)[0-9A-Fa-f]{2})?"
-    return re.compile(rf"[^0-9A-Za-z]{escape}(?:{either})")
+    return re.compile(rf"[^0-9A-Za-z]{escape}(?P<start>)(?:{either})")
 
 
 RULE = Rule("tokens", screen, find)

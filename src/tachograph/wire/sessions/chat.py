@@ -15,8 +15,10 @@ from msgspec import Raw, Struct
 from tachograph.events.content import Content
 from tachograph.events.run import Status
 from tachograph.events.usage import MISSING, Usage
+from tachograph.wire import usage
 from tachograph.wire.sessions.draft import Draft, failure
-from tachograph.wire.sessions.lines import NULL, elements, embedded, encoded, present, text, verbatim
+from tachograph.wire.lines import NULL, elements, embedded, encoded, present, text, value, verbatim
+from tachograph.wire.vendors import served
 
 SPEAKERS = frozenset({"assistant", "model", "ai"})
 """Roles of messages that a model wrote."""
@@ -63,6 +65,45 @@ class Message(Struct):
     tool_call_ids: list[Any] | None = None
     function_call: Function | None = None
     error: Any = None
+
+
+class Choice(Struct):
+    """One answer of a reply."""
+
+    message: Raw = NULL
+    finish_reason: Any = None
+
+
+class Completion(Struct):
+    """A provider's whole reply in OpenAI's shape, which LiteLLM makes of every other."""
+
+    id: str | None = None
+    model: str | None = None
+    choices: list[Choice] = []
+    usage: Raw = NULL
+    service_tier: str | None = None
+
+    @property
+    def message(self) -> Raw:
+        """The message of the first answer; null when there is none."""
+        return self.choices[0].message if self.choices else NULL
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first answer ended."""
+        reason = self.choices[0].finish_reason if self.choices else None
+        return reason if isinstance(reason, str) else None
+
+    def facts(self) -> dict[str, Any]:
+        """What it says of the call, as fields of CallEnded."""
+        found = value(self.usage)
+        return {
+            "usage": usage.read(found) if isinstance(found, dict) else MISSING,
+            "finish_reason": self.finish_reason,
+            "served_model": served(self.model).model if self.model else None,
+            "served_tier": self.service_tier,
+            "response_id": self.id,
+        }
 
 
 class Asked(NamedTuple):
@@ -176,13 +217,13 @@ def listen(draft: Draft, at: int, message: Message, raw: Raw | bytes) -> None:
 
 
 def exchange(
-    draft: Draft, at: int, message: Message, raw: Raw | bytes, speaker: Speaker, *, usage: Usage = MISSING, **ended: Any
+    draft: Draft, at: int, message: Message, raw: Raw | bytes, speaker: Speaker, *, used: Usage = MISSING, **ended: Any
 ) -> None:
     """One message of a conversation: a model call when a model wrote it, else something the models hear."""
     if message.role not in SPEAKERS:
         return listen(draft, at, message, raw)
     call = draft.call(speaker.provider, speaker.model, agent_type=speaker.agent_type)
-    reply(draft, call, at, message, raw, usage=usage, agent_type=speaker.agent_type, **ended)
+    reply(draft, call, at, message, raw, usage=used, agent_type=speaker.agent_type, **ended)
     return None
 
 
@@ -202,9 +243,9 @@ def _asked(function: Function, call_id: Any) -> Asked:
     return Asked(_name(function.name), _id(call_id), content)
 
 
-def _name(value: Any) -> str:
-    return value if isinstance(value, str) and value else "unknown"
+def _name(thing: Any) -> str:
+    return thing if isinstance(thing, str) and thing else "unknown"
 
 
-def _id(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _id(thing: Any) -> str | None:
+    return None if thing is None else str(thing)

@@ -21,7 +21,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.note import Note, Score
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
-from tachograph.wire.sessions.lines import encoded, verbatim
+from tachograph.wire.lines import encoded, verbatim
 
 
 class Delegation(Struct, frozen=True):
@@ -88,6 +88,7 @@ class Draft:
         self.delegations: list[Delegation] = []
         self._format, self._origin = source, origin
         self._latest = self.began
+        self._growing = False
         self._open: dict[int, tuple[int, type]] = {}
         self._asked: defaultdict[str, deque[int]] = defaultdict(deque)
 
@@ -113,15 +114,16 @@ class Draft:
         `growing` says that the log ends inside the run, `facts` are fields of RunEnded.
         """
         self._latest = max(self._latest, at or 0)
+        self._growing = growing
         tool: ToolState = "cancelled" if status == "cancelled" else "abandoned"
         for step, (_, kind) in sorted(self._open.items(), reverse=True):
             self._close(step, kind, "cancelled" if status == "cancelled" else "abandoned", tool)
         self.add(self._latest, 0, RunEnded(status=status, stop_reason=reason, **facts))
-        return Recorded(self.run, tuple(self.events), self.line, growing, tuple(self.delegations))
+        return self.recorded()
 
     def recorded(self) -> Recorded:
         """The ended run, with the scores and notes that were added since."""
-        return Recorded(self.run, tuple(self.events), self.line, False, tuple(self.delegations))
+        return Recorded(self.run, tuple(self.events), self.line, self._growing, tuple(self.delegations))
 
     # ---- transcript and calls -------------------------------------------------------------------------------------
 
@@ -169,9 +171,9 @@ class Draft:
         self.ready = max(self.ready, at)
 
     @property
-    def waiting(self) -> bool:
-        """Whether a tool call has not been answered."""
-        return any(kind is ToolStarted for _, kind in self._open.values())
+    def waiting(self) -> int | None:
+        """The oldest tool call that has not been answered."""
+        return next((step for step, (_, kind) in self._open.items() if kind is ToolStarted), None)
 
     # ---- everything else ------------------------------------------------------------------------------------------
 
@@ -219,6 +221,25 @@ class Draft:
 def failure(kind: str, message: str, category: str = "") -> Failure:
     """An error as a log tells it; its text bounded to 2,000 characters."""
     return Failure(kind, message[:2_000], category)
+
+
+def project_of(folder: str | None) -> tuple[str, ...]:
+    """The tag of the project an agent worked on: the name of its working directory; empty when nobody knows it."""
+    name = "" if folder is None else folder.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return (f"project:{name}",) if name else ()
+
+
+def category(status: int | None) -> str:
+    """Class of an error by its HTTP status; empty when there is none."""
+    if status is None or status < 400:
+        return ""
+    return _CATEGORIES.get(status, "server_error" if status >= 500 else "invalid_request")
+
+
+_CATEGORIES: Mapping[int, str] = {
+    401: "auth", 403: "auth", 408: "timeout", 413: "context_overflow", 429: "rate_limit", 503: "overloaded",
+    504: "timeout", 529: "overloaded",
+}  # fmt: skip
 
 
 CLASSES: Mapping[str, str] = {

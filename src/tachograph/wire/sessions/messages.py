@@ -17,7 +17,7 @@ from tachograph.events.usage import MISSING, Usage
 from tachograph.wire import usage as wire_usage
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.sessions.lines import NULL, Unreadable, elements, members, parse, present, value
+from tachograph.wire.lines import NULL, Unreadable, elements, members, parse, present, value
 from tachograph.wire.times import nanoseconds
 from tachograph.wire.vendors import served
 
@@ -91,7 +91,7 @@ def _run(conversation: _Conversation, spoken: list[tuple[_Spoken, Raw]], line: i
         now = max(now, at or now)
         name = message.model or conversation.model
         provider, model = served(name)
-        chat.exchange(draft, now, message, raw, chat.Speaker(provider, model), usage=_usage(message.usage))
+        chat.exchange(draft, now, message, raw, chat.Speaker(provider, model), used=_usage(message.usage))
     status, reason, answer = chat.outcome(spoken[-1][0])
     return draft.finish(status, reason, output=answer, growing=status == "abandoned")
 

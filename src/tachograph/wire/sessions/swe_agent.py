@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from tachograph.events.run import Status
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.sessions.lines import NULL, Unreadable, encoded, members, parse, present, text, value
+from tachograph.wire.lines import NULL, Unreadable, encoded, members, parse, present, text, value
 from tachograph.wire.times import duration
 from tachograph.wire.vendors import served
 

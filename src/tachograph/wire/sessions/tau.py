@@ -20,7 +20,7 @@ from tachograph.wire import usage as wire_usage
 from tachograph.wire.money import nano_usd
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.sessions.lines import NULL, Unreadable, compose, elements, members, parse, present, value
+from tachograph.wire.lines import NULL, Unreadable, compose, elements, members, parse, present, value
 from tachograph.wire.times import nanoseconds
 from tachograph.wire.vendors import UNKNOWN, served
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -130,7 +130,7 @@ def embedded(said: str) -> Content:
     return verbatim(data)
 
 
-def compose(parts: dict[str, Raw | bytes]) -> bytes:
+def compose(parts: Mapping[str, Raw | bytes]) -> bytes:
     """A JSON object of verbatim members."""
     return b"{%s}" % b",".join(_encode(key) + b":" + bytes(part) for key, part in parts.items())
 

@@ -1,0 +1,1 @@
+"""What the benchmarks share: measuring, peers, and one way to print."""

@@ -1,0 +1,195 @@
+"""`tachograph stats`: what a period adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from tachograph.cli import human, machine, options
+from tachograph.cli.command import command
+from tachograph.cli.terminal import Terminal
+from tachograph.errors import SettingsError
+from tachograph.queries.stats import CONDITIONS, DIMENSIONS, Group, Latency, Outcomes, Stats, stats
+
+app = typer.Typer(rich_markup_mode=None)
+
+_SECONDS = {"day": 86_400, "hour": 3_600}
+
+
+@app.command("stats")
+@command
+def command_stats(
+    terminal: Terminal,
+    *,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="WHAT", help=f"Groups; more than one are combined. One of {', '.join(DIMENSIONS)}."),
+    ] = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    agent: options.Agent = None,
+    project: options.Project = None,
+    session: options.Session = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only calls of this model.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME=VALUE", help=f"Any other condition: {', '.join(CONDITIONS)}."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Most groups to show.")] = 30,
+) -> None:
+    """Add up a period: cost, tokens by class, success, and latency percentiles.
+
+    Grouped by model unless --by says otherwise. With --json: one object, every group in it.
+    """
+    named = {"agent": agent, "project": project, "session": session, "model": model}
+    where = {name: value for name, value in named.items() if value is not None} | _conditions(only or ())
+    wanted = tuple(part for text in by or ("model",) for part in text.split(","))
+    period = options.period(terminal, since, until)
+    try:
+        found = stats(terminal.store, terminal.clock.now(), period, by=wanted, where=where)
+    except ValueError as problem:
+        raise SettingsError("--by or --only", [*wanted, *where], str(problem)) from problem
+    if terminal.json:
+        terminal.give(as_json(found))
+    else:
+        terminal.show(*draw(found, limit))
+
+
+def _conditions(only: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in only]
+    for name, equals, value in pairs:
+        if not equals:
+            raise SettingsError("--only", f"{name}{equals}{value}", "NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def draw(found: Stats, limit: int = 30) -> Iterator[Any]:
+    """The totals, the groups, and what went wrong most often."""
+    yield _totals(found)
+    if found.groups:
+        yield Text()
+        yield _groups(found, limit)
+    if len(found.groups) > limit:
+        yield Text(f"… {len(found.groups) - limit:,} more (--limit)", "dim")
+    if found.errors:
+        worst = "  ".join(f"{human.line(each.error or 'error')} {each.count:,}× in {each.step}" for each in found.errors[:4])
+        yield Text(f"\nerrors  {worst}", "red")
+
+
+def _totals(found: Stats) -> Table:
+    total = found.total
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    table.add_row("period", f"{_bound(found.since, 'the beginning')} to {_bound(found.until, 'now')}")
+    table.add_row("runs", _outcomes(total.runs))
+    table.add_row("model calls", _outcomes(total.calls))
+    table.add_row("tool calls", _outcomes(total.tools))
+    table.add_row("tokens", _tokens(total))
+    table.add_row("cost", Text(_cost(total), "bold"))
+    if total.first_token is not None:
+        first = total.first_token
+        shown = "  ".join(f"{name} {human.duration(ns)}" for name, ns in (("p50", first.p50_ns), ("p95", first.p95_ns)))
+        table.add_row("first token", shown)
+    return table
+
+
+def _bound(ns: int | None, unbounded: str) -> str:
+    return unbounded if ns is None else human.moment(ns)
+
+
+def _outcomes(found: Outcomes) -> str:
+    parts = [human.count(found.count)]
+    if found.ended:
+        parts.append(f"{human.share(found.success_rate)} completed")
+    parts += [f"{count:,} {status}" for status, count in sorted(found.by_status.items()) if status != "completed"]
+    if found.latency is not None:
+        parts.append(_latency(found.latency))
+    return " · ".join(parts)
+
+
+def _latency(found: Latency) -> str:
+    return f"p50 {human.duration(found.p50_ns)}  p95 {human.duration(found.p95_ns)}  max {human.duration(found.max_ns)}"
+
+
+def _tokens(group: Group) -> str:
+    tokens = group.tokens
+    classes = (
+        ("input", tokens.input_uncached),
+        ("cache read", tokens.cache_read),
+        ("cache write", tokens.cache_write),
+        ("output", tokens.output),
+        ("of it reasoning", tokens.reasoning),
+    )
+    said = " · ".join(f"{human.short(figure)} {name}" for name, figure in classes if figure != 0)
+    missing = f"{said and ' · '}{tokens.missing:,} calls without usage" if tokens.missing else ""
+    return f"{said}{missing}" or "0"
+
+
+def _cost(group: Group) -> str:
+    money = group.cost
+    parts = [human.money(money.total, money.unpriced)]
+    if money.unpriced:
+        parts.append(f"{money.unpriced:,} calls without a price")
+    if money.reported:
+        parts.append(f"{human.money(money.reported)} as reported")
+    return " · ".join(parts)
+
+
+def _groups(found: Stats, limit: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in found.by:
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    calls_only = not {"model", "provider"}.isdisjoint(found.by)
+    counted = ("calls", "ok") if calls_only else ("runs", "ok", "calls", "tools")
+    for name in (*counted, "input", "cached", "output", "cost", "p50", "p95", "p99"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for group in found.groups[:limit]:
+        outcome = group.calls if calls_only else group.runs
+        more = () if calls_only else (human.count(group.calls.count), human.count(group.tools.count))
+        table.add_row(
+            *(Text(key_text(name, key), "bold") for name, key in zip(found.by, group.key, strict=True)),
+            human.count(outcome.count), human.share(outcome.success_rate), *more,
+            human.short(group.tokens.input_total), human.short(group.tokens.cache_read), human.short(group.tokens.output),
+            human.money(group.cost.total, group.cost.unpriced), *_percentiles(outcome.latency),
+        )  # fmt: skip
+    return table
+
+
+def _percentiles(found: Latency | None) -> tuple[str, str, str]:
+    if found is None:
+        return ("", "", "")
+    return human.duration(found.p50_ns), human.duration(found.p95_ns), human.duration(found.p99_ns)
+
+
+def key_text(name: str, key: str | int) -> str:
+    """A group's key for people and programs: days and hours are spelled out (UTC)."""
+    if isinstance(key, int) and name in _SECONDS:
+        when = datetime.fromtimestamp(key * _SECONDS[name], UTC)
+        return when.strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%d %H:00")
+    return human.line(str(key)) or human.UNKNOWN
+
+
+def as_json(found: Stats) -> dict[str, Any]:
+    """Everything, with days spelled out and money as decimal USD beside the nano-USD."""
+    return {
+        **msgspec.to_builtins(found),
+        "total": _group_json(found, found.total),
+        "groups": [_group_json(found, group) for group in found.groups],
+    }
+
+
+def _group_json(found: Stats, group: Group) -> Mapping[str, Any]:
+    form = msgspec.to_builtins(group)
+    form["key"] = {name: key_text(name, key) if name in _SECONDS else key for name, key in zip(found.by, group.key)}
+    for name in ("runs", "calls", "tools"):
+        form[name]["success_rate"] = getattr(group, name).success_rate
+    form["tokens"]["input_total"] = group.tokens.input_total
+    form["cost"]["total_usd"] = machine.dollars(group.cost.total)
+    return form

@@ -1,0 +1,131 @@
+"""What the desk knows and what its agents say: a bicycle rental at a harbour, on a busy Monday."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tachograph.cli.desk.model import Ask, Reply
+
+FRONT_DESK = (
+    "You are the front desk of Harbour Bikes, a bicycle rental by the ferry pier. Answer in two sentences, kindly. "
+    "Look things up before you promise them. Refunds are decided by the refunds desk, never by you. "
+    "If you cannot help, say so and say who can. House rules: rentals end at six in the evening; an extra half day is "
+    "nine euros; helmets and locks are free; a broken bike is exchanged at the pier at no cost; deliveries of new "
+    "bikes come by parcel service and can be tracked by their number."
+)
+REFUNDS = (
+    "You are the refunds desk of Harbour Bikes. Read the rental's history, weigh what went wrong, and decide within the "
+    "house limits: up to half of the rental price for trouble on the road, all of it if the bike could not be used. "
+    "Write the decision for the front desk in one sentence, with the amount."
+)
+EDITOR = "You write the evening note for the owner of Harbour Bikes: three lines, no adjectives, the worst thing first."
+COUNTER = "You count. Answer with the figures and nothing else."
+LISTENER = "You read complaints and name the one thing most of them share, in five words or fewer."
+
+QUESTIONS: Mapping[str, str] = {
+    "ferry": "The ferry is late and my rental ends at six. Could I keep the bike until noon tomorrow? It is R-2207.",
+    "gears": "The gears of R-2198 jammed twice and we pushed the bikes home. I would like some of my money back.",
+    "tandem": "Where is the tandem I ordered? The number is HB-20931 and it was promised for Friday.",
+    "evening": "Evening note for the owner, please.",
+}
+"""Ticket → what was asked."""
+
+TOOLS: Sequence[dict[str, Any]] = tuple(
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": what,
+            "parameters": {"type": "object", "properties": {field: {"type": "string"} for field in fields}},
+        },
+    }
+    for name, what, fields in (
+        ("find_rental", "A rental with its bike, price and end.", ("rental",)),
+        ("extend_rental", "Move the end of a rental; returns what it costs.", ("rental", "until")),
+        ("rental_history", "What happened during a rental.", ("rental",)),
+        ("pay_refund", "Pay an amount back for a rental.", ("rental", "euros")),
+        ("track_parcel", "Where a delivery is.", ("parcel",)),
+        ("ask_refunds", "Let the refunds desk decide.", ("rental", "complaint")),
+    )
+)
+
+RENTALS: Mapping[str, Mapping[str, Any]] = {
+    "R-2207": {"bike": "city bike 31", "euros": 24, "until": "18:00", "customer": "M. Okafor"},
+    "R-2198": {"bike": "two trekking bikes 12, 14", "euros": 58, "until": "Sunday 18:00", "customer": "L. Brandt"},
+}
+
+HISTORY: Mapping[str, Sequence[str]] = {
+    "R-2198": (
+        "Sunday 09:40 picked up, chain of 14 oiled at the pier",
+        "Sunday 13:15 call: gears of 14 stuck on the ridge road, told how to free them",
+        "Sunday 15:50 call: stuck again, customers walk",
+        "Sunday 19:05 returned; hanger of 14 found bent",
+    )
+}
+
+
+def extension() -> Sequence[Reply]:
+    """The front desk moves the end of a rental."""
+    return (
+        Reply("Let me look at your rental.", (Ask("find_rental", {"rental": "R-2207"}),), 0.7),
+        Reply("", (Ask("extend_rental", {"rental": "R-2207", "until": "tomorrow 12:00"}),), 0.6),
+        Reply(
+            "Done: city bike 31 is yours until noon tomorrow, and the extra half day is nine euros. "
+            "Mind the gap when you roll off the ferry.",
+            seconds=0.8,
+        ),
+    )
+
+
+def complaint() -> Sequence[Reply]:
+    """The front desk hands a complaint to the refunds desk."""
+    matter = {"rental": "R-2198", "complaint": "gears jammed twice, customers walked home"}
+    return (
+        Reply("I am sorry about that Sunday.", (Ask("ask_refunds", matter),), 0.8),
+        Reply(
+            "The refunds desk has sent 29 euros back to you, half of the rental. "
+            "Bike 14 is in the workshop, and the next coffee at the pier is on us.",
+            seconds=0.9,
+        ),
+    )
+
+
+def decision() -> Sequence[Reply]:
+    """The refunds desk decides; its provider is overloaded at first."""
+    pay = Ask("pay_refund", {"rental": "R-2198", "euros": "29"})
+    return (
+        Reply(overloaded=True, seconds=1.9),
+        Reply("The history first.", (Ask("rental_history", {"rental": "R-2198"}),), 1.4),
+        Reply("Two calls, one walk, a bent hanger: half the price is fair.", (pay,), 2.2),
+        Reply("The payment did not go through; once more.", (pay,), 1.3),
+        Reply("Refund 29 euros for R-2198: the bike failed twice on the road.", seconds=1.6),
+    )
+
+
+def parcel() -> Sequence[Reply]:
+    """The front desk asks the same question until somebody stops it."""
+    again = Ask("track_parcel", {"parcel": "HB-20931"})
+    words = ("Let me see where it is.", "It has not moved yet; let me look again.", "", "Once more, to be sure.")
+    return [Reply(words[turn % len(words)], (again,), 0.6 + turn % 3 / 10) for turn in range(40)]
+
+
+def note() -> Sequence[Reply]:
+    """The editor writes the evening note."""
+    return (
+        Reply(
+            "Tandem HB-20931 has stood at the sorting centre since Thursday; the customer has no answer. "
+            "Bike 14: bent hanger, 29 euros refunded. Rentals 61, returns 58, three out overnight as agreed.",
+            seconds=1.5,
+        ),
+    )
+
+
+def figures() -> Sequence[Reply]:
+    """The counter counts."""
+    return (Reply("rentals 61, returns 58, overnight 3, refunds 1 (29 euros)", seconds=0.5),)
+
+
+def theme() -> Sequence[Reply]:
+    """The listener names what complaints share."""
+    return (Reply("Nobody told me in time.", seconds=3.1),)

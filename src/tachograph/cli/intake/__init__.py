@@ -1,0 +1,1 @@
+"""Import: files on disk become runs in the store."""

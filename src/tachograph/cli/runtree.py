@@ -1,0 +1,168 @@
+"""A run drawn as a tree: one line a step, its figures in columns beside it.
+
+Long runs are cut in the middle, and say how much is not shown. The name of a step gives way when the screen is narrow,
+its figures do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tachograph.cli import human
+from tachograph.cli.pick import short
+from tachograph.events.limit import LimitHit
+from tachograph.fold.receipt import Receipt
+from tachograph.fold.repeats import Repeats
+from tachograph.queries.run import RunDetail
+from tachograph.queries.steps import Below, Step
+
+HEAD, TAIL = 120, 40
+"""Steps shown at the beginning and at the end of a run that has more than both."""
+NARROWEST = 24
+_KINDS = {"run": "bold", "llm": "magenta", "tool": "blue"}
+
+
+def draw(detail: RunDetail, width: int, *, whole: bool = False) -> RenderableType:
+    """The run: what it is, its tree, what repeats, what is missing. `whole` shows every step of a long one."""
+    parts: list[RenderableType] = [_title(detail), _sums(detail), Text()]
+    parts.append(_tree(detail.steps, width, whole=whole))
+    remarks = [*_repeats(detail.repeats), *_limits(detail.limits), *_scores(detail), *_losses(detail.receipt)]
+    return Group(*parts, *([Text(), *remarks] if remarks else []))
+
+
+def _title(detail: RunDetail) -> Text:
+    run = detail.run
+    words = Text.assemble(
+        (human.line(run.name), "bold"), "  ",
+        (human.line(human.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, "")),
+        f"  {human.moment(run.started_at, seconds=True)}  {human.duration(run.duration_ns)}  ",
+        (short(run), "cyan"),
+    )  # fmt: skip
+    facts = (("session", run.session), ("agent", run.agent), ("project", run.project), ("from", run.source))
+    named = "  ".join(f"{name} {human.line(value)}" for name, value in facts if value)
+    return words.append(f"\n{named}", "dim") if named else words
+
+
+def _sums(detail: RunDetail) -> Text:
+    """Totals of the run and the runs below it: what the root of the tree adds up to."""
+    below = detail.steps[0].below if detail.steps else Below()
+    with_runs = f"{len(detail.children) + 1} runs · " if detail.children else ""
+    return Text(
+        f"{with_runs}{human.count(below.llm_calls)} calls · {human.count(below.tool_calls)} tools · {_tokens(below)} tokens"
+        f" · {human.money(below.cost, below.unpriced)}"
+        + (f" ({below.unpriced} calls without a price)" if below.unpriced else "")
+    )
+
+
+def _tokens(below: Below) -> str:
+    if below.usage_missing and not below.input and not below.output:
+        return human.UNKNOWN
+    return f"{'≥ ' if below.usage_missing else ''}{human.short(below.input)} → {human.short(below.output)}"
+
+
+def _tree(steps: Sequence[Step], width: int, *, whole: bool) -> RenderableType:
+    guides = _guides([step.depth for step in steps])
+    shown = list(zip(guides, steps, strict=True))
+    left_out = 0 if whole else max(0, len(shown) - HEAD - TAIL)
+    lines = [(guide, _label(step), _figures(step)) for guide, step in shown]
+    if left_out:
+        gap = ("│  ", Text(f"… {left_out:,} more steps (--all shows them)", "dim"), tuple(Text() for _ in range(4)))
+        lines = [*lines[:HEAD], gap, *lines[len(lines) - TAIL :]]
+    taken = sum(max(cell_len(figures[column].plain) for _, _, figures in lines) + 2 for column in range(4))
+    room = max(NARROWEST, width - taken)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    for side in ("right", "right", "right", "left"):
+        table.add_column(justify=side, no_wrap=True)  # type: ignore[arg-type]  # a list of literals is a list of str
+    for guide, label, figures in lines:
+        first = Text.assemble((guide, "dim"), label)
+        first.truncate(room, overflow="ellipsis")
+        table.add_row(first, *figures)
+    return table
+
+
+def _guides(depths: Sequence[int]) -> list[str]:
+    """The lines that lead to each step, from the depths of a tree told parents first."""
+    found: list[str] = []
+    later: set[int] = set()
+    for depth in reversed(depths):
+        later = {level for level in later if level <= depth}
+        branch = "" if not depth else ("├─ " if depth in later else "└─ ")
+        found.append("".join("│  " if level in later else "   " for level in range(1, depth)) + branch)
+        later.add(depth)
+    return found[::-1]
+
+
+def _label(step: Step) -> Text:
+    words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (human.line(step.name or "?"), "bold"))
+    if step.status != "completed":
+        outcome = human.outcome(step.status, step.stop_reason)
+        words.append(f" {human.line(outcome)}", human.STATUS_STYLES.get(step.status, ""))
+    if step.attempt is not None and step.attempt > 1:
+        words.append(f" attempt {step.attempt}", "yellow")
+    if step.error is not None:
+        words.append(f" {human.line(f'{step.error.type}: {step.error.message}', 120)}", "red")
+    elif step.reason:
+        words.append(f" {human.line(step.reason, 120)}", "yellow")
+    elif step.kind == "tool" and step.input:
+        words.append(f" {human.line(step.input, 120)}", "dim")
+    return words.append(" (its start was lost)", "red") if step.orphan else words
+
+
+def _figures(step: Step) -> tuple[Text, Text, Text, Text]:
+    tokens = cost = Text()
+    if step.kind == "llm" and step.usage is not None:
+        tokens = Text(f"{human.short(step.usage.input_total)} → {human.short(step.usage.output)}")
+        cost = Text(human.money(None if step.cost is None else step.cost.total))
+    elif step.below.llm_calls:
+        tokens = Text(_tokens(step.below), "dim")
+        cost = Text(human.money(step.below.cost, step.below.unpriced), "dim")
+    return Text(human.duration(step.duration_ns)), tokens, cost, _mark(step)
+
+
+def _mark(step: Step) -> Text:
+    if step.repeat is None:
+        return Text()
+    same = step.repeat.results < step.repeat.count
+    return Text(f"{step.repeat.nth} of {step.repeat.count}×", "bold red" if same and step.repeat.nth > 1 else "yellow")
+
+
+def _repeats(found: Repeats) -> Iterator[Text]:
+    for repeat in found.repeated[:3]:
+        results = "always the same result" if repeat.results == 1 else f"{repeat.results} different results"
+        yield Text(f"{human.line(repeat.tool)}: {repeat.count} times with the same arguments, {results}", "yellow")
+    if found.cycle.rounds:
+        tools = " → ".join(map(human.line, found.cycle.tools))
+        yield Text(f"in circles: {tools}, {found.cycle.rounds} times", "yellow")
+
+
+def _limits(hits: Sequence[LimitHit]) -> Iterator[Text]:
+    for hit in hits:
+        facts = f"{hit.mode}: {hit.scope} {hit.metric}, {hit.used:g} used of {hit.threshold:g}"
+        yield Text(f"limit {human.line(facts)} {human.line(hit.reason, 100)}".rstrip(), "red")
+
+
+def _scores(detail: RunDetail) -> Iterator[Text]:
+    for score in detail.scores:
+        value = score.label if score.value is None else f"{score.value:g}"
+        comment = f"  {human.line(score.comment, 100)}" if score.comment else ""
+        yield Text(f"score {human.line(score.name)}: {human.line(value or human.UNKNOWN)} ({score.kind}){comment}", "dim")
+
+
+def _losses(receipt: Receipt) -> Iterator[Text]:
+    """What is not as it was; nothing when the record is complete."""
+    facts = (
+        (receipt.missing, "events missing"),
+        (receipt.dropped, "events could not be recorded"),
+        (receipt.truncated, "contents cut"),
+        (receipt.shed, "contents given up, the journal was full"),
+        (len(receipt.open), "steps without an end"),
+    )
+    said = ", ".join(f"{number:,} {what}" for number, what in facts if number)
+    if said:
+        yield Text(f"not complete: {said} (--receipt tells more)", "yellow")

@@ -1,0 +1,72 @@
+"""What happened in a run, event by event, with the recorded text in place.
+
+This is the form of exports: content that the store keeps apart is put back where it stood, byte for byte, so that the
+events are those that were recorded. Content whose text was never kept stays named by its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from tachograph.events.content import Content
+from tachograph.events.envelope import Event
+from tachograph.fold.transcript import Fetch
+from tachograph.store.ports import Store
+
+_BATCH = 500
+
+
+def events(store: Store, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
+    """Events of a run with seq > `after`, in order, with their content. Nothing for a run that is not there."""
+    return filled(store.read(run, after, limit), store.fetch)
+
+
+def filled(stream: Iterable[Event], fetch: Fetch) -> Iterator[Event]:
+    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches."""
+    waiting = iter(stream)
+    while batch := list(islice(waiting, _BATCH)):
+        named = [_named(event) for event in batch]
+        wanted = {bytes.fromhex(content.hash or "") for contents in named for content in contents.values()}
+        texts = fetch(tuple(wanted)) if wanted else {}
+        for event, contents in zip(batch, named, strict=True):
+            yield _with_text(event, contents, texts) if contents else event
+
+
+def text_of(content: Content, texts: Mapping[bytes, bytes]) -> str | None:
+    """The text of a content, inline or among the fetched; None when it was not kept."""
+    if content.text is not None or content.hash is None:
+        return content.text
+    found = texts.get(bytes.fromhex(content.hash))
+    return None if found is None else found.decode()
+
+
+def fetch_texts(contents: Iterable[Content | None], fetch: Fetch) -> Mapping[bytes, bytes]:
+    """The bytes of all contents that are not inline, where they were kept, by hash."""
+    wanted: Sequence[bytes] = tuple(
+        {bytes.fromhex(content.hash) for content in contents if content is not None and content.hash is not None}
+    )
+    return fetch(wanted) if wanted else {}
+
+
+def _named(event: Event) -> dict[str, Content]:
+    """Fields of the event's body that hold content whose text is elsewhere."""
+    body = event.body
+    found = ((name, getattr(body, name)) for name in body.__struct_fields__)
+    return {
+        name: value
+        for name, value in found
+        if isinstance(value, Content) and value.text is None and value.hash is not None
+    }
+
+
+def _with_text(event: Event, contents: Mapping[str, Content], texts: Mapping[bytes, bytes]) -> Event:
+    put: dict[str, Any] = {}
+    for name, content in contents.items():
+        text = text_of(content, texts)
+        if text is not None:
+            put[name] = msgspec.structs.replace(content, text=text, hash=None)
+    return msgspec.structs.replace(event, body=msgspec.structs.replace(event.body, **put)) if put else event

@@ -1,0 +1,151 @@
+"""SQLite connections: how they are opened, shared between threads, and what their errors mean.
+
+One writer and any number of readers. Write-ahead logging lets readers see the last commit while the writer works. A
+forked child never touches its parent's connections: it opens its own, and leaves the others alone for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from tachograph.errors import StoreUnavailable
+from tachograph.store import views
+from tachograph.store.evaluate import contains
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another process's write before saying that the store is locked."""
+PAGE_SIZE = 8192
+APPLICATION_ID = 0x5441_4348
+"""Marks a database file as ours ("TACH")."""
+
+_left_to_parents: list[list[sqlite3.Connection]] = []
+
+
+class Connections:
+    """The connections of one database file. `prepare` brings the file into shape before the first of them is handed out."""
+
+    def __init__(self, path: Path, url: str, prepare: Callable[[], None]) -> None:
+        self.path, self.url, self._prepare = path, url, prepare
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._write_lock = threading.RLock()
+        self._ready = False
+        self._writer: sqlite3.Connection | None = None
+        self._idle: list[sqlite3.Connection] = []
+
+    def close(self) -> None:
+        """Close what is idle and the writer. A reader in use closes when it is done with."""
+        self._owned()
+        with self._write_lock, self._lock:
+            for connection in (*self._idle, *([self._writer] if self._writer else [])):
+                connection.close()
+            self._idle, self._writer, self._ready = [], None, False
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection that cannot write, for this thread as long as it is open. Raises StoreUnavailable."""
+        self._owned()
+        with translated(self.url):
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                with self._lock:
+                    keep = self._ready and self._pid == os.getpid()
+                    if keep:
+                        self._idle.append(connection)
+                if not keep and self._pid == os.getpid():
+                    connection.close()
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[sqlite3.Connection]:
+        """The one connection that writes; other threads wait. Raises StoreUnavailable."""
+        self._owned()
+        with self._write_lock, translated(self.url):
+            if self._writer is None:
+                self._make_ready()
+                self._writer = connect(self.path)
+            yield self._writer
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed when the block ends well, else rolled back."""
+        with self.writer() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        self._make_ready()
+        connection = connect(self.path)
+        for statement in views.statements(whole=True):
+            connection.execute(statement)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _make_ready(self) -> None:
+        if not self._ready:
+            self._prepare()
+            self._ready = True
+
+    def _owned(self) -> None:
+        if self._pid != os.getpid():
+            _left_to_parents.append([*self._idle, *([self._writer] if self._writer else [])])
+            self._start()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection with our settings and functions. Raises sqlite3.OperationalError."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -8000")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.create_function("contains", 2, contains, deterministic=True)
+        connection.create_function("payload_text", 2, payload_text, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Database errors as StoreUnavailable, with what SQLite says."""
+    try:
+        yield
+    except sqlite3.DatabaseError as problem:
+        raise StoreUnavailable(url, str(problem)) from problem
+
+
+def payload_bytes(encoding: int, body: str | bytes | None) -> bytes | None:
+    """The bytes a payload's row stands for; None when they were not kept."""
+    if body is None:
+        return None
+    if encoding == 0:
+        return body.encode() if isinstance(body, str) else body
+    return zstandard.ZstdDecompressor().decompress(body if isinstance(body, bytes) else body.encode())
+
+
+def payload_text(encoding: int, body: str | bytes | None) -> str | None:
+    """The same as text."""
+    found = payload_bytes(encoding, body)
+    return None if found is None else found.decode("utf-8", "replace")

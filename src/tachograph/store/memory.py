@@ -1,0 +1,192 @@
+"""The store as a specification: plain dictionaries and no disk, with the same projections. What it does, the others do."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from msgspec.structs import astuple
+
+from tachograph.events.content import Content, digest
+from tachograph.events.envelope import Event
+from tachograph.events.message import ROOT, node_hash
+from tachograph.store import evaluate
+from tachograph.store.changes import HOUR_NS, Changes, Key, Node, RunState, first_64, hash_bytes
+from tachograph.store.ports import Appended, Batch, OpenStep, Position
+from tachograph.store.project import following, project
+from tachograph.store.query import Page, Query
+from tachograph.store.relations import OF_RUN, RELATIONS
+from tachograph.store.rows import (
+    CallRow, DirtyRow, ImportRow, JournalRow, LossRow, NodeRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow,
+    ToolRow,
+)  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+class Tables:
+    """Every table as key → row, the log by run, and `changes.Known` over them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[Any, Any]] = {name: {} for name in RELATIONS}
+        self.logs: dict[str, list[Event]] = {}
+        self._payloads: dict[bytes, int] = {}
+        self._nodes: dict[tuple[int, int, str], Node] = {}
+        self._prices: dict[tuple[str, str], int] = {}
+
+    def put(self, table: str, row: Any) -> None:
+        """Add a row, or put it in place of the one with its key."""
+        key = tuple(getattr(row, name) for name in RELATIONS[table].key)
+        self.rows[table][key if len(key) > 1 else key[0]] = row
+
+    def run(self, run: str) -> RunRow | None:
+        """A run's row by its id."""
+        return next((row for row in self.rows["runs"].values() if row.id == run), None)
+
+    def keep(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> int:
+        """The number of a payload, with its bytes if they were missing."""
+        number = self._payloads.setdefault(hash, len(self._payloads) + 1)
+        row = self.rows["payloads"].setdefault(number, PayloadRow(id=number, hash=hash, size=size))
+        if data is not None and row.body is None:
+            row.body, row.size, row.canonical = data, len(data), first_64(canonical)
+        return number
+
+    # ---- Known ----------------------------------------------------------------------------------------------------
+
+    def message(self, content: Content) -> tuple[int, bytes]:
+        """Payload id and hash of a message; id 0 when nothing of it was kept."""
+        number = self.payload(content)
+        return (number, self.rows["payloads"][number].hash) if number else (0, ROOT)
+
+    def payload(self, content: Content) -> int | None:
+        """Payload id of a content named by its hash."""
+        hash = hash_bytes(content.hash)
+        return None if hash is None else self.keep(hash, None, None, content.size)
+
+    def bytes_of(self, hash: str) -> bytes | None:
+        """The bytes behind a hash."""
+        number = self._payloads.get(hash_bytes(hash) or b"")
+        return self.rows["payloads"][number].body if number else None
+
+    def node(self, parent: Node, payload: tuple[int, bytes], role: str) -> Node:
+        """The node of this message below that parent."""
+        key = (parent[0], payload[0], role)
+        if key not in self._nodes:
+            node = self._nodes[key] = (len(self._nodes) + 1, node_hash(parent[1], payload[1]))
+            self.put("nodes", NodeRow(id=node[0], parent=key[0], payload=key[1], role=role, hash=node[1]))
+        return self._nodes[key]
+
+    def price(self, price_id: str, price_date: str) -> int:
+        """The number of a price row."""
+        number = self._prices.setdefault((price_id, price_date), len(self._prices) + 1)
+        self.put("prices", PriceRow(id=number, price_id=price_id, price_date=price_date))
+        return number
+
+    def step(self, key: Key) -> StepRow | None:
+        """A step's row."""
+        return self.rows["steps"].get(key)
+
+    def call(self, key: Key) -> CallRow | None:
+        """A model call's row."""
+        return self.rows["calls"].get(key)
+
+    def tool(self, key: Key) -> ToolRow | None:
+        """A tool call's row."""
+        return self.rows["tool_calls"].get(key)
+
+    def session(self, key: tuple[str, str]) -> SessionRow | None:
+        """A session's row."""
+        return self.rows["sessions"].get(key)
+
+    def log(self, run: RunRow) -> Sequence[Event]:
+        """The run's events that are stored."""
+        return self.logs[run.id][: run.next_seq]
+
+
+class MemoryStore:
+    """A store that lives as long as the object. Safe for threads."""
+
+    url = "memory:"
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tables = Tables()
+        self._states: dict[str, RunState] = {}
+
+    # ---- log ------------------------------------------------------------------------------------------------------
+
+    def append(self, batch: Batch) -> Appended:
+        """Store a batch whole or not at all, with its projections. Raises SequenceGap."""
+        with self._lock:
+            if batch.position is not None and self.position(batch.position.journal) != batch.position.before:
+                return Appended(moved=False)
+            by_run: defaultdict[str, list[Event]] = defaultdict(list)
+            for event in batch.events:
+                by_run[event.run].append(event)
+            for run, events in by_run.items():
+                self._fresh(run, events, batch)
+            changes = Changes(self._tables)
+            replaced = {run: pk for run in sorted(batch.replace) if (pk := self._remove(changes, run)) is not None}
+            for hash, data in batch.payloads.items():
+                self._tables.keep(hash, data, batch.canonical.get(hash))
+            stored = sum(self._take(changes, events, replaced) for events in by_run.values())
+            self._save(changes)
+            self._move(batch.position)
+            return Appended(stored, len(batch.events) - stored)
+
+    def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
+        """A run's events with seq > `after`, in order; at most `limit`."""
+        with self._lock:
+            events = self._tables.logs.get(run, [])[max(after + 1, 0) :]
+        return islice(events, limit)
+
+    def next_seq(self, run: str) -> int:
+        """The seq the run's next event must have."""
+        with self._lock:
+            row = self._tables.run(run)
+            return 0 if row is None else row.next_seq
+
+    def position(self, journal: str) -> tuple[int, int]:
+        """How far the journal is stored."""
+        with self._lock:
+            row = self._tables.rows["journals"].get(journal)
+            return (0, 0) if row is None else (row.segment, row.offset)
+
+    def open_steps(self, owner: str) -> Sequence[OpenStep]:
+        """Steps of this owner's runs that have not ended, innermost first."""
+        with self._lock:
+            runs = self._tables.rows["runs"]
+            found = [
+                OpenStep(runs[row.run].id, row.step, row.kind, row.started_at)
+                for row in self._tables.rows["steps"].values()
+                if row.status == "started" and runs[row.run].owner == owner
+                and runs[row.run].status in ("started", "paused")
+            ]  # fmt: skip
+            return sorted(found, key=lambda step: (self._state(step.run).row.pk, -step.step))
+
+    # ---- blobs and index ------------------------------------------------------------------------------------------
+
+    def fetch(self, hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The bytes behind each hash that is stored."""
+        with self._lock:
+            found = {hash: self._tables.bytes_of(hash.hex()) for hash in hashes}
+            return {hash: data for hash, data in found.items() if data is not None}
+
+    def find(self, query: Query) -> Page:
+        """Rows of one table. Raises ValueError for a column the table has not."""
+        with self._lock:
+            return evaluate.answer(query, self._tables.rows)
+
+    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
+        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
+        with self._lock:
+            if isinstance(row, JournalRow):
+                known = self._tables.rows["journals"].setdefault(row.id, JournalRow(id=row.id))
+                known.state, known.seen_at = row.state, row.seen_at
+            elif isinstance(row, LossRow):
+                self._note_loss(row)
+            else:
+                self._tables.put("imports", row)

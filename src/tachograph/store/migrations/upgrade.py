@@ -1,0 +1,82 @@
+"""Brings a database file into shape before it is used: a new file gets the newest schema, an older one is upgraded.
+
+One PRAGMA says whether anything is to be done; SQLAlchemy and Alembic are loaded only if it is. All of it happens in one
+transaction, so several processes may open a new file at the same time, and an upgrade that fails leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+from typing import cast
+
+from tachograph.errors import SchemaMismatch, StoreUnavailable
+from tachograph.store.connections import APPLICATION_ID, BUSY_SECONDS, PAGE_SIZE, connect, translated
+
+VERSION = 1
+"""The schema this code knows: the number of the newest file in `versions`. A database keeps its own in `user_version`."""
+
+
+def prepare(path: Path, url: str) -> None:
+    """Make sure that the file has the schema of this version.
+
+    Raises StoreUnavailable when it cannot be opened or created, SchemaMismatch when it is newer or not ours.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StoreUnavailable(url, f"the folder {path.parent} cannot be made: {problem.strerror}") from problem
+    with translated(url), contextlib.closing(connect(path)) as connection:
+        if _version(connection, url) == VERSION:
+            return
+        _use_wal(connection)
+    with translated(url):
+        upgrade(path, url)
+
+
+def upgrade(path: Path, url: str, revision: int = VERSION) -> None:
+    """Run Alembic up to a revision, in one transaction, unless another process has done it meanwhile."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
+    with engine.connect() as shared:
+        shared.exec_driver_sql("BEGIN IMMEDIATE")
+        if _version(cast(sqlite3.Connection, shared.connection.dbapi_connection), url) >= revision:
+            return
+        config.attributes["connection"] = shared
+        command.upgrade(config, f"{revision:04}")
+        shared.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        shared.exec_driver_sql(f"PRAGMA user_version = {revision}")
+        shared.commit()
+
+
+def _version(connection: sqlite3.Connection, url: str) -> int:
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise SchemaMismatch(url, str(found), str(VERSION))
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    if owner != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise SchemaMismatch(url, "of another program", str(VERSION))
+    return found
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Set page size and write-ahead logging. Another process that does the same makes it busy for a moment."""
+    patience = time.monotonic() + BUSY_SECONDS
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.01)

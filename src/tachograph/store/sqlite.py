@@ -1,0 +1,204 @@
+"""The embedded store: one SQLite file that several processes may feed while any number read.
+
+Write-ahead logging, `synchronous=NORMAL`: a power cut may take the last moments (the journal still has them), never the
+file. Loaded without SQLAlchemy, so that short commands start fast; Alembic and SQLAlchemy come in only for a file whose
+schema is behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import astuple
+
+from tachograph.events.envelope import Event
+from tachograph.store import maintenance, sql
+from tachograph.store.connections import Connections, payload_bytes
+from tachograph.store.known import chunks, read_log
+from tachograph.store.migrations.upgrade import prepare
+from tachograph.store.pages import Packer
+from tachograph.store.ports import Appended, Batch, OpenStep
+from tachograph.store.query import Page, Query
+from tachograph.store.relations import RELATIONS, plan
+from tachograph.store.rows import ImportRow, JournalRow, LossRow
+from tachograph.store.writer import Writer
+
+
+class SqliteStore:
+    """A store in one file. Opens it with the first call that needs it; every method may raise StoreUnavailable."""
+
+    def __init__(self, path: Path) -> None:
+        self.url = f"sqlite:{path}"
+        self.path = path
+        self._connections = Connections(path, self.url, lambda: prepare(path, self.url))
+        self._writer: tuple[sqlite3.Connection, Writer] | None = None
+
+    # ---- log ------------------------------------------------------------------------------------------------------
+
+    def append(self, batch: Batch) -> Appended:
+        """Store a batch whole or not at all, with its projections. Raises SequenceGap."""
+        with self._connections.writer() as connection:
+            writer = self._writer_on(connection)
+            try:
+                with self._connections.transaction():
+                    return writer.append(batch)
+            except BaseException:
+                writer.forget()
+                raise
+
+    def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
+        """A run's events with seq > `after`, in order; at most `limit`."""
+        with self._connections.reader() as connection:
+            found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run,)).fetchone()
+            if found is None or limit == 0:
+                return
+            for number, event in enumerate(read_log(connection, Packer(), found[0], run, after), 1):
+                yield event
+                if number == limit:
+                    return
+
+    def next_seq(self, run: str) -> int:
+        """The seq the run's next event must have."""
+        return int(self._value("SELECT next_seq FROM runs WHERE id = ?", run) or 0)
+
+    def position(self, journal: str) -> tuple[int, int]:
+        """How far the journal is stored."""
+        with self._connections.reader() as connection:
+            query = 'SELECT segment, "offset" FROM journals WHERE id = ?'
+            found = connection.execute(query, (journal,)).fetchone()
+        return found or (0, 0)
+
+    def open_steps(self, owner: str) -> Sequence[OpenStep]:
+        """Steps of this owner's runs that have not ended, innermost first."""
+        query = (
+            "SELECT r.id, s.step, s.kind, s.started_at FROM runs r JOIN steps s ON s.run = r.pk"
+            " WHERE r.owner = ? AND r.status IN ('started', 'paused') AND s.status = 'started'"
+            " ORDER BY r.pk, s.step DESC"
+        )
+        with self._connections.reader() as connection:
+            return [OpenStep(*row) for row in connection.execute(query, (owner,))]
+
+    # ---- blobs and index ------------------------------------------------------------------------------------------
+
+    def fetch(self, hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The bytes behind each hash that is stored."""
+        found: dict[bytes, bytes] = {}
+        with self._connections.reader() as connection:
+            for chunk in chunks(list(hashes)):
+                marks = ",".join("?" * len(chunk))
+                query = f"SELECT hash, encoding, body FROM payloads WHERE hash IN ({marks}) AND body IS NOT NULL"
+                for hash, encoding, body in connection.execute(query, chunk):
+                    data = payload_bytes(encoding, body)
+                    if data is not None:
+                        found[hash] = data
+        return found
+
+    def find(self, query: Query) -> Page:
+        """Rows of one table. Raises ValueError for a column the table has not."""
+        made = plan(query)
+        flags = [place for place, name in enumerate(made.columns) if name in made.relation.flags]
+        width = len(made.columns)
+        with self._connections.reader() as connection:
+            found = connection.execute(*sql.select(made)).fetchall()
+            total = connection.execute(*sql.count(made)).fetchone()[0] if query.total else None
+        rows = []
+        for values in found:
+            row = dict(zip(made.columns, values, strict=False))
+            for place in flags:
+                row[made.columns[place]] = bool(values[place])
+            rows.append(row)
+        full = query.limit is not None and found and len(found) == query.limit and not query.measures
+        return Page(rows, tuple(found[-1][width:]) if full else None, total)
+
+    def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Rows of a SELECT on tables and views, where prompts and contents are complete."""
+        with self._connections.reader() as connection:
+            cursor = connection.execute(statement, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def search(self, text: str, limit: int = 20) -> list[Mapping[str, Any]]:
+        """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
+        with self._connections.reader() as connection:
+            return list(maintenance.search(connection, text, limit))
+
+    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
+        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
+        relation = _BESIDE[type(row)]
+        with self._connections.transaction() as connection:
+            connection.execute(_NOTE[relation.name], astuple(row))
+
+    # ---- upkeep ---------------------------------------------------------------------------------------------------
+
+    def refresh(self, now_ns: int) -> int:
+        """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
+        from tachograph.store import rollup
+
+        return rollup.refresh(self, now_ns)
+
+    def replace_rollups(
+        self,
+        done: Sequence[Mapping[str, Any]],
+        hours: Mapping[int, Sequence[Mapping[str, Any]]],
+        days: Mapping[int, Sequence[Mapping[str, Any]]],
+    ) -> None:
+        """Put these rows in place of all rows of these hours and days, for the tenant of the marks `done`."""
+        with self._connections.transaction() as connection:
+            maintenance.replace_rollups(connection, done, hours, days)
+
+    def rebuild(self) -> Mapping[str, int]:
+        """Make every projection again from the log; returns rows per table."""
+        with self._connections.writer() as connection:
+            writer = self._writer_on(connection)
+            try:
+                with self._connections.transaction():
+                    return maintenance.rebuild(connection, writer)
+            finally:
+                writer.forget()
+
+    def check(self) -> Sequence[str]:
+        """Faults found in the stored data."""
+        with self._connections.reader() as connection:
+            return list(maintenance.check(connection))
+
+    def backup(self, target: Path) -> None:
+        """A copy of the whole store as it is now; recording goes on meanwhile."""
+        with self._connections.reader() as connection:
+            maintenance.backup(connection, target)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes, counts and versions."""
+        with self._connections.reader() as connection:
+            return maintenance.facts(connection, self.path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._writer = None
+        self._connections.close()
+
+    # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _writer_on(self, connection: sqlite3.Connection) -> Writer:
+        if self._writer is None or self._writer[0] is not connection:
+            self._writer = (connection, Writer(connection))
+        return self._writer[1]
+
+    def _value(self, query: str, *values: Any) -> Any:
+        with self._connections.reader() as connection:
+            found = connection.execute(query, values).fetchone()
+        return found[0] if found else None
+
+
+_BESIDE = {ImportRow: RELATIONS["imports"], JournalRow: RELATIONS["journals"], LossRow: RELATIONS["losses"]}
+_NOTE = {
+    "imports": sql.upsert(RELATIONS["imports"]),
+    "journals": sql.upsert(RELATIONS["journals"]),
+    "losses": sql.insert(
+        RELATIONS["losses"],
+        conflict=" ON CONFLICT (journal, reason, detail) DO UPDATE SET at = excluded.at,"
+        " events = excluded.events, bytes = excluded.bytes",
+    ),
+}

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from tachograph.events.content import Content, inline
+from tachograph.events.envelope import Event
+from tachograph.queries.events import events
+from tachograph.store.ports import Store
+from tests.queries.kept import batch
+from tests.strategies import Tape
+
+
+def _tape() -> Tape:
+    """A run with text of every kind: small, large, in messages, cut, and not kept at all."""
+    tape = Tape("events")
+    tape.begin(input=inline('"small"'))
+    first = tape.say("user", '{"role":"user",  "content":"hé\\u00e9"}')
+    call = tape.call(input=first, params=inline('{"a":"' + "x" * 900 + '"}'))
+    answer = tape.say("assistant", {"role": "assistant", "content": "y" * 900}, first)
+    tape.reply(call, output=answer)
+    tool = tape.tool("search", '{"q": 1}')
+    tape.result(tool, Content(text='"' + "z" * 700 + '"', size=702, full_size=9000, marks=("nan",)))
+    hidden = tape.step("hidden", input=Content(hash="ab" * 32, size=4, level="hashed"))
+    tape.done(hidden, output=Content(level="none"))
+    tape.finish()
+    return tape
+
+
+def test_events_come_back_as_they_were_recorded(store: Store) -> None:
+    """Every event of a run reads back equal, with its text in place; text that was never kept stays named by its hash."""
+    tape = _tape()
+    store.append(batch(tape.events))
+    assert list(events(store, tape.run)) == tape.events
+
+
+def test_events_after_a_seq(store: Store) -> None:
+    """Reading on begins behind the given seq and stops at the limit; an unknown run has no events."""
+    tape = _tape()
+    store.append(batch(tape.events))
+    assert list(events(store, tape.run, after=2, limit=3)) == tape.events[3:6]
+    assert list(events(store, "no such run")) == []
+
+
+def test_more_events_than_a_batch(store: Store) -> None:
+    """A run longer than what is fetched at once reads back whole and in order."""
+    tape = Tape("long")
+    tape.begin()
+    for number in range(1_100):
+        tape.say("user", {"content": f"message {number}"})
+    expected: list[Event] = tape.events
+    store.append(batch(expected))
+    assert list(events(store, tape.run)) == expected

@@ -1,0 +1,48 @@
+"""A program that records until it is killed; started as a process of its own by the crash tests.
+
+Arguments: the acknowledgement file, a mode, a seed. Every event that the recorder has put into the journal is written
+to the acknowledgement file as `run seq` right after, unbuffered.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+
+import tachograph
+from tachograph import LLMCall, ToolCall, Usage, compose
+
+
+def acknowledge(path: str) -> None:
+    """Write each recorded event's place to a file, as soon as it is in the journal."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    compose.current().recorder.feed.subscribe(
+        lambda event: os.write(descriptor, f"{event.run} {event.seq}\n".encode()) < 0
+    )
+
+
+def record(seed: int) -> None:
+    """Runs of a few nested steps and calls, forever."""
+    chance = random.Random(seed)
+    while True:
+        with tachograph.run("agent", session=str(seed)) as run:
+            talk = []
+            for turn in range(chance.randrange(1, 6)):
+                talk.append({"role": "user", "content": f"{seed} {turn} {'word ' * chance.randrange(200)}"})
+                with tachograph.step("turn", iteration=turn):
+                    with tachograph.step(LLMCall("gpt-4o-mini", talk, provider="openai")) as call:
+                        time.sleep(chance.random() / 2000)
+                        call.reply = "answer " * chance.randrange(50)
+                        call.usage = Usage(100, 0, 0, 10, basis="provider")
+                    talk.append({"role": "assistant", "content": call.reply})
+                    with tachograph.step(ToolCall("look", {"turn": turn})) as tool:
+                        tool.output = turn
+            run.output = "done"
+
+
+if __name__ == "__main__":
+    acknowledge(sys.argv[1])
+    os.write(1, b"ready\n")
+    record(int(sys.argv[2]))

@@ -1,0 +1,157 @@
+"""Processes that are killed, at any moment: nothing that was recorded is lost, and nothing stays open."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tachograph import compose
+from tachograph.settings import Settings
+from tachograph.store.query import Measure, Query
+
+PROGRAM = Path(__file__).with_name("recording.py")
+KILLS = 200
+AT_ONCE = 4
+
+
+def start(home: Path, number: int) -> subprocess.Popen[bytes]:
+    """A recording process that has said it is ready."""
+    child = subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(home / f"{number}.acks"), str(number)],
+        env={**os.environ, "TACHOGRAPH_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    return child
+
+
+def acknowledged(home: Path) -> Counter[tuple[str, int]]:
+    """Every (run, seq) the processes were told is recorded; a last line cut by the kill does not count."""
+    found: Counter[tuple[str, int]] = Counter()
+    for path in home.glob("*.acks"):
+        for line in path.read_text().splitlines(keepends=True):
+            if line.endswith("\n"):
+                run, seq = line.split()
+                found[run, int(seq)] += 1
+    return found
+
+
+def stored(settings: Settings) -> tuple[Counter[tuple[str, int]], dict[str, int]]:
+    """Every (run, seq) in the store, and how many runs have each status."""
+    store = compose.open_store(settings)
+    runs = store.find(Query("runs", columns=("id",), limit=None)).rows
+    events = Counter((run["id"], event.seq) for run in runs for event in store.read(run["id"]))
+    groups = store.find(Query("runs", group=("status",), measures=(Measure("count"),), limit=None)).rows
+    store.close()
+    return events, {row["status"]: row["count"] for row in groups}
+
+
+def recover(settings: Settings) -> None:
+    """Drain everything that is left."""
+    drain = compose.drain_for(settings, compose.scrubber_for(settings))
+    assert drain.elected()
+    assert drain.round().finished
+    drain.close()
+
+
+@pytest.mark.timeout(300)
+def test_kill_9_at_200_random_points_loses_nothing(tmp_path: Path) -> None:
+    """Four processes record and drain into one file; each is killed at a random moment, fifty times over."""
+    chance, settings = random.Random(20), Settings(home=tmp_path)
+    children = [start(tmp_path, number) for number in range(AT_ONCE)]
+    for number in range(AT_ONCE, KILLS + AT_ONCE):
+        time.sleep(chance.random() * 0.08)
+        victim = children.pop(chance.randrange(len(children)))
+        victim.kill()
+        victim.communicate()
+        if number < KILLS:
+            children.append(start(tmp_path, number))
+    recover(settings)
+    acks, (events, statuses) = acknowledged(tmp_path), stored(settings)
+    assert len(acks) > KILLS * 10
+    assert [place for place in acks if events[place] != 1] == []
+    assert max(events.values()) == 1
+    assert set(statuses) <= {"completed", "abandoned"}
+    assert statuses["abandoned"] > KILLS // 2
+    assert list(compose.journals_folder(settings).glob("*/*.seg")) == []
+
+
+def test_sigterm_ends_open_steps_as_cancelled(tmp_path: Path) -> None:
+    """A program without a handler of its own still dies of the signal, after everything was closed."""
+    child = start(tmp_path, 0)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=10)
+    settings = Settings(home=tmp_path)
+    recover(settings)
+    store = compose.open_store(settings)
+    last = store.find(Query("runs", columns=("status", "stop_reason"), order=("-started_at",), limit=1)).rows[0]
+    open_steps = store.find(Query("steps", measures=(Measure("count"),), group=("status",), limit=None)).rows
+    store.close()
+    assert (child.returncode, dict(last)) == (-signal.SIGTERM, {"status": "cancelled", "stop_reason": "signal"})
+    assert {row["status"] for row in open_steps} == {"completed", "cancelled"}
+
+
+def script(home: Path, code: str, *, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
+    """Run a few lines of a program with its own home."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "TACHOGRAPH_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_leaving_the_interpreter_drains_and_closes(tmp_path: Path) -> None:
+    """A short program's runs are in the store when it is gone; a step it never left is abandoned."""
+    done = script(
+        tmp_path,
+        "import tachograph\n"
+        "with tachograph.run('short'): pass\n"
+        "held = tachograph.run('held').__enter__(); tachograph.step('open').__enter__()",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    events, statuses = stored(Settings(home=tmp_path))
+    assert (statuses, len(events)) == ({"completed": 1, "abandoned": 1}, 6)
+
+
+def test_a_hundred_forks_record_child_runs(tmp_path: Path) -> None:
+    """Each forked child writes a journal of its own, as child runs of where it was forked; the parent goes on."""
+    done = script(
+        tmp_path,
+        "import os, sys, tachograph\n"
+        "with tachograph.run('parent'), tachograph.step('spawn'):\n"
+        "    children = []\n"
+        "    for number in range(100):\n"
+        "        pid = os.fork()\n"
+        "        if pid == 0:\n"
+        "            with tachograph.step(f'child-{number}'): pass\n"
+        "            os._exit(0)\n"
+        "        children.append(pid)\n"
+        "    assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)\n"
+        "    with tachograph.step('after'): pass\n"
+        "assert tachograph.flush()",
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    settings = Settings(home=tmp_path)
+    recover(settings)
+    store = compose.open_store(settings)
+    runs = store.find(Query("runs", columns=("id", "name", "status", "parent_run", "parent_step"), limit=None)).rows
+    store.close()
+    parent = next(run for run in runs if run["name"] == "parent")
+    children = [run for run in runs if run["name"] != "parent"]
+    assert {(run["parent_run"], run["parent_step"], run["status"]) for run in children} == {
+        (parent["id"], 1, "completed")
+    }
+    assert sorted(run["name"] for run in children) == sorted(f"child-{number}" for number in range(100))

@@ -19,7 +19,6 @@ from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.drain import Drain
 from tachograph.record.journal import Journal, Owner
 from tachograph.record.recorder import Recorder
-from tachograph.record.sanitize import Limits
 from tachograph.record.scrub import Scrubber
 from tachograph.record.worker import Worker
 from tachograph.settings import Settings, read
@@ -42,7 +41,7 @@ class System:
             self.scrubber,
             guard=guard,
             clock=clock,
-            limits=Limits(bytes=settings.content_bytes),
+            limits=self.scrubber.limits(settings.content_bytes),
             pending=settings.scrub == "drain",
             sync_effects=settings.fsync == "effects",
         )

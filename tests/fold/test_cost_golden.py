@@ -54,7 +54,7 @@ class Case(NamedTuple):
 
 
 def test_every_recorded_figure_is_met_or_explained(shared_data: Path) -> None:
-    """Each recorded price is ours to the nano-USD, or differs for a known cause; every reading of every row is counted."""
+    """Each recorded price is ours to the nano-USD or differs for a known cause; each reading of each row is counted."""
     causes = Counter(_cause(case) for case in _cases(shared_data))
     assert "unexplained" not in causes
     assert causes["the same"] > 1400
@@ -102,9 +102,7 @@ TIERS = {"batch": "processing", "flex": "service_tier", "priority": "service_tie
     day=st.integers(0, 1100),
     minute=st.integers(0, 1439),
     tier=st.sampled_from([None, *TIERS]),
-    tokens=st.fixed_dictionaries(
-        dict.fromkeys(("uncached", "read", "write", "hour", "output", "reasoning"), TOKENS)
-    ),
+    tokens=st.fixed_dictionaries(dict.fromkeys(("uncached", "read", "write", "hour", "output", "reasoning"), TOKENS)),
     audio=st.tuples(TOKENS, TOKENS),
 )
 def test_any_model_at_any_time_in_any_tier(

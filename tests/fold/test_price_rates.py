@@ -250,6 +250,12 @@ def test_a_class_borrows_from_the_one_it_belongs_to(rates: dict[str, int]) -> No
     assert made.apart == {**lent, **own}
 
 
+@given(prices=st.dictionaries(st.sampled_from((*CLASSES, *PART_OF)), PRICES))
+def test_prices_can_be_read_back(prices: dict[str, Decimal]) -> None:
+    """Rates give back the prices per million that they were made of, and none that were borrowed."""
+    assert listed(**{name: str(price) for name, price in prices.items()}).per_million() == prices
+
+
 def test_a_schedule_knows_days_and_hours() -> None:
     """The row in force is that of the last day plan that has begun, and in it of the last time of day that has come."""
     old, day, night = (Row(name, rates_of({})) for name in ("old", "day", "night"))

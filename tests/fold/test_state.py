@@ -56,9 +56,9 @@ def test_the_state_of_a_run_midway() -> None:
         iteration=4,
         totals=totals.fold(events),
         open=(
-            Open(0, "run", "desk", None, BEGAN, 5_000 * MS),
+            Open(0, "run", "desk", None, BEGAN, 5_000 * MS, "run"),
             Open(2, "iteration", "iteration 4", 0, BEGAN + 2 * MS, 5_002 * MS),
-            Open(9, "tool", "search", 2, BEGAN + 9 * MS, 5_009 * MS),
+            Open(9, "tool", "search", 2, BEGAN + 9 * MS, 5_009 * MS, "tool"),
         ),
         costs=((3, "priced", 7),),
         tips=(5,),
@@ -149,10 +149,10 @@ def test_any_events_give_a_sound_state(events: list[Event]) -> None:
     ]
     assert state.seq == max(seen, default=-1)
     assert state.gaps + len(in_order) == state.seq + 1
-    open_calls = sum(step.kind == "llm" for step in state.open)
+    open_calls = sum(step.family == "call" for step in state.open)
     assert state.totals.attempts == open_calls + sum(state.totals.call_ends.values())
-    open_tools = sum(step.kind == "tool" for step in state.open)
-    assert open_tools <= state.totals.tool_calls - sum(state.totals.tool_ends.values())
+    open_tools = sum(step.family == "tool" for step in state.open)
+    assert open_tools == state.totals.tool_calls - sum(state.totals.tool_ends.values())
 
 
 def test_a_snapshot_of_another_version_is_refused() -> None:

@@ -10,17 +10,17 @@ from tachograph.events.envelope import ENDS, STARTS, Body, Event
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold.steps import Open, closes, kind_of, opened, status_of
+from tachograph.fold.steps import Open, closes, family_of, kind_of, opened, status_of
 from tests.strategies import any_runs
 
 
 @pytest.mark.parametrize(
     ("body", "step"),
     [
-        (RunStarted(name="desk", execution_id="e"), Open(0, "run", "desk", None, 70, 7)),
-        (StepStarted(name="plan it", kind="plan", parent=3), Open(5, "plan", "plan it", 3, 70, 7)),
-        (CallStarted(provider="openai", model="gpt-4o"), Open(5, "llm", "gpt-4o", 0, 70, 7)),
-        (ToolStarted(name="search", parent=2), Open(5, "tool", "search", 2, 70, 7)),
+        (RunStarted(name="desk", execution_id="e"), Open(0, "run", "desk", None, 70, 7, "run")),
+        (StepStarted(name="plan it", kind="plan", parent=3), Open(5, "plan", "plan it", 3, 70, 7, "step")),
+        (CallStarted(provider="openai", model="gpt-4o"), Open(5, "llm", "gpt-4o", 0, 70, 7, "call")),
+        (ToolStarted(name="search", parent=2), Open(5, "tool", "search", 2, 70, 7, "tool")),
         (RunEnded(status="completed"), None),
         (Note(name="n"), None),
     ],
@@ -49,17 +49,17 @@ def test_an_end_closes_an_earlier_step(body: Body, step: int, closed: int | None
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status"),
+    ("body", "family", "kind", "status"),
     [
-        (RunEnded(status="cancelled"), "run", "cancelled"),
-        (StepEnded(status="failed"), "custom", "failed"),
-        (CallEnded(status="abandoned"), "llm", "abandoned"),
-        (ToolEnded(state="rejected"), "tool", "rejected"),
+        (RunEnded(status="cancelled"), "run", "run", "cancelled"),
+        (StepEnded(status="failed"), "step", "custom", "failed"),
+        (CallEnded(status="abandoned"), "call", "llm", "abandoned"),
+        (ToolEnded(state="rejected"), "tool", "tool", "rejected"),
     ],
 )
-def test_an_end_says_its_kind_and_how_it_went(body: Any, kind: str, status: str) -> None:
-    """What is known of a step from its end alone: its family, and its status or state."""
-    assert (kind_of(body), status_of(body)) == (kind, status)
+def test_an_end_says_its_kind_and_how_it_went(body: Any, family: str, kind: str, status: str) -> None:
+    """What is known of a step from its end alone: its family and kind, and its status or state."""
+    assert (family_of(body), kind_of(body), status_of(body)) == (family, kind, status)
 
 
 @given(any_runs)

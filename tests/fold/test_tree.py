@@ -131,6 +131,16 @@ def test_the_first_end_counts() -> None:
     assert [event.seq for event in tree.nodes[1].asides] == [again]
 
 
+def test_only_an_end_of_its_own_family_ends_a_step() -> None:
+    """The end of a tool call that names a plain step does not end it."""
+    tape = Tape()
+    tape.begin()
+    step = tape.step("work")
+    tape.result(step, '"4"')
+    assert outline(grow(tape.events).root) == ["run desk started", "  custom work started"]
+    assert totals.fold(tape.events).tool_ends == {}
+
+
 def test_events_of_another_run_are_refused() -> None:
     """A tree holds one run: an event of another is a ValueError."""
     tree = grow(desk().events)

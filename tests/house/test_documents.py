@@ -41,6 +41,12 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def test_every_document_can_be_found() -> None:
+    """Each document in docs/ is linked from README.md."""
+    linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert {f"docs/{path.name}" for path in DOCUMENTS[1:]} - linked == set()
+
+
 def test_the_map_has_every_room() -> None:
     """docs/architecture.md has a line for each room, and each room stands in the order of imports."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

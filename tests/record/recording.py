@@ -1,17 +1,19 @@
 """A program that records until it is killed; started as a process of its own by the crash tests.
 
-Arguments: the acknowledgement file, a mode, a seed. Every event that the recorder has put into the journal is written
-to the acknowledgement file as `run seq` right after, unbuffered.
+It is a nursery: for each number on its input it forks a process that records with that seed, and prints its pid. Every
+event that the recorder has put into the journal is written to `NUMBER.acks` as `run seq` right after, unbuffered.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import time
 
 import tachograph
+import tachograph.store.open  # noqa: F401 - loaded once, before the forks
 from tachograph import LLMCall, ToolCall, Usage, compose
 
 
@@ -43,6 +45,10 @@ def record(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    acknowledge(sys.argv[1])
-    os.write(1, b"ready\n")
-    record(int(sys.argv[2]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            acknowledge(os.path.join(os.environ["TACHOGRAPH_HOME"], f"{line.strip()}.acks"))
+            record(int(line))
+        print(child, flush=True)

@@ -23,7 +23,7 @@ USED = Usage(input_uncached=1000, cache_read=100, output=500, reasoning=20, basi
 OLD = price_book(per_million={"acme": {"input": 1, "cache_read": 0, "output": 2}}, bundled=False)
 NEW = price_book(per_million={"acme": {"input": 3, "cache_read": 1, "output": 4, "input_audio": 8}}, bundled=False)
 NOW = BEGAN + 10**15
-CLOCK = Clock(lambda: NOW, lambda: 77, lambda count: bytes(count))
+CLOCK = Clock(lambda: NOW, lambda: 77, bytes)
 PERIOD: dict[str, Any] = {"since_ns": BEGAN, "until_ns": BEGAN + 10**12, "clock": CLOCK}
 
 
@@ -73,7 +73,9 @@ def test_each_changed_call_gets_an_event_and_the_last_one_counts(store: Store) -
         Event(tape.run, 7, NOW, 77, 3, CallRepriced(call=3, cost=cost)),
     ]
     assert costs(store) == [(tape.run, 1, after), (tape.run, 3, after)]
-    assert store.find(Query("runs", columns=("cost_nano", "unpriced"))).rows == [{"cost_nano": 2 * after, "unpriced": 0}]
+    assert store.find(Query("runs", columns=("cost_nano", "unpriced"))).rows == [
+        {"cost_nano": 2 * after, "unpriced": 0}
+    ]
 
 
 def test_the_same_prices_change_nothing(store: Store) -> None:
@@ -90,7 +92,9 @@ def test_a_model_that_has_a_price_at_last(store: Store) -> None:
     kept(store, tape)
     book = price_book(per_million={"new-model": {"input": 1, "output": 1}}, bundled=False)
     assert reprice(store, book, **PERIOD) == Repriced(calls=1, changed=1, newly_priced=1, after=1_600_000)
-    assert store.find(Query("runs", columns=("cost_nano", "unpriced"))).rows == [{"cost_nano": 1_600_000, "unpriced": 0}]
+    assert store.find(Query("runs", columns=("cost_nano", "unpriced"))).rows == [
+        {"cost_nano": 1_600_000, "unpriced": 0}
+    ]
     assert store.find(Query("calls", columns=("cost_state", "unpriced_reason"))).rows == [
         {"cost_state": "estimated", "unpriced_reason": "cache_read_as_input"}
     ]
@@ -121,7 +125,7 @@ def test_only_the_period_is_priced_again(store: Store) -> None:
 
 
 def test_what_its_process_may_still_write_to_is_left_alone(store: Store) -> None:
-    """Open runs, and ended runs of a journal that is still there, are named and untouched; imported runs are not held."""
+    """Open runs, and ended ones whose journal is still there, are named and untouched; imported runs are not held."""
     open_run = taped("open", "acme", status=None, owner="j1")
     paused = taped("paused", "acme", status="paused", owner="j2")
     fresh = taped("fresh", "acme", owner="j3")

@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from tachograph.cli.exits import MEANINGS
+from tachograph.cli.quick import QuickGroup
 from tachograph.version import VERSION
 
 COMMANDS: Mapping[str, str] = {
@@ -67,7 +67,7 @@ class Commands(MutableMapping[str, Any]):
         return len({*COMMANDS, *self._made})
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(QuickGroup):
     """A group that lists its commands without importing them."""
 
     def __init__(self, **facts: Any) -> None:

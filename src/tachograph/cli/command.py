@@ -54,6 +54,11 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
     return run
 
 
+def command_app(**facts: Any) -> typer.Typer:
+    """A typer app for the commands of one module, in the style of all: plain help, no completion options of its own."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **facts)
+
+
 def settings_for(store: str) -> Settings:
     """The environment's settings with this store; a path is a SQLite file. Raises SettingsError."""
     if not store:
@@ -69,7 +74,7 @@ def _is_url(text: str) -> bool:
 def _outcome(function: Callable[..., int | None], store: str, *, json: bool, color: bool, options: dict[str, Any]) -> int:
     terminal: Terminal | None = None
     try:
-        terminal = Terminal(settings_for(store), json=json, color=color)
+        terminal = Terminal(settings_for(store), json=json, color=color, store_named=bool(store))
         code = function(terminal, **options) or exits.OK
         sys.stdout.flush()
     except BrokenPipeError:

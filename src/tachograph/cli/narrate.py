@@ -13,6 +13,7 @@ import msgspec
 from rich.text import Text
 
 from tachograph.cli import human
+from tachograph.cli.transcript import lines
 from tachograph.events.call import CallEnded, CallRepriced, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
@@ -176,39 +177,6 @@ def spoken(message: Content, width: int = 0) -> str:
     if message.text is None:
         return human.said(message, width)
     try:
-        return human.line(" ".join(_texts(msgspec.json.decode(message.text))), width)
+        return human.line(" ".join(lines(msgspec.json.decode(message.text))), width)
     except msgspec.DecodeError:
         return human.line(message.text, width)
-
-
-def _texts(message: Any) -> list[str]:
-    """The texts of a message, in order: strings, parts with a text, and the names of what is called."""
-    match message:
-        case str():
-            return [message]
-        case list():
-            return [text for part in message for text in _texts(part)]
-        case {"content": content, **rest} if content:
-            return _texts(content) + _asked(rest)
-        case {"parts": parts}:
-            return _texts(parts)
-        case {"text": str(text)}:
-            return [text]
-        case dict():
-            return _asked(message)
-    return []
-
-
-def _asked(part: Mapping[str, Any]) -> list[str]:
-    calls = part.get("tool_calls")
-    if isinstance(calls, list):
-        return [f"→ {_name_of(call)}" for call in calls if isinstance(call, dict)]
-    kind = part.get("type")
-    if isinstance(kind, str) and isinstance(part.get("name"), str):
-        return [f"→ {part['name']}"]
-    return [f"({kind})"] if isinstance(kind, str) else []
-
-
-def _name_of(call: Mapping[str, Any]) -> str:
-    function = call.get("function")
-    return str(function.get("name", "?") if isinstance(function, dict) else call.get("name", "?"))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +19,12 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tachograph.cli.adopt import Adoption
-from tachograph.compose import open_store
+from tachograph.compose import journals_folder, open_store
+from tachograph.errors import StoreUnavailable
 from tachograph.record.clock import SYSTEM, Clock
+from tachograph.record.drain import find_journals
 from tachograph.settings import Settings
+from tachograph.store.open import sqlite_path
 from tachograph.store.ports import Store
 
 PIPE_WIDTH = 250
@@ -39,8 +44,18 @@ class Screen(Console):
 class Terminal:
     """One command's surroundings. Closed by `command`, which made it."""
 
-    def __init__(self, settings: Settings, *, json: bool = False, color: bool = True, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        json: bool = False,
+        color: bool = True,
+        store_named: bool = False,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        """`store_named` says that the store was named on the command line."""
         self.settings, self.json, self.clock = settings, json, clock
+        self.store_named = store_named
         self.out = screen(color, stderr=False)
         self.err = screen(color, stderr=True)
         self._opened: Store | None = None
@@ -48,6 +63,9 @@ class Terminal:
     @cached_property
     def store(self) -> Store:
         """The store, with what journals still held moved into it first. Raises SettingsError, StoreError."""
+        path, journals = self._file, journals_folder(self.settings)
+        if path is not None and not path.exists() and not find_journals(journals):
+            raise StoreUnavailable(self.settings.store_url, "nothing is recorded there yet (try import, or demo)")
         Adoption(self.settings, self.bare_store).round()
         return self.bare_store
 
@@ -56,6 +74,15 @@ class Terminal:
         """The store as it is. Raises SettingsError, StoreError."""
         self._opened = open_store(self.settings)
         return self._opened
+
+    def use_store(self, url: str) -> None:
+        """Another store from here on; before the first use of one."""
+        self.settings = replace(self.settings, store=url)
+
+    @property
+    def _file(self) -> Path | None:
+        """The file of the store; None when it is kept in memory."""
+        return None if self.settings.store_url == "memory:" else sqlite_path(self.settings.store_url)
 
     @property
     def interactive(self) -> bool:

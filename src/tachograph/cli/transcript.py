@@ -2,70 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from rich.text import Text
 
 from tachograph.cli import human
-from tachograph.errors import NotFound
-from tachograph.events.call import CallEnded, CallStarted
-from tachograph.events.envelope import Event
 from tachograph.fold.asks import asks
-from tachograph.fold.transcript import Message, collect
+from tachograph.queries.transcript import Said, Transcript
 
-STYLES = {"system": "dim", "developer": "dim", "user": "green", "assistant": "magenta", "model": "magenta", "tool": "blue"}
-
-
-class Spoken(Struct, frozen=True):
-    """A message of a transcript with its text."""
-
-    node: int
-    role: str
-    text: str | None
-    """The message as JSON, exactly as recorded; None when it was not kept."""
-    reply: bool
-    """Written by the model in this call, not sent to it."""
+STYLES = {
+    "system": "dim",
+    "developer": "dim",
+    "user": "green",
+    "assistant": "magenta",
+    "model": "magenta",
+    "tool": "blue",
+}
 
 
-def at_call(events: Sequence[Event], call: int | None) -> tuple[int, list[Spoken]]:
-    """A call's number and its messages, input first, then the reply; the run's last call when none is named.
-
-    `events` carry their content. Raises NotFound.
-    """
-    starts = {event.step: event.body for event in events if isinstance(event.body, CallStarted)}
-    ends = {event.step: event.body for event in events if isinstance(event.body, CallEnded)}
-    number = max(starts, default=None) if call is None else call
-    if number is None or number not in starts:
-        raise NotFound("model call of this run", str(call if call is not None else "last"))
-    messages = collect(events)
-    sent = messages.path(starts[number].input)
-    ended = ends.get(number)
-    whole = messages.path(ended.output) if ended is not None and ended.output is not None else []
-    reply = whole[len(sent) :] if [each.node for each in whole[: len(sent)]] == [each.node for each in sent] else whole
-    return number, [_spoken(each, reply=False) for each in sent] + [_spoken(each, reply=True) for each in reply]
+def draw(found: Transcript) -> Iterator[Text]:
+    """The conversation, a block for each message, the reply marked."""
+    title = "the whole conversation" if found.call is None else f"call {found.call} · {human.line(found.model or '')}"
+    yield Text(title, "dim")
+    for said in found.input:
+        yield _block(said, "")
+    for said in found.output:
+        yield _block(said, " answers")
 
 
-def tell(spoken: Spoken) -> Text:
-    """A message for a person: a line that says who speaks, and below it what."""
-    style = STYLES.get(spoken.role, "bold")
-    words = Text.assemble((human.line(spoken.role), f"bold {style}"), (" answers" if spoken.reply else "", "dim"), "\n")
-    if spoken.text is None:
-        return words.append("(not kept)", "dim")
-    try:
-        message = msgspec.json.decode(spoken.text)
-    except msgspec.DecodeError:
-        return words.append(human.block(spoken.text))
-    return words.append(human.block("\n".join(_lines(message))) or "(empty)")
+def as_json(found: Transcript) -> Iterator[dict[str, Any]]:
+    """The same for programs: one object a message; `message` is what was recorded, byte for byte."""
+    for reply, part in ((False, found.input), (True, found.output)):
+        for said in part:
+            message = None if said.text is None else msgspec.Raw(said.text.encode())
+            yield {"call": found.call, "node": said.node, "role": said.role, "reply": reply, "message": message}
 
 
-def _spoken(message: Message, *, reply: bool) -> Spoken:
-    return Spoken(message.node, message.role, message.content.text, reply)
-
-
-def _lines(message: Any) -> Iterator[str]:
+def lines(message: Any) -> Iterator[str]:
+    """What a message says: its texts, then the tools it asks for."""
     body = message.get("content", message.get("parts", message.get("text"))) if isinstance(message, dict) else message
     yield from _texts(body)
     for ask in asks(message):
@@ -73,20 +49,32 @@ def _lines(message: Any) -> Iterator[str]:
         yield f"→ {ask.name}({arguments})"
 
 
+def _block(said: Said, doing: str) -> Text:
+    style = STYLES.get(said.role, "bold")
+    words = Text.assemble("\n", (human.line(said.role), f"bold {style}"), (doing, "dim"), "\n")
+    if said.text is None:
+        return words.append("(not kept)", "dim")
+    try:
+        message = msgspec.json.decode(said.text)
+    except msgspec.DecodeError:
+        return words.append(human.block(said.text))
+    return words.append(human.block("\n".join(lines(message))) or "(empty)")
+
+
 def _texts(body: Any) -> Iterator[str]:
     match body:
-        case None:
+        case None | {"type": "tool_use" | "function_call" | "tool_call"}:
             return
         case str():
             yield body
         case list():
             for part in body:
                 yield from _texts(part)
-        case {"type": "tool_use" | "function_call"}:
-            return
         case {"text": str(text)} | {"thinking": str(text)} | {"content": str(text)}:
             yield text
         case {"content": list(parts)}:
             yield from _texts(parts)
+        case {"functionCall": _} | {"toolUse": _}:
+            return
         case _:
             yield msgspec.json.encode(body).decode()

@@ -28,7 +28,7 @@ class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     cache_write_1h: int | None = None
     """Part of `cache_write` kept for an hour (priced higher by Anthropic)."""
     extra: Mapping[str, int] | None = None
-    """Counts that some models price apart: input_audio, output_audio, cache_audio, requests, …"""
+    """Counts that some models price apart: input_audio, cache_audio, output_audio, web_searches, … (docs/money.md)."""
 
     @property
     def input_total(self) -> int | None:
@@ -52,7 +52,7 @@ class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     state: Literal["priced", "estimated", "reported", "unpriced"] = "unpriced"
     """`estimated` is a price applied to estimated tokens; `unpriced` is not 0, it is unknown."""
     input: int | None = None
-    """Uncached input, cache reads and cache writes together."""
+    """Uncached input, cache reads and cache writes together, and what is billed by the piece (searches, requests)."""
     output: int | None = None
     total: int | None = None
     cache_read: int | None = None
@@ -64,4 +64,4 @@ class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     price_date: str = ""
     """The day, UTC, whose price was applied (ISO)."""
     reason: str = ""
-    """Why it is unpriced: unknown_model, no_price, unknown_tier, usage_missing."""
+    """Why it is unpriced (unknown_model, no_price, unknown_tier, usage_missing, usage_invalid) or only an estimate."""

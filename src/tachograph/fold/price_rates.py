@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
+from operator import add, mul
 from typing import Literal
 
 from msgspec import Struct
@@ -47,7 +48,6 @@ PART_OF: Mapping[str, str] = {
 SEARCHES = ("web_searches", "social_searches", "storage_searches", "rerank_searches")
 """Counts of `Usage.extra` that cost something wherever they happen: one without a listed fee is worth a mark."""
 
-_NOTHING = (0,) * len(CLASSES)
 _exact = Context(prec=60)
 
 
@@ -60,6 +60,17 @@ class Rates(Struct, frozen=True):
     """(index, note) of each class without a rate of its own: which one it borrows; no note where it has none at all."""
     apart: Mapping[str, tuple[int, str]] = {}
     """(rate, note) of the parts in `PART_OF` that are not billed as their class."""
+
+    def per_million(self) -> Mapping[str, Decimal]:
+        """USD per million tokens of each class and part that has a price of its own."""
+        borrowed = {index for index, _ in self.marks}
+        own = {
+            name: rate
+            for index, (name, rate) in enumerate(zip(CLASSES, self.classes, strict=True))
+            if index not in borrowed
+        }
+        own |= {part: rate for part, (rate, note) in self.apart.items() if not note}
+        return {name: _exact.scaleb(Decimal(rate), -18).normalize(_exact) for name, rate in own.items()}
 
 
 class Fee(Struct, frozen=True):
@@ -173,13 +184,15 @@ def charge(row: Row, usage: Usage, date: str) -> Cost:
     counts = [uncached or 0, read, write - hour, hour, output or 0]
     if min(counts) < 0:
         return USAGE_INVALID
-    apart = _apart(rates.apart, usage, counts, notes) if rates.apart and (extra or usage.reasoning) else _NOTHING
+    apart = _apart(rates.apart, usage, counts, notes) if rates.apart and (extra or usage.reasoning) else None
     for index, note in rates.marks:
         if counts[index]:
             if not note:
                 return NO_PRICE
             notes.append(note)
-    amounts = [count * each + part for count, each, part in zip(counts, rates.classes, apart, strict=True)]
+    amounts = list(map(mul, counts, rates.classes))
+    if apart:
+        amounts = list(map(add, amounts, apart))
     if extra:
         _add_pieces(row.fees, extra, amounts, notes)
     return _cost(row, usage, date, amounts, notes)

@@ -5,6 +5,9 @@ A fold that follows steps need not know that a model call is named by its model 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from msgspec import Struct
 
 from tachograph.events.call import CallEnded, CallStarted
@@ -14,6 +17,8 @@ from tachograph.events.tool import ToolEnded, ToolStarted
 
 Start = RunStarted | StepStarted | CallStarted | ToolStarted
 End = RunEnded | StepEnded | CallEnded | ToolEnded
+Family = Literal["run", "step", "call", "tool"]
+"""Which pair of events brackets a step: only the end of its own family closes it."""
 
 
 class Open(Struct, frozen=True, omit_defaults=True):
@@ -25,15 +30,16 @@ class Open(Struct, frozen=True, omit_defaults=True):
     parent: int | None
     at: int
     mono: int
+    family: Family = "step"
 
 
 def opened(event: Event) -> Open | None:
     """The step that a start event opens; None for every other event. The run is step 0 and has no parent."""
     body = event.body
     if isinstance(body, RunStarted):
-        return Open(0, "run", body.name, None, event.at, event.mono)
+        return Open(0, "run", body.name, None, event.at, event.mono, "run")
     if isinstance(body, StepStarted | CallStarted | ToolStarted):
-        return Open(event.seq, kind_of(body), name_of(body), body.parent, event.at, event.mono)
+        return Open(event.seq, kind_of(body), name_of(body), body.parent, event.at, event.mono, family_of(body))
     return None
 
 
@@ -46,18 +52,26 @@ def closes(event: Event) -> int | None:
     return None
 
 
-def kind_of(body: Start | End) -> str:
-    """Kind of the step: run, llm, tool, or what its start says (`custom` when only its end is known)."""
+def family_of(body: Start | End) -> Family:
+    """The family of a start or end event."""
     match body:
         case RunStarted() | RunEnded():
             return "run"
         case CallStarted() | CallEnded():
-            return "llm"
+            return "call"
         case ToolStarted() | ToolEnded():
             return "tool"
-        case StepStarted():
-            return body.kind
-    return "custom"
+    return "step"
+
+
+def kind_of(body: Start | End) -> str:
+    """Kind of the step: run, llm, tool, or what its start says (`custom` when only its end is known)."""
+    if isinstance(body, StepStarted):
+        return body.kind
+    return _KINDS[family_of(body)]
+
+
+_KINDS: Mapping[Family, str] = {"run": "run", "step": "custom", "call": "llm", "tool": "tool"}
 
 
 def name_of(body: Start) -> str:

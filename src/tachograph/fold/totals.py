@@ -20,7 +20,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost
-from tachograph.fold.steps import Open, closes, opened
+from tachograph.fold.steps import Open, closes, family_of, opened
 
 GENERATING = frozenset({"chat", "completion"})
 """Operations whose requests are iterations; embeddings, transcriptions and the like are attempts only."""
@@ -173,11 +173,11 @@ class Tally:
             self.open[step.step] = step
 
     def _end(self, event: Event, name: str, status: str, time: str = "") -> bool:
-        """Close a step; False when it is not open: it ended before, or its start was lost."""
-        step = closes(event)
-        start = None if step is None else self.open.pop(step, None)
-        if start is None:
+        """Close a step; False when no such step is open: it ended before, or its start was lost."""
+        start = self.open.get(closes(event) or 0)
+        if start is None or start.family != family_of(event.body):
             return False
+        del self.open[start.step]
         self._count(name, status)
         if time:
             self._sums[time] += max(0, event.mono - start.mono)

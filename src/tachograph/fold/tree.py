@@ -17,7 +17,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.note import Score
 from tachograph.events.run import Failure, RunStarted
 from tachograph.events.usage import Cost, Usage
-from tachograph.fold.steps import End, Start, closes, kind_of, name_of, opened, status_of
+from tachograph.fold.steps import End, Start, closes, family_of, kind_of, name_of, opened, status_of
 from tachograph.fold.totals import Totals, fold
 
 
@@ -184,7 +184,7 @@ class RunTree:
         if step not in self.nodes:
             self._hang(Node(self.run, step, orphan=True), None)
         node = self.nodes[step]
-        if node.end is not None:
+        if node.end is not None or (node.opening and family_of(node.opening) != family_of(event.body)):
             return False
         node.end = event
         return True

@@ -116,11 +116,14 @@ class Recorder:
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._late_waiting = False
         self._quiet = True
+        self._leaving = False
 
     # ---- runs and steps -------------------------------------------------------------------------------------------
 
     def start_run(self, fill: Callable[[str, str, str, int], RunStarted]) -> LiveRun | None:
         """Begin a run. `fill(run id, execution id, owner, now)` gives its start event. None if it could not be kept."""
+        if self._leaving:
+            return None
         if self._quiet:
             self._wake()
         now, mono = self.clock.now(), self.clock.mono()
@@ -171,7 +174,8 @@ class Recorder:
                 self.end(run, step, ending(run.open.get(step, "custom"), status, why))
 
     def close_runs(self, why: Failure, status: Any, stop_reason: str) -> None:
-        """End every run of this process and all their steps: the process is about to go."""
+        """End every run of this process and all their steps, and begin no other: the process is about to go."""
+        self._leaving = True
         for run in [run for run in list(self._runs.values()) if run.generation == self.generation]:
             self.close_steps(run, why, status)
             self.end_run(run, RunEnded(status=status, stop_reason=stop_reason, error=why))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -43,6 +44,13 @@ def contains(text: str | None, needle: str) -> bool:
     if needle.isascii():
         return needle.encode().lower() in text.encode("utf-8", "surrogatepass").lower()
     return needle.lower() in text.lower()
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """How text may stand inside recorded JSON: with its letters as they are, or all but ASCII escaped."""
+    plain = json.dumps(text, ensure_ascii=False)[1:-1]
+    escaped = json.dumps(text)[1:-1]
+    return (plain,) if plain == escaped else (plain, escaped)
 
 
 def _cells(made: Plan, row: Any, tables: Tables) -> Cells:

@@ -9,22 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tachograph.errors import CodecError
 from tachograph.events.content import digest
 from tachograph.events.message import ROOT, node_hash
 from tachograph.store import sql
 from tachograph.store.connections import payload_bytes
+from tachograph.store.evaluate import spellings
 from tachograph.store.known import payload_names, row_of
 from tachograph.store.pages import Packer
-from tachograph.store.relations import OF_RUN, RELATIONS
+from tachograph.store.relations import PROJECTIONS, RELATIONS
 from tachograph.store.rows import TOTALS, RunRow
 from tachograph.store.writer import Writer
 
 Row = Mapping[str, Any]
-PROJECTIONS = (*OF_RUN, "sessions", "runs")
-"""What `rebuild` makes again. A run keeps its pk and id, which are the log's own name for it."""
 _REBUILD_RUNS = 200
 
 
@@ -160,9 +157,10 @@ def backup(connection: sqlite3.Connection, target: Path) -> None:
 
 def search(connection: sqlite3.Connection, text: str, limit: int) -> Iterator[Row]:
     """Messages that contain `text`, newest run first. Reads every payload once, then the log until `limit` are found."""
-    spelled = msgspec.json.encode(text).decode()[1:-1]
-    query = "SELECT id FROM payloads WHERE contains(payload_text(encoding, body), ?)"
-    wanted = {number for (number,) in connection.execute(query, (spelled,))}
+    needles = spellings(text)
+    meets = " OR ".join(["contains(content, ?)"] * len(needles))
+    query = f"SELECT id FROM (SELECT id, payload_text(encoding, body) AS content FROM payloads) WHERE {meets}"
+    wanted = {number for (number,) in connection.execute(query, needles)}
     if not wanted:
         return
     packer = Packer()

@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from msgspec.structs import astuple
+from msgspec.structs import replace
 
 from tachograph.events.content import Content, digest
 from tachograph.events.envelope import Event
-from tachograph.events.message import ROOT, node_hash
-from tachograph.store import evaluate
-from tachograph.store.changes import HOUR_NS, Changes, Key, Node, RunState, first_64, hash_bytes
+from tachograph.events.message import ROOT, MessageAppended, node_hash
+from tachograph.store import evaluate, rollup
+from tachograph.store.changes import Changes, Key, Node, RunState, first_64, hash_bytes
 from tachograph.store.ports import Appended, Batch, OpenStep, Position
 from tachograph.store.project import following, project
 from tachograph.store.query import Page, Query
-from tachograph.store.relations import OF_RUN, RELATIONS
+from tachograph.store.relations import OF_RUN, PROJECTIONS, RELATIONS
 from tachograph.store.rows import (
-    CallRow, DirtyRow, ImportRow, JournalRow, LossRow, NodeRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow,
-    ToolRow,
+    OPEN, CallRow, DayRow, DirtyRow, HourRow, ImportRow, JournalRow, LossRow, NodeRow, PayloadRow, PriceRow, RunRow,
+    SessionRow, StepRow, ToolRow,
 )  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -160,12 +160,12 @@ class MemoryStore:
         with self._lock:
             runs = self._tables.rows["runs"]
             found = [
-                OpenStep(runs[row.run].id, row.step, row.kind, row.started_at)
+                row
                 for row in self._tables.rows["steps"].values()
-                if row.status == "started" and runs[row.run].owner == owner
-                and runs[row.run].status in ("started", "paused")
-            ]  # fmt: skip
-            return sorted(found, key=lambda step: (self._state(step.run).row.pk, -step.step))
+                if row.status == "started" and runs[row.run].owner == owner and runs[row.run].status in OPEN
+            ]
+            found.sort(key=lambda row: (row.run, -row.step))
+            return [OpenStep(runs[row.run].id, row.step, row.kind, row.started_at) for row in found]
 
     # ---- blobs and index ------------------------------------------------------------------------------------------
 
@@ -190,3 +190,153 @@ class MemoryStore:
                 self._note_loss(row)
             else:
                 self._tables.put("imports", row)
+
+    def search(self, text: str, limit: int = 20) -> list[Row]:
+        """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
+        with self._lock:
+            wanted = evaluate.spellings(text)
+            runs = sorted(self._tables.rows["runs"].values(), key=lambda run: (run.started_at, run.pk), reverse=True)
+            found = (
+                {"run_id": run.id, "seq": event.seq, "role": event.body.role, "hash": event.body.message.hash}
+                for run in runs
+                for event in self._tables.logs[run.id]
+                if isinstance(event.body, MessageAppended) and self._says(event.body.message, wanted)
+            )
+            return list(islice(found, limit))
+
+    # ---- upkeep ---------------------------------------------------------------------------------------------------
+
+    def refresh(self, now_ns: int) -> int:
+        """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
+        return rollup.refresh(self, now_ns)
+
+    def replace_rollups(
+        self, done: Sequence[Row], hours: Mapping[int, Sequence[Row]], days: Mapping[int, Sequence[Row]]
+    ) -> None:
+        """Put these rows in place of all rows of these hours and days, for the tenant of the marks `done`."""
+        with self._lock:
+            tenant = done[0]["tenant"]
+            for table, span, kind, periods in (
+                ("rollup_hour", "hour", HourRow, hours),
+                ("rollup_day", "day", DayRow, days),
+            ):
+                kept = self._tables.rows[table]
+                for key in [k for k, row in kept.items() if row.tenant == tenant and getattr(row, span) in periods]:
+                    del kept[key]
+                for period, rows in periods.items():
+                    for row in rows:
+                        self._tables.put(table, kind(**{**row, span: period, "tenant": tenant}))
+            for mark in done:
+                key = (mark["tenant"], mark["hour"])
+                now = self._tables.rows["dirty_hours"].get(key)
+                if now is not None and now.ver == mark["ver"]:
+                    del self._tables.rows["dirty_hours"][key]
+
+    def rebuild(self) -> Mapping[str, int]:
+        """Make every projection again from the log; returns rows per table."""
+        with self._lock:
+            runs = list(self._tables.rows["runs"].values())
+            for table in (*PROJECTIONS, "rollup_hour", "rollup_day"):
+                self._tables.rows[table].clear()
+            self._states.clear()
+            changes = Changes(self._tables)
+            for run in runs:
+                self._take(changes, self._tables.logs.pop(run.id), {run.id: run.pk})
+            self._save(changes)
+            return {table: len(self._tables.rows[table]) for table in PROJECTIONS}
+
+    def check(self) -> Sequence[str]:
+        """Faults found in the stored data: here only what bytes and hashes can tell."""
+        with self._lock:
+            return [
+                f"payload {row.id} is not what its hash {row.hash.hex()} says"
+                for row in self._tables.rows["payloads"].values()
+                if row.body is not None and digest(row.body) != row.hash
+            ]
+
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes, counts and versions."""
+        with self._lock:
+            runs = self._tables.rows["runs"].values()
+            counted = ("runs", "steps", "calls", "tool_calls", "sessions", "payloads", "nodes", "dirty_hours")
+            return {
+                "backend": "memory",
+                "bytes": sum(len(row.body or b"") for row in self._tables.rows["payloads"].values()),
+                "events": sum(run.next_seq for run in runs),
+                "open_runs": sum(run.status in OPEN for run in runs),
+                "lost": sum(run.lost for run in runs),
+                "lost_outside_runs": sum(row.events for row in self._tables.rows["losses"].values()),
+                **{table: len(self._tables.rows[table]) for table in counted},
+            }
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _fresh(self, run: str, events: Sequence[Event], batch: Batch) -> None:
+        """Refuse a gap before anything is changed."""
+        row = None if run in batch.replace else self._tables.run(run)
+        following(row or RunState.begin(0, events[0]).row, events)
+
+    def _take(self, changes: Changes, events: Sequence[Event], pks: Mapping[str, int]) -> int:
+        run = events[0].run
+        state = self._states.get(run)
+        if state is None:
+            pk = pks.get(run) or max(self._tables.rows["runs"], default=0) + 1
+            state = self._states[run] = RunState.begin(pk, events[0])
+        fresh = following(state.row, events)
+        if fresh:
+            project(changes, state, fresh)
+            self._tables.put("runs", state.row)
+            self._tables.logs.setdefault(run, []).extend(fresh)
+        return len(fresh)
+
+    def _remove(self, changes: Changes, run: str) -> int | None:
+        row = self._tables.run(run)
+        if row is None:
+            return None
+        for step in [step for step in self._tables.rows["steps"].values() if step.run == row.pk]:
+            changes.stale(row, step.started_at)
+        for table in OF_RUN:
+            rows = self._tables.rows[table]
+            for key in [key for key in rows if key[0] == row.pk]:
+                del rows[key]
+        del self._tables.rows["runs"][row.pk], self._tables.logs[run], self._states[run]
+        if row.session is not None:
+            key = (row.tenant, row.session)
+            rest = [other for other in self._tables.rows["runs"].values() if (other.tenant, other.session) == key]
+            changes.leave(row, rest)
+        return row.pk
+
+    def _save(self, changes: Changes) -> None:
+        for table, rows in (("steps", changes.steps), ("calls", changes.calls), ("tool_calls", changes.tools)):
+            for row in rows.new.values():
+                self._tables.put(table, row)
+        for session in changes.sessions.new.values():
+            self._tables.put("sessions", session)
+        for session in changes.sessions.changed.values():
+            if not session.runs:
+                del self._tables.rows["sessions"][session.tenant, session.session]
+        for table, noted in (("limit_hits", changes.limits), ("scores", changes.scores)):
+            for row in noted:
+                self._tables.put(table, row)
+        marks = self._tables.rows["dirty_hours"]
+        for tenant, hour in changes.dirty:
+            before = marks.get((tenant, hour))
+            self._tables.put("dirty_hours", DirtyRow(tenant=tenant, hour=hour, ver=before.ver + 1 if before else 1))
+
+    def _move(self, position: Position | None) -> None:
+        if position is not None:
+            row = self._tables.rows["journals"].setdefault(position.journal, JournalRow(id=position.journal))
+            row.segment, row.offset = position.segment, position.offset
+
+    def _note_loss(self, row: LossRow) -> None:
+        losses = self._tables.rows["losses"]
+        name = (row.journal, row.reason, row.detail)
+        same = next((loss for loss in losses.values() if (loss.journal, loss.reason, loss.detail) == name), None)
+        self._tables.put("losses", replace(row, id=same.id if same else len(losses) + 1))
+
+    def _says(self, message: Content, wanted: Sequence[str]) -> bool:
+        data = self._tables.bytes_of(message.hash) if message.hash is not None else None
+        return data is not None and any(evaluate.contains(data.decode(), needle) for needle in wanted)

@@ -106,7 +106,7 @@ def _contents(*names: str) -> frozenset[str]:
 RELATIONS: Mapping[str, Relation] = {
     relation.name: relation
     for relation in (
-        Relation("runs", rows.RunRow, ("pk",), _TIMES + _TOKENS, _contents("input", "output", "metadata")),
+        Relation("runs", rows.RunRow, ("pk",), _TIMES + _TOKENS, _contents("input", "output", "metadata") | {"loose_pages"}),
         Relation(
             "steps", rows.StepRow, ("run", "step"), _TIMES, _contents("input", "output", "metadata"), (_OF_RUN,)
         ),
@@ -129,7 +129,7 @@ RELATIONS: Mapping[str, Relation] = {
         Relation("sessions", rows.SessionRow, ("tenant", "session"), _TOKENS),
         Relation("limit_hits", rows.LimitRow, ("run", "seq"), links=(_OF_RUN,)),
         Relation("scores", rows.ScoreRow, ("run", "seq"), links=(_OF_RUN,)),
-        Relation("payloads", rows.PayloadRow, ("id",), heavy=frozenset({"body"})),
+        Relation("payloads", rows.PayloadRow, ("id",), heavy=frozenset({"encoding", "body"})),
         Relation("nodes", rows.NodeRow, ("id",)),
         Relation("prices", rows.PriceRow, ("id",)),
         Relation("journals", rows.JournalRow, ("id",)),
@@ -144,6 +144,9 @@ RELATIONS: Mapping[str, Relation] = {
 
 OF_RUN = ("steps", "calls", "tool_calls", "limit_hits", "scores")
 """Tables whose rows belong to one run each, and go with it."""
+
+PROJECTIONS = (*OF_RUN, "sessions", "runs")
+"""What `rebuild` makes again from the log. A run keeps its pk and id, which are the log's own names for it."""
 
 
 class Plan(Struct, frozen=True):

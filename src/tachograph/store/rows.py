@@ -14,6 +14,9 @@ TOTALS = (
 )  # fmt: skip
 """Sums that runs and sessions both carry."""
 
+OPEN = ("started", "paused")
+"""Statuses of a run that is not over."""
+
 ROLLUP_KEYS = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
 """What rows of a roll-up are kept apart by, beside facet and time."""
 

@@ -195,7 +195,10 @@ class SqliteStore:
 _BESIDE = {ImportRow: RELATIONS["imports"], JournalRow: RELATIONS["journals"], LossRow: RELATIONS["losses"]}
 _NOTE = {
     "imports": sql.upsert(RELATIONS["imports"]),
-    "journals": sql.upsert(RELATIONS["journals"]),
+    "journals": sql.insert(
+        RELATIONS["journals"],
+        conflict=" ON CONFLICT (id) DO UPDATE SET state = excluded.state, seen_at = excluded.seen_at",
+    ),
     "losses": sql.insert(
         RELATIONS["losses"],
         conflict=" ON CONFLICT (journal, reason, detail) DO UPDATE SET at = excluded.at,"

@@ -22,7 +22,7 @@ from tachograph.store.pages import PAGE_EVENTS, Packer
 from tachograph.store.ports import Appended, Batch, Position
 from tachograph.store.project import following, project
 from tachograph.store.relations import OF_RUN, RELATIONS
-from tachograph.store.rows import RunRow
+from tachograph.store.rows import OPEN, RunRow
 
 LOOSE_PAGES = 64
 """Most loose pages of an open run before they are packed together."""
@@ -146,10 +146,10 @@ class Writer:
     def _take(self, changes: Changes, state: RunState, events: Sequence[Event]) -> bool:
         """Project events and write their pages; whether the run has ended with them."""
         row = state.row
-        first, was_open = row.next_seq, row.status in ("started", "paused")
+        first, was_open = row.next_seq, row.status in OPEN
         project(changes, state, events)
         self._add_pages(row, first, events, iter(changes.messages))
-        ended = was_open and row.status not in ("started", "paused")
+        ended = was_open and row.status not in OPEN
         if row.loose_pages > (1 if ended else LOOSE_PAGES):
             self._pack(row)
         self._connection.execute(_UPDATE["runs"] if first else _INSERT["runs"], astuple(row))

@@ -77,7 +77,7 @@ def elements(raw: Raw | bytes) -> list[Raw] | None:
     """The elements of a JSON array, verbatim; None for anything else."""
     try:
         return _list.decode(raw)
-    except msgspec.DecodeError:
+    except _FAULTS:
         return None
 
 
@@ -85,7 +85,7 @@ def members(raw: Raw | bytes) -> dict[str, Raw]:
     """The members of a JSON object, verbatim; empty for anything else."""
     try:
         return _fields.decode(raw)
-    except msgspec.DecodeError:
+    except _FAULTS:
         return {}
 
 
@@ -93,7 +93,7 @@ def value(raw: Raw | bytes) -> Any:
     """The value itself; None for a number beyond what a float holds."""
     try:
         return _any.decode(raw)
-    except msgspec.DecodeError:
+    except _FAULTS:
         return None
 
 
@@ -101,7 +101,7 @@ def text(raw: Raw | bytes) -> str | None:
     """The text of a JSON string; None for anything else."""
     try:
         return _text.decode(raw)
-    except msgspec.DecodeError:
+    except _FAULTS:
         return None
 
 
@@ -125,7 +125,7 @@ def embedded(said: str) -> Content:
     data = said.encode()
     try:
         _any.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except _FAULTS:
         return encoded(said)
     return verbatim(data)
 

@@ -318,10 +318,11 @@ def _bucket(key: str) -> str | None:
 
 def _first(raw: Mapping[str, Any], paths: Paths) -> int | None:
     for path in paths:
-        found: Any = raw
-        for key in path.split("."):
-            found = found.get(key) if isinstance(found, Mapping) else None
-        count = _count(found)
+        outer, dot, inner = path.partition(".")
+        found = raw.get(outer)
+        if dot:
+            found = found.get(inner) if isinstance(found, dict) else None
+        count = None if found is None else _count(found)
         if count is not None:
             return count
     return None

@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from tachograph.cli import exits, human
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
 
-app = typer.Typer(name="db", help="Back up, rebuild or check the store.", rich_markup_mode=None, no_args_is_help=True)
+app = command_app(name="db", help="Back up, rebuild or check the store.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def backup(
     terminal: Terminal,
@@ -35,7 +36,7 @@ def backup(
     _report(terminal, {"file": str(file.resolve()), "bytes": file.stat().st_size}, f"{file}: {human.size(file.stat().st_size)}")
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def rebuild(terminal: Terminal) -> None:
     """Make every table again from the log of events. Nothing recorded is lost or changed."""
@@ -46,7 +47,7 @@ def rebuild(terminal: Terminal) -> None:
     _report(terminal, {"rows": dict(rows)}, f"rebuilt: {said}")
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def check(terminal: Terminal) -> int:
     """Compare everything stored with its hashes, its order and its sums. Exit code 1 when a fault is found."""

@@ -12,20 +12,21 @@ import typer
 import zstandard
 
 from tachograph.cli import human, options
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.pick import pick
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
 from tachograph.queries.events import events
 from tachograph.queries.runs import Filter, Run, runs
 
-app = typer.Typer(rich_markup_mode=None)
+app = command_app()
 
 _PAGE = 500
 Write = Callable[[bytes], Any]
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def export(
     terminal: Terminal,

@@ -10,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tachograph.cli import human, machine, options
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.pick import short
 from tachograph.cli.repeats import most_repeated
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
 from tachograph.queries.runs import Filter, Run, runs
 
-app = typer.Typer(rich_markup_mode=None)
+app = command_app()
 
 REPEATS_SHOWN, REPEATS_LOUD = 3, 6
 """From how many equal tool calls on they are shown, and shown in red."""
@@ -33,7 +34,7 @@ SORTS: Mapping[str, str] = {
 }
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def ls(
     terminal: Terminal,

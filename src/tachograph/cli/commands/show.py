@@ -5,27 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.table import Table
 
 from tachograph.cli import human
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.narrate import Narrator
 from tachograph.cli.pick import pick
 from tachograph.cli.runtree import draw
 from tachograph.cli.terminal import Terminal
-from tachograph.cli.transcript import at_call, tell
+from tachograph.cli.transcript import as_json
+from tachograph.cli.transcript import draw as draw_messages
 from tachograph.errors import SettingsError
 from tachograph.events import codec
 from tachograph.fold.receipt import Receipt
 from tachograph.queries.events import events
 from tachograph.queries.run import run as run_detail
+from tachograph.queries.transcript import transcript
 
-app = typer.Typer(rich_markup_mode=None)
+app = command_app()
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def show(
     terminal: Terminal,
@@ -60,16 +62,12 @@ def show(
 
 
 def _messages(terminal: Terminal, run: str, call: int | None) -> None:
-    number, spoken = at_call(list(events(terminal.store, run)), call)
+    found = transcript(terminal.store, run, call)
     if terminal.json:
-        for each in spoken:
-            message = msgspec.Raw(each.text.encode()) if each.text is not None else None
-            terminal.give({"call": number, "node": each.node, "role": each.role, "reply": each.reply, "message": message})
-        return
-    for place, each in enumerate(spoken):
-        if place:
-            terminal.show("")
-        terminal.show(tell(each))
+        for message in as_json(found):
+            terminal.give(message)
+    else:
+        terminal.show(*draw_messages(found))
 
 
 def _events(terminal: Terminal, run: str) -> None:

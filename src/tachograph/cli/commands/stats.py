@@ -12,17 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from tachograph.cli import human, machine, options
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
 from tachograph.queries.stats import CONDITIONS, DIMENSIONS, Group, Latency, Outcomes, Stats, stats
 
-app = typer.Typer(rich_markup_mode=None)
+app = command_app()
 
 _SECONDS = {"day": 86_400, "hour": 3_600}
 
 
-@app.command("stats")
+@app.command("stats", cls=QuickCommand)
 @command
 def command_stats(
     terminal: Terminal,

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from tachograph.cli.adopt import Adoption
-from tachograph.cli.command import command
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.narrate import Narrator
 from tachograph.cli.pick import pick
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunEnded
-from tachograph.queries.events import events
+from tachograph.queries.events import events, filled
+from tachograph.queries.runs import Filter, Run, runs
+from tachograph.queries.tail import tail as news
 from tachograph.store.ports import Store
-from tachograph.store.query import Query, Where
 
-app = typer.Typer(rich_markup_mode=None)
+app = command_app()
 
 PAUSE = 0.2
 """Seconds between two looks at the store."""
+_OPEN_RUNS = 50
 
 
-@app.command()
+@app.command(cls=QuickCommand)
 @command
 def tail(
     terminal: Terminal,
@@ -39,68 +43,78 @@ def tail(
 ) -> None:
     """Follow runs as they happen, one line an event, until Ctrl-C.
 
-    Shows every live run; imported ones are not followed. With --json: one event a line, as `export` writes them.
+    Shows every live run; what is imported meanwhile is not told. With --json: one event a line, as `export` writes them.
     """
     store = terminal.store
-    narrator = Narrator(name_runs=run is None)
-    follower = Follower(store) if run is None else Follower(store, pick(store, run).id)
-    adoption = Adoption(terminal.settings, store)
-    past = follower.past()
-    told = deque(((event, narrator.tell(event)) for event in past), maxlen=None if run else max(0, lines))
-    for event, line in told:
-        _tell(terminal, event, line)
-    while not follower.over:
-        time.sleep(PAUSE)
-        adoption.round(PAUSE)
-        for event in follower.new():
-            _tell(terminal, event, narrator.tell(event))
-        terminal.flush()
-
-
-def _tell(terminal: Terminal, event: Event, line: Any) -> None:
-    if terminal.json:
-        terminal.write(codec.to_json(event) + b"\n")
+    if run is not None:
+        teller = _Teller(terminal, Narrator(name_runs=False))
+        _follow_one(teller, store, pick(store, run).id)
     else:
-        terminal.show(line)
+        teller = _Teller(terminal, Narrator())
+        seen = news(store).seen
+        teller.tell_last(_so_far(store), max(0, lines))
+        _follow_all(teller, store, seen)
 
 
-class Follower:
-    """Knows which runs are open and how far each has been told."""
+class _Teller:
+    """Prints events, and moves what journals hold into the store between two looks."""
 
-    def __init__(self, store: Store, only: str | None = None) -> None:
-        self._store, self._only = store, only
-        self._told: dict[str, int] = {}
-        """Open run → last seq told."""
-        self._newest = 0
-        self.over = False
-        """The one run that was to be followed has ended."""
+    def __init__(self, terminal: Terminal, narrator: Narrator) -> None:
+        self._terminal, self._narrator = terminal, narrator
+        self._adoption = Adoption(terminal.settings, terminal.store)
 
-    def past(self) -> Iterator[Event]:
-        """What the open runs have done so far (or the one run, open or not)."""
-        self._newest = max((row["pk"] for row in self._rows(order=("-pk",), limit=1)), default=0)
-        where = Where("id", "eq", self._only) if self._only else Where("status", "in", ("started", "paused"))
-        for row in self._rows(where, order=("started_at",)):
-            yield from self._next(row["id"])
+    def tell(self, stream: Iterable[Event]) -> bool:
+        """Print them; whether the run of one of them ended."""
+        ended = False
+        for event in stream:
+            self._print(event, self._narrator.tell(event))
+            ended = ended or isinstance(event.body, RunEnded)
+        self._terminal.flush()
+        return ended
 
-    def new(self) -> Iterator[Event]:
-        """What has happened since."""
-        if self._only is None:
-            for row in self._rows(Where("pk", "gt", self._newest), order=("pk",)):
-                self._newest = row["pk"]
-                if not row["source"]:
-                    self._told.setdefault(row["id"], -1)
-        for run in list(self._told):
-            yield from self._next(run)
+    def tell_last(self, stream: Iterable[Event], lines: int) -> None:
+        """Print the last of them; the others are read, for what is open has a name."""
+        for event, line in deque(((event, self._narrator.tell(event)) for event in stream), maxlen=lines):
+            self._print(event, line)
+        self._terminal.flush()
 
-    def _next(self, run: str) -> Iterator[Event]:
-        for event in events(self._store, run, after=self._told.get(run, -1)):
-            self._told[run] = event.seq
-            if isinstance(event.body, RunEnded):
-                self.over = self._only is not None
-            yield event
-            if isinstance(event.body, RunEnded) and self._only is None:
-                del self._told[run]
-                return
+    def wait(self) -> None:
+        """Until it is time to look again."""
+        time.sleep(PAUSE)
+        self._adoption.round(PAUSE)
 
-    def _rows(self, *where: Where, order: tuple[str, ...], limit: int | None = None) -> Any:
-        return self._store.find(Query("runs", where, ("pk", "id", "source"), order=order, limit=limit)).rows
+    def _print(self, event: Event, line: Text) -> None:
+        if self._terminal.json:
+            self._terminal.write(codec.to_json(event) + b"\n")
+        else:
+            self._terminal.show(line)
+
+
+def _follow_one(teller: _Teller, store: Store, run: str) -> None:
+    told = -1
+    while True:
+        new = list(events(store, run, after=told))
+        told = new[-1].seq if new else told
+        if teller.tell(new):
+            return
+        teller.wait()
+
+
+def _follow_all(teller: _Teller, store: Store, seen: Mapping[str, int]) -> None:
+    while True:
+        teller.wait()
+        found = news(store, seen)
+        seen = found.seen
+        teller.tell(filled((event for event in found.events if _is_live(found.runs[event.run])), store.fetch))
+
+
+def _is_live(run: Run) -> bool:
+    return not run.source
+
+
+def _so_far(store: Store) -> Iterator[Event]:
+    """What runs that are open now have done, oldest run first."""
+    found = runs(store, Filter(status="started"), limit=_OPEN_RUNS).runs
+    for run in reversed(found):
+        if _is_live(run):
+            yield from events(store, run.id)

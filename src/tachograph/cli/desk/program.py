@@ -146,12 +146,12 @@ class Desk:
         return shop.RENTALS[rental]
 
     def _extend_rental(self, rental: str, until: str) -> Mapping[str, Any]:
-        return {"rental": rental, "until": until, "euros": self._price_of_half_day()}
+        @tool(classification="read")
+        def price_list(extra: str) -> int:
+            self._pace.wait(0.02)
+            return shop.PRICES[extra]
 
-    @tool(name="price_list", classification="read")
-    def _price_of_half_day(self) -> int:
-        self._pace.wait(0.02)
-        return 9
+        return {"rental": rental, "until": until, "euros": price_list("half day")}
 
     def _rental_history(self, rental: str) -> Sequence[str]:
         self._pace.wait(0.06)

@@ -55,6 +55,9 @@ RENTALS: Mapping[str, Mapping[str, Any]] = {
     "R-2198": {"bike": "two trekking bikes 12, 14", "euros": 58, "until": "Sunday 18:00", "customer": "L. Brandt"},
 }
 
+PRICES: Mapping[str, int] = {"half day": 9, "day": 15}
+"""What an extension costs, in euros."""
+
 HISTORY: Mapping[str, Sequence[str]] = {
     "R-2198": (
         "Sunday 09:40 picked up, chain of 14 oiled at the pier",

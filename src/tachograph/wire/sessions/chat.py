@@ -16,8 +16,8 @@ from tachograph.events.content import Content
 from tachograph.events.run import Status
 from tachograph.events.usage import MISSING, Usage
 from tachograph.wire import usage
-from tachograph.wire.sessions.draft import Draft, failure
 from tachograph.wire.lines import NULL, elements, embedded, encoded, present, text, value, verbatim
+from tachograph.wire.sessions.draft import Draft, failure
 from tachograph.wire.vendors import served
 
 SPEAKERS = frozenset({"assistant", "model", "ai"})

@@ -20,6 +20,18 @@ from tachograph.events.run import Failure, Status, StepStarted
 from tachograph.events.tool import ToolState
 from tachograph.events.usage import MISSING
 from tachograph.wire import usage as wire_usage
+from tachograph.wire.lines import (
+    NULL,
+    Unreadable,
+    compose,
+    encoded,
+    members,
+    parse,
+    present,
+    text,
+    value,
+    verbatim,
+)
 from tachograph.wire.sessions.chat import Block
 from tachograph.wire.sessions.claude_turns import Compacted, Failed, Heard, Line, Remark, Reply, Turn, Turns, opening
 from tachograph.wire.sessions.draft import (
@@ -32,18 +44,6 @@ from tachograph.wire.sessions.draft import (
     category,
     failure,
     project_of,
-)
-from tachograph.wire.lines import (
-    NULL,
-    Unreadable,
-    compose,
-    encoded,
-    members,
-    parse,
-    present,
-    text,
-    value,
-    verbatim,
 )
 
 FORMAT = "claude-code"

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from tachograph.wire.sessions.chat import Block
 from tachograph.wire.lines import NULL, elements, text
+from tachograph.wire.sessions.chat import Block
 from tachograph.wire.times import nanoseconds
 
 Kind = Literal["prompt", "command", "context", "meta", "summary", "result", "interrupt"]

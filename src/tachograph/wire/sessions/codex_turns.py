@@ -1,8 +1,8 @@
 """Lines of a Codex rollout → turns: a user message, and everything up to the next one.
 
 Items that follow each other are one reply of the model, until a tool answers or `token_count` says what it used: its
-totals are cumulative, so a reply used what they grew by. The user's message is logged twice, as an event and as the item
-the model sees; the item is kept. What stands between turns (context, a compaction) belongs to the next one.
+totals are cumulative, so a reply used what they grew by. The user's message is logged twice, as an event and as the
+item the model sees; the item is kept. What stands between turns (context, a compaction) belongs to the next one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ as far as the log tells; logs have no monotonic clock, so `mono` is the time sin
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -69,6 +69,9 @@ class Origin(Struct, frozen=True):
 
 Found = Iterator[Recorded | Problem]
 """What a reader yields, in the order of the log."""
+
+Reader = Callable[[Iterable[tuple[int, bytes]], Origin], Found]
+"""(lines with their 1-based numbers, where they come from) → runs and problems. A document of JSON is one line."""
 
 
 class Draft:

@@ -15,9 +15,9 @@ from msgspec import Raw, Struct
 
 from tachograph.events.usage import MISSING, Usage
 from tachograph.wire import usage as wire_usage
+from tachograph.wire.lines import NULL, Unreadable, elements, members, parse, present, value
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.lines import NULL, Unreadable, elements, members, parse, present, value
 from tachograph.wire.times import nanoseconds
 from tachograph.wire.vendors import served
 

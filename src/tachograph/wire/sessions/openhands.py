@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tachograph.events.content import canonical
+from tachograph.wire.lines import NULL, Unreadable, compose, members, parse, present, value
 from tachograph.wire.money import nano_usd
 from tachograph.wire.sessions import chat, openhands_history
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.lines import NULL, Unreadable, compose, members, parse, present, value
 from tachograph.wire.times import duration, nanoseconds
 from tachograph.wire.vendors import served
 
@@ -26,7 +26,7 @@ FORMAT = "openhands"
 class _Call(Struct):
     """One logged call; `n_messages` is how many of the conversation's messages it saw."""
 
-    response: chat.Completion = chat.Completion()
+    response: chat.Completion = msgspec.field(default_factory=chat.Completion)
     messages: list[Raw] = []
     timestamp: Any = None
     cost: Raw = NULL
@@ -89,20 +89,29 @@ def _tell(calls: list[_Call], key: str, line: int, origin: Origin, metadata: dic
     task = next((m for raw in calls[0].messages if (m := _read(raw)).role == "user"), None)
     asked = None if task is None else chat.said(task)
     draft.begin(FORMAT, platform=FORMAT, agent_type=FORMAT, input=asked, metadata=metadata)
-    told = 0
+    told, retried = 0, None
     for index, call in enumerate(calls):
         following = calls[index + 1].messages if index + 1 < len(calls) else []
         for raw in call.messages[told:]:
             _hear(draft, _read(raw), raw)
-        told = len(call.messages)
+        told, before = len(call.messages), draft.tip
         later = following[told] if told < len(following) and _read(following[told]).role == "assistant" else None
-        _ask(draft, call, later, ends[index])
+        dropped = index + 1 < len(calls) and len(following) <= told
+        retried = _ask(draft, call, later, ends[index], retried, dropped=dropped)
         told += later is not None
+        if dropped:
+            draft.tip = before
     return _end(draft, calls[-1])
 
 
-def _ask(draft: Draft, call: _Call, later: Raw | None, end: int | None) -> None:
-    """One call; `later` is its reply as the next call repeats it, in the conversation's own shape."""
+def _ask(
+    draft: Draft, call: _Call, later: Raw | None, end: int | None, retried: int | None, *, dropped: bool
+) -> int | None:
+    """One call; `later` is its reply as the next call repeats it, in the conversation's own shape.
+
+    A reply that the next call does not know was dropped: none of its tools ran, and the next call is a second attempt.
+    Returns the attempt that the next call repeats.
+    """
     kwargs = members(call.kwargs)
     rest = {key: part for key, part in kwargs.items() if key != "tools"}
     provider, model = served(call.response.model)
@@ -112,12 +121,18 @@ def _ask(draft: Draft, call: _Call, later: Raw | None, end: int | None) -> None:
         provider,
         model,
         at=None if took is None else at - took,
+        attempt=1 if retried is None else 2,
+        retry_of=retried,
         tools=present(kwargs.get("tools", NULL)),
         params=present(compose(rest)) if rest else None,
     )
     raw = later or call.response.message
     facts = {**call.response.facts(), "reported_cost": nano_usd(call.cost)}
-    chat.reply(draft, step, at, _read(call.response.message), raw, **facts)
+    message = _read(call.response.message)
+    if dropped:
+        message = msgspec.structs.replace(message, tool_calls=None, function_call=None)
+    chat.reply(draft, step, at, message, raw, **facts)
+    return step if dropped else None
 
 
 def _hear(draft: Draft, message: chat.Message, raw: Raw) -> None:

@@ -15,10 +15,10 @@ from msgspec import Raw, Struct
 
 from tachograph.events.content import Content
 from tachograph.events.run import Failure, Status, StepKind, StepStarted
+from tachograph.wire.lines import NULL, compose, encoded, members, parse, present, text, value
 from tachograph.wire.money import nano_usd
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Origin, Recorded, failure
-from tachograph.wire.lines import NULL, compose, encoded, members, parse, present, text, value
 from tachograph.wire.times import duration, nanoseconds
 from tachograph.wire.vendors import served
 

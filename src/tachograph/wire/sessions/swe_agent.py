@@ -14,9 +14,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tachograph.events.run import Status
+from tachograph.wire.lines import NULL, Unreadable, encoded, members, parse, present, text, value
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.lines import NULL, Unreadable, encoded, members, parse, present, text, value
 from tachograph.wire.times import duration
 from tachograph.wire.vendors import served
 
@@ -50,7 +50,7 @@ class _Info(Struct):
 class _Record(Struct):
     history: list[Raw]
     trajectory: list[_Step] = []
-    info: _Info = _Info()
+    info: _Info = msgspec.field(default_factory=_Info)
     environment: Any = None
     replay_config: Raw = NULL
 

@@ -8,6 +8,7 @@ what either model was really sent is not recorded. The canned greeting is a mess
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,10 +18,10 @@ from msgspec import Raw, Struct
 from tachograph.events.run import Status
 from tachograph.events.usage import MISSING, Usage
 from tachograph.wire import usage as wire_usage
+from tachograph.wire.lines import NULL, Unreadable, compose, elements, members, parse, present, value
 from tachograph.wire.money import nano_usd
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.lines import NULL, Unreadable, compose, elements, members, parse, present, value
 from tachograph.wire.times import nanoseconds
 from tachograph.wire.vendors import UNKNOWN, served
 
@@ -237,9 +238,9 @@ def _setup(head: Mapping[str, Raw], origin: Origin) -> _Setup:
     info = members(head.get("info", NULL))
     agent, user = (value(members(info.get(side, NULL)).get("llm", NULL)) for side in ("agent_info", "user_info"))
     if not isinstance(agent, str):
-        stem = origin.source.replace("\\", "/").rpartition("/")[2].split("_")[0]
-        guess = stem.rpartition("-")[0] if stem.endswith((".json", ".jsonl")) or "." not in stem else stem
-        agent = next((name for name in (stem, guess) if served(name).provider != UNKNOWN), None)
+        stem = re.sub(r"\.jsonl?(\.gz|\.zst)?$", "", origin.source.replace("\\", "/").rpartition("/")[2])
+        name = re.sub(r"-(airline|retail|telecom)$", "", stem.split("_")[0])
+        agent = name if served(name).provider != UNKNOWN else None
     return _Setup(agent, user if isinstance(user, str) else None)
 
 

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tachograph.events.run import Status, StepStarted
+from tachograph.wire.lines import Unreadable, encoded, parse
 from tachograph.wire.sessions import chat
 from tachograph.wire.sessions.draft import Draft, Found, Origin, Problem, Recorded
-from tachograph.wire.lines import Unreadable, encoded, parse
 
 FORMAT = "who-and-when"
 

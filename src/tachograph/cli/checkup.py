@@ -1,0 +1,177 @@
+"""What `doctor` looks at: every journal and how far it is behind, the drain, the store, and runs that nobody will end.
+
+Reads only. A journal's segments are preallocated, so what waits in one is counted record by record from the position
+that the store has reached.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from tachograph.compose import journals_folder
+from tachograph.record import journal as journals
+from tachograph.record.drain import find_journals
+from tachograph.settings import Settings
+from tachograph.store.ports import Store
+from tachograph.store.query import Measure, Query, Where
+
+DRAIN_LOCK = "drain.lock"
+_OPEN = ("started", "paused")
+
+
+class JournalState(Struct, frozen=True, kw_only=True):
+    """One journal on disk."""
+
+    id: str
+    pid: int | None
+    host: str
+    version: str
+    alive: bool
+    """Its owner holds its lock."""
+    started_at: int | None
+    seen_at: int | None
+    """Last sign of life, UTC ns."""
+    waiting: int
+    """Events that are not in the store yet."""
+    waiting_bytes: int
+    damaged_bytes: int
+    disk_bytes: int
+
+    @property
+    def lost_its_owner(self) -> bool:
+        """What it holds waits for somebody to adopt it."""
+        return not self.alive
+
+
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    """Everything that `doctor` found."""
+
+    store: str
+    facts: Mapping[str, Any]
+    journals: tuple[JournalState, ...]
+    draining: bool
+    """Some process is elected to move journals into the store."""
+    leftovers: tuple[str, ...]
+    """Folders of journals that were never finished being made."""
+    stuck: tuple[str, ...]
+    """Open runs whose journal is gone: nobody will ever end them."""
+    losses: tuple[Mapping[str, Any], ...]
+    """Lost outside any run."""
+    lossy_runs: int
+    """Runs in which something could not be recorded."""
+    unpriced: int
+    """Ended calls without a price."""
+    usage_missing: int
+
+    @property
+    def problems(self) -> list[str]:
+        """What somebody should do something about, as sentences."""
+        return [sentence for wrong, sentence in _judged(self) if wrong]
+
+
+def examine(settings: Settings, store: Store) -> Diagnosis:
+    """Look at everything. Raises StoreError."""
+    folder = journals_folder(settings)
+    found = tuple(_journal(each.folder, each.alive, store) for each in find_journals(folder))
+    return Diagnosis(
+        store=settings.store_url,
+        facts=store.facts(),
+        journals=found,
+        draining=_is_locked(folder / DRAIN_LOCK),
+        leftovers=tuple(path.name for path in leftovers(folder)),
+        stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found})),
+        losses=tuple(store.find(Query("losses", order=("at",), limit=None)).rows),
+        lossy_runs=len(store.find(Query("runs", (Where("lost", "gt", 0),), ("id",), limit=None)).rows),
+        unpriced=_sum(store, "unpriced"),
+        usage_missing=_sum(store, "usage_missing"),
+    )
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Folders that a process began to make into journals and left: unnamed still, and locked by nobody."""
+    if not folder.is_dir():
+        return []
+    unnamed = sorted(path for path in folder.iterdir() if path.name.startswith(".") and path.is_dir())
+    return [path for path in unnamed if not journals.owner_lives(path)]
+
+
+def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
+    """Open runs of owners that have no journal any more."""
+    columns = ("id", "owner", "name", "updated_at")
+    rows = store.find(Query("runs", (Where("status", "in", _OPEN),), columns, limit=None)).rows
+    return [row for row in rows if row["owner"] not in known]
+
+
+def _judged(found: Diagnosis) -> Iterator[tuple[bool, str]]:
+    orphans = [each for each in found.journals if each.lost_its_owner]
+    waiting = sum(each.waiting for each in orphans)
+    yield bool(orphans), f"{len(orphans)} journals of processes that are gone hold {waiting:,} events (--repair adopts them)"
+    damaged = sum(each.damaged_bytes for each in found.journals)
+    yield damaged > 0, f"{damaged:,} bytes in journals are no record"
+    yield bool(found.stuck), f"{len(found.stuck)} runs are open and have no journal any more (--repair ends them)"
+    yield bool(found.leftovers), f"{len(found.leftovers)} unfinished journal folders (--repair removes them)"
+    yield bool(found.losses), f"{len(found.losses)} losses outside any run"
+    yield found.lossy_runs > 0, f"{found.lossy_runs:,} runs in which something could not be recorded (`show RUN --receipt`)"
+
+
+def _journal(folder: Path, alive: bool, store: Store) -> JournalState:
+    numbers = journals.segments(folder)
+    headers = [header for number in numbers if (header := journals.read_header(journals.segment_path(folder, number)))]
+    owner = headers[-1].owner if headers else None
+    segment, offset = store.position(folder.name)
+    waiting = waiting_bytes = damaged = 0
+    for number in (number for number in numbers if number >= segment):
+        final = not alive or number != numbers[-1]
+        start = offset if number == segment else 0
+        for record in _records(journals.segment_path(folder, number), start, final=final):
+            if isinstance(record, journals.Damage):
+                damaged += record.end - record.start
+            else:
+                waiting += 1
+                waiting_bytes += len(record.payload)
+    return JournalState(
+        id=folder.name,
+        pid=owner.pid if owner else None,
+        host=owner.host if owner else "",
+        version=owner.version if owner else "",
+        alive=alive,
+        started_at=owner.started_at if owner else None,
+        seen_at=max((header.heartbeat for header in headers), default=None),
+        waiting=waiting,
+        waiting_bytes=waiting_bytes,
+        damaged_bytes=damaged,
+        disk_bytes=sum(journals.segment_path(folder, number).stat().st_size for number in numbers),
+    )
+
+
+def _records(path: Path, start: int, *, final: bool) -> Iterator[journals.Record | journals.Damage]:
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield from journals.read_records(data, start, final=final)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether another process holds a lock; one that nobody ever made is free."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not journals.lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sum(store: Store, column: str) -> int:
+    measure = Measure("sum", column)
+    rows = store.find(Query("runs", measures=(measure,))).rows
+    return int(rows[0][measure.name] or 0) if rows else 0
+

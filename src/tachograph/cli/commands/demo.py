@@ -1,0 +1,91 @@
+"""`tachograph demo`: a support desk of scripted agents, recorded and shown."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from tachograph import compose
+from tachograph.cli.command import command, command_app
+from tachograph.cli.quick import QuickCommand
+from tachograph.cli.commands.stats import as_json as stats_json
+from tachograph.cli.commands.stats import draw as draw_stats
+from tachograph.cli.desk.pace import Pace
+from tachograph.cli.desk.program import Desk
+from tachograph.cli.runtree import draw
+from tachograph.cli.terminal import Terminal
+from tachograph.errors import StoreUnavailable
+from tachograph.queries.period import Period
+from tachograph.queries.run import run as run_detail
+from tachograph.queries.runs import Filter, Run, runs
+from tachograph.queries.stats import stats
+
+app = command_app()
+
+SHIFT_NS = 5 * 60 * 1_000_000_000
+"""How long before now the desk opened: its models think for minutes that nobody has to wait for."""
+
+
+@app.command(cls=QuickCommand)
+@command
+def demo(terminal: Terminal) -> None:
+    """Run a small support desk of scripted agents, record it, and show the runs and what they add up to.
+
+    Needs no keys and no network. One agent retries, one delegates, one runs away and is stopped. The records go into a
+    store of their own in the data folder, made anew each time, unless --store names another.
+    """
+    if not terminal.store_named:
+        path = terminal.settings.home / "demo.db"
+        _remove(path)
+        terminal.use_store(f"sqlite:{path}")
+    opened_at = terminal.clock.now() - SHIFT_NS
+    with _recording(terminal, opened_at) as pace:
+        Desk(pace, session="demo").open()
+    _report(terminal, opened_at)
+
+
+@contextmanager
+def _recording(terminal: Terminal, opened_at: int) -> Iterator[Pace]:
+    """Everything in the block is recorded into the terminal's store, at the pace of the desk."""
+    settings = terminal.settings
+    pace = Pace(opened_at)
+    system = compose.configure(store=settings.store_url, home=settings.home, clock=pace.clock())
+    try:
+        yield pace
+        if not system.worker.flush():
+            raise StoreUnavailable(settings.store_url, str(system.worker.last_error or "the drain did not finish"))
+    finally:
+        system.close()
+
+
+def _report(terminal: Terminal, opened_at: int) -> None:
+    store = terminal.store
+    store.refresh(terminal.clock.now())
+    found: list[Run] = sorted(runs(store, Filter(top=True, since=opened_at)).runs, key=lambda run: run.started_at)
+    totals = stats(store, terminal.clock.now(), Period(since=opened_at), by=("model",))
+    if terminal.json:
+        details = [run_detail(store, run.id) for run in found]
+        terminal.give({"store": terminal.settings.store_url, "runs": details, "stats": stats_json(totals)})
+        return
+    for run in found:
+        terminal.show(draw(run_detail(store, run.id), terminal.out.width), "")
+    terminal.show(Text("Everything together", "bold"), *draw_stats(totals), "", *_next_steps(terminal.settings.store_url))
+
+
+def _next_steps(url: str) -> Iterator[Text]:
+    yield Text(f"Recorded in {url}. Look closer:", "dim")
+    for words in ("ls", "show last --messages", "stats --by agent", "search tandem"):
+        yield Text(f"  tachograph {words} --store {url}", "cyan")
+
+
+def _remove(path: Path) -> None:
+    """Take the records of the last demo away."""
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(f"{path.name}.journals"), ignore_errors=True)
+

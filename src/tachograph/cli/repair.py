@@ -1,0 +1,83 @@
+"""What `doctor --repair` does: moves every journal into the store, ends runs that nobody will end, clears what was left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import groupby
+
+from msgspec import Struct
+
+from tachograph.cli.adopt import Adoption
+from tachograph.cli.checkup import leftovers, stuck_runs
+from tachograph.compose import admitter_for, journals_folder, scrubber_for
+from tachograph.events.envelope import Event
+from tachograph.events.run import Failure, RunEnded
+from tachograph.record.drain import Drained, find_journals
+from tachograph.record.recorder import ending
+from tachograph.settings import Settings
+from tachograph.store.ports import OpenStep, Store
+
+_GONE = Failure("JournalGone", "the journal of the process that recorded this run is gone", "bug")
+
+
+class Repaired(Struct, frozen=True, kw_only=True):
+    """What was done."""
+
+    events: int
+    """Moved from journals into the store."""
+    abandoned: int
+    """Runs ended for processes that are gone."""
+    damaged: int
+    """Bytes in journals that were no record."""
+    removed: int
+    """Unfinished journal folders."""
+    finished: bool
+    """False when another process is draining, or the store did not take everything."""
+    problem: str = ""
+    """Why it did not."""
+
+
+def repair(settings: Settings, store: Store) -> Repaired:
+    """Do all of it. Raises StoreError."""
+    adoption = Adoption(settings, store)
+    drained = adoption.round(None)
+    folder = journals_folder(settings)
+    known = {each.name for each in find_journals(folder)}
+    owners = {row["owner"] for row in stuck_runs(store, known)}
+    ended = sum(_end_runs(settings, store, owner) for owner in sorted(owners))
+    left = leftovers(folder)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return _repaired(drained, ended, len(left), str(adoption.problem or ""))
+
+
+def _repaired(drained: Drained, ended: int, removed: int, problem: str) -> Repaired:
+    return Repaired(
+        events=drained.events,
+        abandoned=drained.abandoned + ended,
+        damaged=drained.damaged,
+        removed=removed,
+        finished=drained.finished,
+        problem=problem,
+    )
+
+
+def _end_runs(settings: Settings, store: Store, owner: str) -> int:
+    """End what this owner left open, as the drain does when it finds the journal; returns how many runs."""
+    steps = store.open_steps(owner)
+    runs = [(run, list(of_run)) for run, of_run in groupby(steps, key=lambda step: step.run)]
+    events = [event for run, of_run in runs for event in _endings(store, run, of_run)]
+    if events:
+        store.append(admitter_for(settings, store, scrubber_for(settings)).admit(events, scrubbed=True))
+    return len(runs)
+
+
+def _endings(store: Store, run: str, steps: list[OpenStep]) -> Iterator[Event]:
+    seq = store.next_seq(run)
+    last = next(iter(store.read(run, after=seq - 2)))
+    inner = sorted((step for step in steps if step.step), key=lambda step: -step.step)
+    for step in inner:
+        yield Event(run, seq, last.at, last.mono, step.step, ending(step.kind, "abandoned", _GONE))
+        seq += 1
+    yield Event(run, seq, last.at, last.mono, 0, RunEnded(status="abandoned", stop_reason="process_died", error=_GONE))

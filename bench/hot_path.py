@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import tachograph
@@ -22,13 +22,11 @@ from bench.kit.work import ANSWER, PROMPT, Record, langfuse_call, opentelemetry_
 CALLS = 3_000
 
 
-def measured(record: Record, pause: float = 0.0) -> Timing:
+def measured(record: Record) -> Timing:
     """Distinct prompts, one call each."""
 
     def one(number: int) -> None:
         record([{"role": "user", "content": f"{number}: {PROMPT}"}], ANSWER)
-        if pause and number % 50 == 0:
-            time.sleep(pause)
 
     return timed(one, CALLS)
 
@@ -52,24 +50,17 @@ def busy() -> Any:
 def ours(scrub: str, *, beside: bool = False) -> Timing:
     """Ours, into a store of its own."""
     with tempfile.TemporaryDirectory() as home:
-        system = tachograph.configure(home=home_path(home), scrub=scrub, journal_bytes=1 << 30)
+        system = tachograph.configure(home=Path(home), scrub=scrub, journal_bytes=1 << 30)
         with tachograph.run("bench"):
             if beside:
                 with busy():
-                    found = measured(tachograph_call(), pause=0.01)
+                    found = measured(tachograph_call())
             else:
                 found = measured(tachograph_call())
         lost = system.recorder.health.lost
         system.close()
         assert not lost, lost
     return found
-
-
-def home_path(text: str) -> Any:
-    """A path."""
-    from pathlib import Path
-
-    return Path(text)
 
 
 def rows() -> Sequence[Sequence[object]]:

@@ -81,6 +81,16 @@ def test_the_receipt_names_everything_that_is_missing() -> None:
     assert receipt.open[0].at == BEGAN
 
 
+def test_a_second_end_of_a_call_counts_once() -> None:
+    """An attempt that ended twice misses its usage once."""
+    tape = Tape()
+    tape.begin()
+    call = tape.call()
+    tape.reply(call)
+    tape.reply(call)
+    assert (fold(tape.events).usage_missing, fold(tape.events).unpriced) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

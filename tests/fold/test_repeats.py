@@ -89,6 +89,17 @@ def test_calls_that_end_without_a_result_are_compared_by_their_end() -> None:
     assert find(tape.events).consecutive_outcomes.length == 2
 
 
+def test_the_first_end_of_a_call_counts() -> None:
+    """A second end of a tool call does not change its result."""
+    tape = Tape()
+    tape.begin()
+    for result in ('"x"', '"x"'):
+        step = tape.tool("t", "{}")
+        tape.result(step, result)
+        tape.result(step, f'"{step}"')
+    assert find(tape.events).max_same_call_and_result == 2
+
+
 def test_arguments_kept_elsewhere_are_compared_as_values_when_they_can_be_had() -> None:
     """Large arguments are compared by hash, or as values with a fetch; those not kept are like no others."""
     spellings = ['{"a":1,"b":2}', '{"b":2,"a":1}', '{"a":1,"b":2}']

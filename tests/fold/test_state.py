@@ -87,6 +87,13 @@ def test_a_run_ends_once(status: str, ended: bool) -> None:
     assert (state.status, state.stop_reason, state.ended, len(state.open)) == (status, "because", ended, 2)
 
 
+def test_the_first_start_counts() -> None:
+    """A second start of the run does not replace what the first said."""
+    tape = midway()
+    tape.begin("another name")
+    assert fold(tape.events).started == tape.events[0].body
+
+
 def test_events_of_another_run_are_refused() -> None:
     """A state holds one run: an event of another is a ValueError, and changes nothing."""
     state = RunState(fold(midway().events))

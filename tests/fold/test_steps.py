@@ -10,7 +10,7 @@ from tachograph.events.envelope import ENDS, STARTS, Body, Event
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold.steps import Open, closes, family_of, kind_of, opened, status_of
+from tachograph.fold.steps import Family, Open, closes, family_of, kind_of, opened, status_of
 from tests.strategies import any_runs
 
 
@@ -57,7 +57,7 @@ def test_an_end_closes_an_earlier_step(body: Body, step: int, closed: int | None
         (ToolEnded(state="rejected"), "tool", "tool", "rejected"),
     ],
 )
-def test_an_end_says_its_kind_and_how_it_went(body: Any, family: str, kind: str, status: str) -> None:
+def test_an_end_says_its_kind_and_how_it_went(body: Any, family: Family, kind: str, status: str) -> None:
     """What is known of a step from its end alone: its family and kind, and its status or state."""
     assert (family_of(body), kind_of(body), status_of(body)) == (family, kind, status)
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.content import inline
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
+from tachograph.events.message import MessageAppended
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.totals import TOKEN_CLASSES, Tally, Totals, fold
@@ -106,6 +108,48 @@ def test_a_new_price_replaces_the_old() -> None:
     assert (fold(tape.events).cost, fold(tape.events).costs) == (70, {"priced": 1})
     tape.add(CallRepriced(call=call, cost=Cost("unpriced", reason="no_price")))
     assert (fold(tape.events).cost, fold(tape.events).costs) == (0, {"unpriced": 1})
+
+
+def test_a_price_that_is_unpriced_adds_nothing() -> None:
+    """A cost that calls itself unpriced is unknown, whatever figure it carries."""
+    tape = Tape()
+    tape.begin()
+    tape.reply(tape.call(), cost=Cost("unpriced", total=70, reason="unknown_tier"))
+    assert (fold(tape.events).cost, fold(tape.events).costs) == (0, {"unpriced": 1})
+
+
+def test_time_is_never_negative() -> None:
+    """When the clock of the events steps back, the step took no time."""
+    tape = Tape(tick=0)
+    tape.begin()
+    call, tool = tape.call(), tape.tool()
+    tape.wait(-SECOND).reply(call)
+    tape.result(tool)
+    tape.finish()
+    assert (fold(tape.events).model_ns, fold(tape.events).tool_ns, fold(tape.events).run_ns) == (0, 0, 0)
+
+
+def test_only_requests_for_text_are_iterations() -> None:
+    """A retry, named or only numbered, belongs to its request, and a reminder for one request is no message."""
+    tape = Tape()
+    tape.begin()
+    first = tape.call()
+    tape.call(retry_of=first)
+    tape.call(attempt=3)
+    tape.call(operation="completion")
+    tape.call(operation="embedding")
+    tape.add(MessageAppended(role="user", message=inline("{}"), ephemeral=True))
+    assert (fold(tape.events).iterations, fold(tape.events).attempts, fold(tape.events).messages) == (2, 5, 0)
+
+
+def test_only_an_end_of_its_own_family_counts() -> None:
+    """The end of a tool call that names a plain step ends nothing."""
+    tape = Tape()
+    tape.begin()
+    step = tape.step("work")
+    tape.result(step)
+    tape.done(step)
+    assert (fold(tape.events).tool_ends, fold(tape.events).step_ends) == ({}, {"completed": 1})
 
 
 def test_money_of_an_attempt_whose_start_was_lost_is_counted() -> None:

@@ -110,6 +110,7 @@ def test_contents_are_fetched_together() -> None:
 def test_any_messages_make_a_tree(events: list[Event]) -> None:
     """On any stream every message is on exactly the paths of its tips, and equal paths have equal hashes."""
     transcripts = collect(events)
+    assert not any(transcripts.apply(event) for event in events)
     by_path: dict[tuple[str | None, ...], bytes | None] = {}
     reached = set()
     for node in transcripts.messages:
@@ -157,6 +158,20 @@ def test_calls_without_ids_pair_by_name_and_order() -> None:
     found, unasked = links(messages)
     assert [(link.ask.name, link.answered) for link in found] == [("a", 1), ("b", 1), ("a", 2)]
     assert unasked == []
+
+
+def test_an_id_goes_before_a_name() -> None:
+    """A result with an id answers the call of that id; where no call has it, one of its name that has no id."""
+    messages = [
+        ask(None, "c1", None),
+        answer("c1", "search"),
+        answer("c7", "search"),
+        answer("c8", "pay"),
+        answer("c9"),
+    ]
+    found, unasked = links(messages)
+    assert [(link.ask.id, link.answered) for link in found] == [(None, 2), ("c1", 1), (None, 4)]
+    assert unasked == [(3, Answer("c8", "pay"))]
 
 
 def test_a_valid_transcript_has_no_faults() -> None:

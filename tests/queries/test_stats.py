@@ -158,7 +158,7 @@ class _Step(msgspec.Struct, frozen=True):
     reported: int | None
 
 
-_STATUS = {"rejected": "failed", "skipped": "cancelled", "started": "open"}
+_STATUS = {"rejected": "failed", "skipped": "cancelled"}
 
 
 def _steps(logs: Iterable[Sequence[Event]]) -> Iterator[_Step]:
@@ -197,7 +197,7 @@ def _expected(steps: Sequence[_Step], key: tuple[Any, ...] = ()) -> Group:
     def outcomes(kind: str) -> Outcomes:
         chosen = [step for step in steps if step.keys["step"] == kind]
         times = sorted(step.duration for step in chosen if step.duration is not None)
-        counts = Counter(step.keys["status"] for step in chosen)
+        counts = Counter("open" if step.keys["status"] == "started" else step.keys["status"] for step in chosen)
         latency = None
         if times:
             shape = histogram.of(times)

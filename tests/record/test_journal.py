@@ -111,8 +111,20 @@ def test_the_header_says_whose_it_is_and_when_it_last_lived(tmp_path: Path) -> N
     journal.append(b"one", 41)
     journal.beat(99)
     header = journals.read_header(journals.segment_path(journal.folder, 1))
-    assert header == journals.Header(1, 1, 41, 99, OWNER)
+    assert header == journals.Header(1, False, 1, 41, 99, OWNER)
     journal.close()
+
+
+def test_a_segment_says_when_its_writer_has_left_it(tmp_path: Path) -> None:
+    """Only then may a reader go on to the next one, which may exist long before it is used."""
+    journal = opened(tmp_path)
+    journal.append(b"x" * 60_000, 7)
+    assert journal.prepare(7) is not None
+    before = journals.read_header(journals.segment_path(journal.folder, 1))
+    journal.append(b"y" * 60_000, 7)
+    after = journals.read_header(journals.segment_path(journal.folder, 1))
+    journal.close()
+    assert ((before and before.whole), (after and after.whole), journals.segments(journal.folder)) == (False, True, [1, 2])
 
 
 def test_files_are_private(tmp_path: Path) -> None:

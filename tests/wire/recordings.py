@@ -46,6 +46,7 @@ class Facts:
     """What the events of one or several runs add up to, for one side of the conversation or for all."""
 
     def __init__(self, runs: Sequence[Recorded], side: str | None = None) -> None:
+        self.runs = runs
         self.events: list[Event] = [event for run in runs for event in run.events]
         self.side = side
         tools = [(event, event.body) for event in self.events if isinstance(event.body, ToolStarted)]
@@ -63,25 +64,31 @@ class Facts:
 
     @property
     def messages(self) -> list[MessageAppended]:
+        """All messages, of all sides."""
         return [event.body for event in self.events if isinstance(event.body, MessageAppended)]
 
     @property
     def ends(self) -> list[RunEnded]:
+        """How each run ended."""
         return [event.body for event in self.events if isinstance(event.body, RunEnded)]
 
     @property
     def starts(self) -> list[RunStarted]:
+        """How each run began."""
         return [event.body for event in self.events if isinstance(event.body, RunStarted)]
 
     @property
     def requests(self) -> list[tuple[str, bytes]]:
+        """Tool calls as (tool, arguments with sorted keys)."""
         return [(tool.name, _same(tool.arguments)) for tool, _ in self.tools]
 
     @property
     def exchanges(self) -> list[tuple[str, bytes, bytes]]:
+        """Tool calls with their results."""
         return [(tool.name, _same(tool.arguments), _same(end.result)) for tool, end in self.tools]
 
     def tokens(self, name: str) -> int:
+        """Sum of a token class over the calls that say it."""
         return sum(getattr(end.usage, name) or 0 for _, end in self.calls)
 
     def repeats(self, results: bool = True) -> dict[str, int]:

@@ -13,23 +13,23 @@ from typing import Any, get_args, get_origin
 from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
-_READERS: Mapping[Any, Callable[[str], Any]] = {str: str, int: int, Path: lambda text: Path(text).expanduser()}
+_READERS: Mapping[Any, Callable[[str], Any]] = {str: str, int: int, bool: bool, Path: lambda text: Path(text).expanduser()}
 
 
 class QuickCommand(TyperCommand):
     """A command that reads its own options."""
 
-    def __init__(self, name: str | None, **facts: Any) -> None:
-        super().__init__(name, **facts)
-        lighten(self.params)
+    def get_params(self, ctx: Any) -> Any:
+        """Its options and arguments, `--help` among them."""
+        return lightened(super().get_params(ctx))
 
 
 class QuickGroup(TyperGroup):
-    """A group that reads its own options."""
+    """A group that reads its own options, and those for shell completion."""
 
-    def __init__(self, **facts: Any) -> None:
-        super().__init__(**facts)
-        lighten(self.params)
+    def get_params(self, ctx: Any) -> Any:
+        """Its options, `--help` among them."""
+        return lightened(super().get_params(ctx))
 
 
 class Reading:
@@ -55,14 +55,15 @@ class Reading:
             raise BadParameter(f"{value!r} is not a whole number.", ctx=ctx, param=param) from problem
 
 
-def lighten(params: list[Any]) -> None:
-    """Give options of known types a reader of their own; others keep typer's."""
+def lightened(params: list[Any]) -> list[Any]:
+    """The same, options of known types with a reader of their own; others keep typer's."""
     for param in params:
         described = getattr(param, "type_descriptor", None)
         read = _READERS.get(_plain(described.annotation)) if described is not None else None
         if read is not None:
             reading = Reading(read)
             param.get_runtime_param = lambda reading=reading: reading
+    return params
 
 
 def _plain(annotation: Any) -> Any:

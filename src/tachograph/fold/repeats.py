@@ -15,7 +15,6 @@ from msgspec import Struct
 from tachograph.events.content import Content, canonical_hash, digest
 from tachograph.events.envelope import Event
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold.steps import closes
 from tachograph.fold.transcript import Fetch
 
 PERIODS = (2, 3, 4)
@@ -117,7 +116,7 @@ def _calls(events: Iterable[Event]) -> list[_Call]:
         body = event.body
         if isinstance(body, ToolStarted) and event.seq not in calls:
             calls[event.seq] = _Call(event.seq, body.name, body.arguments)
-        elif isinstance(body, ToolEnded) and (start := calls.get(closes(event) or 0)) is not None:
+        elif isinstance(body, ToolEnded) and (start := calls.get(event.step)) is not None and start.end is None:
             calls[start.step] = _Call(start.step, start.tool, start.arguments, body)
     return list(calls.values())
 

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tachograph.events.call import CallEnded, CallStarted
-from tachograph.events.envelope import Event
+from tachograph.events.envelope import Body, Event
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 
@@ -52,8 +52,8 @@ def closes(event: Event) -> int | None:
     return None
 
 
-def family_of(body: Start | End) -> Family:
-    """The family of a start or end event."""
+def family_of(body: Body) -> Family:
+    """The family of a start or end event; `step` for everything else."""
     match body:
         case RunStarted() | RunEnded():
             return "run"

@@ -174,7 +174,8 @@ class Tally:
 
     def _end(self, event: Event, name: str, status: str, time: str = "") -> bool:
         """Close a step; False when no such step is open: it ended before, or its start was lost."""
-        start = self.open.get(closes(event) or 0)
+        step = closes(event)
+        start = None if step is None else self.open.get(step)
         if start is None or start.family != family_of(event.body):
             return False
         del self.open[start.step]

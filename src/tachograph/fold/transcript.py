@@ -8,6 +8,7 @@ repeat ids and some providers give none.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -116,22 +117,22 @@ def read(path: Iterable[Message], fetch: Fetch | None = None) -> list[Any]:
 def links(messages: Sequence[Any]) -> tuple[list[Link], list[tuple[int, Answer]]]:
     """Tool calls of a transcript with the positions of their results, and the results that answer no call.
 
-    A result answers the oldest open call with its id; without an id the oldest of its name, without a name the oldest.
+    A result answers the oldest open call with its id, else the oldest of its name that has no id; a result without an
+    id answers the oldest of its name, without a name the oldest. Time grows with the number of messages.
     """
     found: list[Link] = []
     unasked: list[tuple[int, Answer]] = []
-    waiting: list[int] = []
+    waiting = _Waiting()
     for position, message in enumerate(messages):
         for ask in asks(message):
-            waiting.append(len(found))
+            waiting.add(len(found), ask)
             found.append(Link(ask, position))
         for answer in answers(message):
-            index = next((index for index in waiting if _fits(answer, found[index].ask)), None)
+            index = waiting.take(answer)
             if index is None:
                 unasked.append((position, answer))
-                continue
-            waiting.remove(index)
-            found[index] = Link(found[index].ask, found[index].asked, position)
+            else:
+                found[index] = Link(found[index].ask, found[index].asked, position)
     return found, unasked
 
 
@@ -201,10 +202,43 @@ def _value(content: Content, found: Mapping[bytes, bytes]) -> Any:
         return None
 
 
-def _fits(answer: Answer, ask: Ask) -> bool:
-    if answer.id is not None and ask.id is not None:
-        return answer.id == ask.id
-    return answer.name is None or ask.name is None or answer.name == ask.name
+class _Waiting:
+    """The calls that have no result yet, in the order they were asked for, under every key a result may have."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._queues: dict[tuple[str, str | None], deque[int]] = {}
+
+    def add(self, index: int, ask: Ask) -> None:
+        """One more call."""
+        self._open.add(index)
+        keys = [("name", ask.name), ("any", None)]
+        keys += [("id", ask.id)] if ask.id is not None else [("no id, name", ask.name), ("no id", None)]
+        for key in keys:
+            self._queues.setdefault(key, deque()).append(index)
+
+    def take(self, answer: Answer) -> int | None:
+        """The call this result answers, which then waits no more; None when there is none."""
+        if answer.id is not None:
+            index = self._oldest(("id", answer.id))
+            if index is None:
+                index = self._oldest_named("no id, name", answer.name, "no id")
+        else:
+            index = self._oldest_named("name", answer.name, "any")
+        if index is not None:
+            self._open.discard(index)
+        return index
+
+    def _oldest_named(self, kind: str, name: str | None, whatever: str) -> int | None:
+        """The oldest call of that name or without one; for a result without a name the oldest of all."""
+        keys = [(kind, name), (kind, None)] if name is not None else [(whatever, None)]
+        return min((index for key in keys if (index := self._oldest(key)) is not None), default=None)
+
+    def _oldest(self, key: tuple[str, str | None]) -> int | None:
+        queue = self._queues.get(key, deque())
+        while queue and queue[0] not in self._open:
+            queue.popleft()
+        return queue[0] if queue else None
 
 
 def _leads_on(message: Any) -> bool:

@@ -123,12 +123,16 @@ class Drain:
         for number in numbers:
             if number < start[0]:
                 continue
-            final = not found.alive or number != numbers[-1]
+            # Asked before reading: what a living writer adds after this is left for the next round.
+            header = journals.read_header(journals.segment_path(found.folder, number))
+            whole = not found.alive or (header is not None and header.whole)
             offset = start[1] if number == start[0] else 0
-            part, start = self._segment(found, number, offset, start, final=final, deadline=deadline)
+            part, start = self._segment(found, header, number, offset, start, final=whole, deadline=deadline)
             done = done.plus(part)
             if not done.finished:
                 return done
+            if not whole:
+                break
         self._tidy(found, numbers, start[0])
         if found.own:
             self.reached = start[0]
@@ -137,10 +141,17 @@ class Drain:
         return done
 
     def _segment(
-        self, found: Found, number: int, offset: int, before: tuple[int, int], *, final: bool, deadline: float | None
+        self,
+        found: Found,
+        header: journals.Header | None,
+        number: int,
+        offset: int,
+        before: tuple[int, int],
+        *,
+        final: bool,
+        deadline: float | None,
     ) -> tuple[Drained, tuple[int, int]]:
         done = Drained()
-        header = self._header(found, number)
         version = header.schema if header else codec.SCHEMA_VERSION
         with _mapped(journals.segment_path(found.folder, number)) as data:
             for events, end, damaged in self._batches(data, offset, final, version):

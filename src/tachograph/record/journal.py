@@ -6,7 +6,8 @@ was copied survives the death of the process. Space is allocated before it is wr
 here and never a SIGBUS later. Records carry a magic number, a length and a CRC-32; damage is skipped to the next whole
 record.
 
-    header (512 bytes): magic, schema version, segment number, created, heartbeat, owner as JSON
+    header (512 bytes): magic, schema version, whole (1 when the writer has left it), segment number, created, heartbeat,
+                        owner as JSON
     record: magic u32 · length u32 · crc32 u32 · payload (events written together, MessagePack)
 """
 
@@ -18,7 +19,7 @@ import os
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ _FIXED = struct.Struct("<8sHHIQQI")
 _RECORD = struct.Struct("<III")
 _RECORD_BYTES = _RECORD.size
 _put_record = _RECORD.pack_into
+_WHOLE_AT = 10
 _HEARTBEAT_AT = 24
 _POPULATE_WRITE = 23
 """MADV_POPULATE_WRITE of madvise(2), which the mmap module does not name."""
@@ -63,6 +65,8 @@ class Header(NamedTuple):
     """A segment's header."""
 
     schema: int
+    whole: bool
+    """The writer has gone on to another segment: everything it will ever hold is there."""
     segment: int
     created_at: int
     heartbeat: int
@@ -137,6 +141,10 @@ class Segment:
                 with contextlib.suppress(OSError):  # kernels before 5.14 do not know it; nothing is lost
                     self._map.madvise(_POPULATE_WRITE, start, min(_TOUCH_BYTES, self.size - start))
 
+    def finish(self) -> None:
+        """Say that nothing more will be written here."""
+        self._map[_WHOLE_AT] = 1
+
     def beat(self, now: int) -> None:
         """Leave a sign of life."""
         self._map[_HEARTBEAT_AT : _HEARTBEAT_AT + 8] = struct.pack("<Q", now)
@@ -162,6 +170,7 @@ class Journal:
         self._segment: Segment | None = None
         self._spare: Segment | None = None
         self._lock_file: int | None = None
+        self._left: list[Segment] = []
         self._closed_bytes: dict[int, int] = {}
         self._number = 0
         self.pressed = False
@@ -178,6 +187,11 @@ class Journal:
     def held(self) -> int:
         """Bytes that wait to be drained, all segments together."""
         return sum(self._closed_bytes.values()) + (self._segment.position if self._segment else 0)
+
+    def tidy(self) -> Sequence[Segment]:
+        """Segments that were left and can be closed, off the hot path; each is handed out once."""
+        left, self._left = self._left, []
+        return left
 
     def prepare(self, now: int) -> Segment | None:
         """Create the next segment ahead of time, off the hot path; None when it is not needed. Raises OSError."""
@@ -205,10 +219,11 @@ class Journal:
 
     def close(self) -> None:
         """Unmap, say that the owner left in good order, let go of the lock. The files stay for the drain."""
-        for segment in (self._segment, self._spare):
+        for segment in (*self._left, self._segment, self._spare):
             if segment is not None:
                 segment.close()
         self._segment = self._spare = None
+        self._left = []
         if self._lock_file is not None:
             with contextlib.suppress(OSError):
                 (self.folder / ENDED).touch(mode=0o600)
@@ -217,10 +232,11 @@ class Journal:
 
     def forsake(self) -> None:
         """After a fork, in the child: the files are the parent's; unmap without touching them."""
-        for segment in (self._segment, self._spare):
+        for segment in (*self._left, self._segment, self._spare):
             if segment is not None:
                 segment.close(truncate=False)
         self._segment = self._spare = None
+        self._left = []
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -257,7 +273,8 @@ class Journal:
         segment = spare or Segment(self.folder, self._number + 1, size, self.owner, now)
         if self._segment is not None:
             self._closed_bytes[self._segment.number] = self._segment.position
-            self._segment.close()
+            self._segment.finish()
+            self._left.append(self._segment)
         self._segment, self._number = segment, segment.number
         self.pressed = self.held() > self._cap * 3 // 4
         return segment
@@ -292,10 +309,10 @@ def read_header(path: Path) -> Header | None:
     """A segment's header; None when the file is not one."""
     with contextlib.suppress(OSError, struct.error, msgspec.DecodeError, ValueError), path.open("rb") as file:
         raw = file.read(HEADER_BYTES)
-        magic, schema, _, number, created, heartbeat, length = _FIXED.unpack_from(raw)
+        magic, schema, whole, number, created, heartbeat, length = _FIXED.unpack_from(raw)
         if magic == MAGIC:
             owner = msgspec.json.decode(raw[_FIXED.size : _FIXED.size + length], type=Owner)
-            return Header(schema, number, created, heartbeat, owner)
+            return Header(schema, bool(whole), number, created, heartbeat, owner)
     return None
 
 

@@ -129,6 +129,8 @@ class Worker:
         spare = recorder.locked(lambda: recorder.journal.prepare(now))
         if spare is not None:
             spare.touch()
+        for segment in recorder.locked(recorder.journal.tidy) or ():
+            segment.close()
         if self._sync and time.monotonic() - self._synced_at >= 1.0:
             self._synced_at = time.monotonic()
             recorder.locked(recorder.journal.sync)

@@ -1,8 +1,8 @@
 """What a batch changes, collected row by row while its events are projected; and what that needs to know of the store.
 
-`Known` is the store as a projector sees it: numbers for values that are kept once, and rows of earlier batches. `RunState`
-is a run between two batches. `Changes` holds the rows that are new or different, and the steps every event family
-shares: open a step, close it, place a content, find a message's node.
+`Known` is the store as a projector sees it: numbers for values that are kept once, and rows of earlier batches.
+`RunState` is a run between two batches. `Changes` holds the rows that are new or different, and the steps every event
+family shares: open a step, close it, place a content, find a message's node.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tachograph.events import ids
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.content import Content, canonical_hash, digest
 from tachograph.events.envelope import Event
-from tachograph.events.message import ROOT, MessageAppended
+from tachograph.events.message import MessageAppended
 from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.store.rows import TOTALS, CallRow, LimitRow, RunRow, ScoreRow, SessionRow, StepRow, ToolRow
@@ -25,9 +25,8 @@ HOUR_NS = 3_600_000_000_000
 
 Key = tuple[int, int]
 """A row of a run: (run's pk, step or seq)."""
-Node = tuple[int, bytes]
-"""A transcript node: its id here, and its hash."""
-EMPTY: Node = (0, ROOT)
+EMPTY = 0
+"""The node of the empty transcript."""
 Row = TypeVar("Row")
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -35,10 +34,6 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 class Known(Protocol):
     """What a projector asks of its store."""
-
-    def message(self, content: Content) -> tuple[int, bytes]:
-        """Payload id and hash of a message; id 0 when nothing of it was kept."""
-        ...
 
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash; None when the hash is none."""
@@ -48,8 +43,8 @@ class Known(Protocol):
         """The bytes behind a hash (hex), when they are stored."""
         ...
 
-    def node(self, parent: Node, payload: tuple[int, bytes], role: str) -> Node:
-        """The node of this message below that parent."""
+    def node(self, parent: int, payload: int, role: str) -> int:
+        """The node of this message (payload 0: nothing of it was kept) below that parent."""
         ...
 
     def price(self, price_id: str, price_date: str) -> int:
@@ -88,7 +83,7 @@ class RunState:
     def __init__(self, row: RunRow, *, complete: bool = False) -> None:
         self.row, self.complete = row, complete
         self.open: dict[int, int] = {}
-        self.nodes: dict[int, Node] = {}
+        self.nodes: dict[int, int] = {}
 
     @classmethod
     def begin(cls, pk: int, event: Event) -> RunState:
@@ -210,7 +205,7 @@ class Changes:
 
     # ---- transcripts ----------------------------------------------------------------------------------------------
 
-    def node(self, state: RunState, seq: int) -> Node:
+    def node(self, state: RunState, seq: int) -> int:
         """The node of an earlier message; the empty transcript when that event was lost."""
         node = state.nodes.get(seq)
         if node is None and not state.complete:
@@ -219,11 +214,11 @@ class Changes:
         return node or EMPTY
 
     def append(self, state: RunState, seq: int, body: MessageAppended) -> int:
-        """The node of a new message; returns its payload id."""
-        payload = self.known.message(body.message)
+        """The node of a new message; returns its payload id, 0 when nothing of it was kept."""
+        payload = self.known.payload(body.message) or 0
         parent = EMPTY if body.parent is None else self.node(state, body.parent)
         state.nodes[seq] = self.known.node(parent, payload, body.role)
-        return payload[0]
+        return payload
 
     def _replay(self, state: RunState) -> None:
         """Read open steps and nodes from the log; what this batch brought is kept."""

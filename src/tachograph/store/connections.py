@@ -12,24 +12,24 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import zstandard
+from typing import Any
 
 from tachograph.errors import StoreUnavailable
 from tachograph.store import views
 from tachograph.store.evaluate import contains
+from tachograph.store.squeeze import Expander
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process's write before saying that the store is locked."""
-PAGE_SIZE = 8192
+PAGE_SIZE = 4096
 APPLICATION_ID = 0x5441_4348
 """Marks a database file as ours ("TACH")."""
 
-_left_to_parents: list[list[sqlite3.Connection]] = []
+_left_to_parents: list[list[StoreConnection]] = []
 
 
 class Connections:
-    """The connections of one database file. `prepare` brings the file into shape before the first of them is handed out."""
+    """The connections of one database file, which `prepare` brings into shape before the first is handed out."""
 
     def __init__(self, path: Path, url: str, prepare: Callable[[], None]) -> None:
         self.path, self.url, self._prepare = path, url, prepare
@@ -40,8 +40,8 @@ class Connections:
         self._lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._ready = False
-        self._writer: sqlite3.Connection | None = None
-        self._idle: list[sqlite3.Connection] = []
+        self._writer: StoreConnection | None = None
+        self._idle: list[StoreConnection] = []
 
     def close(self) -> None:
         """Close what is idle and the writer. A reader in use closes when it is done with."""
@@ -52,7 +52,7 @@ class Connections:
             self._idle, self._writer, self._ready = [], None, False
 
     @contextlib.contextmanager
-    def reader(self) -> Iterator[sqlite3.Connection]:
+    def reader(self) -> Iterator[StoreConnection]:
         """A connection that cannot write, for this thread as long as it is open. Raises StoreUnavailable."""
         self._owned()
         with translated(self.url):
@@ -68,7 +68,7 @@ class Connections:
                     connection.close()
 
     @contextlib.contextmanager
-    def writer(self) -> Iterator[sqlite3.Connection]:
+    def writer(self) -> Iterator[StoreConnection]:
         """The one connection that writes; other threads wait. Raises StoreUnavailable."""
         self._owned()
         with self._write_lock, translated(self.url):
@@ -78,7 +78,7 @@ class Connections:
             yield self._writer
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[StoreConnection]:
         """A write transaction: committed when the block ends well, else rolled back."""
         with self.writer() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -90,7 +90,7 @@ class Connections:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> StoreConnection:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -112,15 +112,45 @@ class Connections:
             self._start()
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class StoreConnection(sqlite3.Connection):
+    """A connection that knows how contents are packed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._expander = Expander(self._dictionary)
+        self.expand = self._expander.expand
+        self.create_function("contains", 2, contains, deterministic=True)
+        self.create_function("payload_text", 2, self._text, deterministic=True)
+
+    def forget(self) -> None:
+        """Dictionaries may have come and gone with a transaction."""
+        self._expander.forget()
+
+    def payload(self, encoding: int, body: str | bytes | None) -> bytes | None:
+        """The bytes that a row of `payloads` stands for; None when they were not kept."""
+        if body is None:
+            return None
+        data = body.encode() if isinstance(body, str) else body
+        return self.expand(data) if encoding else data
+
+    def _text(self, encoding: int, body: str | bytes | None) -> str | None:
+        data = self.payload(encoding, body)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def _dictionary(self, number: int) -> bytes | None:
+        found = self.execute("SELECT body FROM dictionaries WHERE id = ?", (number,)).fetchone()
+        return found[0] if found else None
+
+
+def connect(path: Path) -> StoreConnection:
     """A connection with our settings and functions. Raises sqlite3.OperationalError."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=StoreConnection
+    )
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -8000")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.create_function("contains", 2, contains, deterministic=True)
-        connection.create_function("payload_text", 2, payload_text, deterministic=True)
     except BaseException:
         connection.close()
         raise
@@ -134,18 +164,3 @@ def translated(url: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as problem:
         raise StoreUnavailable(url, str(problem)) from problem
-
-
-def payload_bytes(encoding: int, body: str | bytes | None) -> bytes | None:
-    """The bytes a payload's row stands for; None when they were not kept."""
-    if body is None:
-        return None
-    if encoding == 0:
-        return body.encode() if isinstance(body, str) else body
-    return zstandard.ZstdDecompressor().decompress(body if isinstance(body, bytes) else body.encode())
-
-
-def payload_text(encoding: int, body: str | bytes | None) -> str | None:
-    """The same as text."""
-    found = payload_bytes(encoding, body)
-    return None if found is None else found.decode("utf-8", "replace")

@@ -109,7 +109,10 @@ def _measured(measure: Measure, rows: Sequence[Cells]) -> Any:
         return len(values)
     if not values:
         return None
-    return {"sum": sum, "min": min, "max": max}[measure.function](values)
+    return _FOLD[measure.function](values)
+
+
+_FOLD: Mapping[str, Callable[[list[Any]], Any]] = {"sum": sum, "min": min, "max": max}
 
 
 def _sorted(rows: Iterable[Cells], made: Plan) -> list[Cells]:
@@ -120,6 +123,7 @@ class _Down:
     """A value whose order is turned round."""
 
     __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment] # compared, never looked up
 
     def __init__(self, value: tuple[bool, Any]) -> None:
         self.value = value

@@ -6,27 +6,28 @@ of these tables are only ever added.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import zstandard
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
-from tachograph.events.message import ROOT, node_hash
 from tachograph.store import sql
-from tachograph.store.changes import Key, Node, first_64, hash_bytes
-from tachograph.store.connections import payload_bytes
+from tachograph.store.changes import Key, first_64, hash_bytes
+from tachograph.store.connections import StoreConnection
 from tachograph.store.pages import Packer
 from tachograph.store.ports import Batch
 from tachograph.store.relations import RELATIONS
-from tachograph.store.rows import CallRow, NodeRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
+from tachograph.store.rows import CallRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
+from tachograph.store.squeeze import PAYLOAD, Squeezer
 
 TEXT_BYTES = 256
 """Payloads up to this size stay plain text, which any SQL shell can read; larger ones are compressed."""
+BY_HASH = "substr(hash, 1, 8) = substr(?, 1, 8) AND hash = ?"
+"""How a payload is looked up: the index holds the first eight bytes of its hash."""
 CHUNK = 500
 """Most parameters of one `IN`."""
 _REMEMBERED = 20_000
@@ -36,20 +37,19 @@ _INSERT = {name: sql.insert(RELATIONS[name]) for name in ("payloads", "nodes", "
 _FETCH = {name: sql.fetch(RELATIONS[name]) for name in ("steps", "calls", "tool_calls", "sessions")}
 
 
-
 class SqliteKnown:
     """`changes.Known` over one connection. `begin` and `save` bracket a transaction; after a failure call `forget`."""
 
-    def __init__(self, connection: sqlite3.Connection, packer: Packer) -> None:
-        self._connection, self._packer = connection, packer
-        self._squeeze = zstandard.ZstdCompressor(level=3, write_checksum=False).compress
+    def __init__(self, connection: StoreConnection, squeezer: Squeezer) -> None:
+        self._connection, self._squeezer = connection, squeezer
+        self._packer = Packer(connection.expand)
         self.forget()
 
     def forget(self) -> None:
         """Start with nothing known."""
-        self._payloads: dict[str, tuple[int, bytes]] = {}
+        self._payloads: dict[str, int] = {}
         self._empty: set[str] = set()
-        self._nodes: dict[tuple[int, int, str], Node] = {}
+        self._nodes: dict[tuple[int, int, str], int] = {}
         self._prices: dict[tuple[str, str], int] = {}
         self._new_payloads: list[tuple[Any, ...]] = []
         self._filled: list[tuple[Any, ...]] = []
@@ -64,14 +64,17 @@ class SqliteKnown:
             self._payloads, self._empty = {}, set()
         if len(self._nodes) > _REMEMBERED:
             self._nodes = {}
-        self._next_payload = self._first_free("payloads")
+        self._next_payload = self._first_new_payload = self._first_free("payloads")
         self._next_node = self._first_new_node = self._first_free("nodes")
         self._brought = batch.payloads
         unknown = [hash for hash in batch.payloads if hash.hex() not in self._payloads]
         self._look_up(unknown)
-        for hash in unknown:
-            if hash.hex() not in self._payloads:
-                self._add(hash, batch.payloads[hash], batch.canonical.get(hash))
+        new = [hash for hash in unknown if hash.hex() not in self._payloads]
+        self._squeezer.learn(
+            PAYLOAD, self._next_payload + len(new), [batch.payloads[hash] for hash in new[-PAYLOAD.samples :]]
+        )
+        for hash in new:
+            self._add(hash, batch.payloads[hash], batch.canonical.get(hash))
         for name in [name for name in self._empty if bytes.fromhex(name) in batch.payloads]:
             self._fill(name, batch)
 
@@ -85,15 +88,9 @@ class SqliteKnown:
 
     # ---- Known ----------------------------------------------------------------------------------------------------
 
-    def message(self, content: Content) -> tuple[int, bytes]:
-        """Payload id and hash of a message; id 0 when nothing of it was kept."""
-        known = self._payloads.get(content.hash or "")
-        return known or self._named(content) or (0, ROOT)
-
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash."""
-        known = self._payloads.get(content.hash or "") or self._named(content)
-        return known[0] if known else None
+        return self._payloads.get(content.hash or "") or self._named(content)
 
     def bytes_of(self, hash: str) -> bytes | None:
         """The bytes behind a hash."""
@@ -102,15 +99,17 @@ class SqliteKnown:
             return None
         if name in self._brought:
             return self._brought[name]
-        found = self._connection.execute("SELECT encoding, body FROM payloads WHERE hash = ?", (name,)).fetchone()
-        return payload_bytes(*found) if found else None
+        found = self._connection.execute(
+            f"SELECT encoding, body FROM payloads WHERE {BY_HASH}", (name, name)
+        ).fetchone()
+        return self._connection.payload(*found) if found else None
 
-    def node(self, parent: Node, payload: tuple[int, bytes], role: str) -> Node:
+    def node(self, parent: int, payload: int, role: str) -> int:
         """The node of this message below that parent."""
-        key = (parent[0], payload[0], role)
+        key = (parent, payload, role)
         node = self._nodes.get(key)
         if node is None:
-            node = self._nodes[key] = self._stored_node(key) or self._new_node(key, parent[1], payload[1])
+            node = self._nodes[key] = self._stored_node(key) or self._new_node(key)
         return node
 
     def price(self, price_id: str, price_date: str) -> int:
@@ -122,7 +121,9 @@ class SqliteKnown:
             ).fetchone()
             number = found[0] if found else self._first_free("prices")
             if not found:
-                self._connection.execute(_INSERT["prices"], astuple(PriceRow(id=number, price_id=key[0], price_date=key[1])))
+                self._connection.execute(
+                    _INSERT["prices"], astuple(PriceRow(id=number, price_id=key[0], price_date=key[1]))
+                )
             self._prices[key] = number
         return self._prices[key]
 
@@ -155,13 +156,13 @@ class SqliteKnown:
     def _look_up(self, hashes: Sequence[bytes]) -> None:
         for chunk in chunks(hashes):
             marks = ",".join("?" * len(chunk))
-            query = f"SELECT id, hash, body IS NULL FROM payloads WHERE hash IN ({marks})"
-            for number, hash, empty in self._connection.execute(query, chunk):
-                self._payloads[hash.hex()] = (number, hash)
+            query = f"SELECT id, hash, body IS NULL FROM payloads WHERE substr(hash, 1, 8) IN ({marks})"
+            for number, hash, empty in self._connection.execute(query, [hash[:8] for hash in chunk]):
+                self._payloads[hash.hex()] = number
                 if empty:
                     self._empty.add(hash.hex())
 
-    def _named(self, content: Content) -> tuple[int, bytes] | None:
+    def _named(self, content: Content) -> int | None:
         """The payload of a hash that came without bytes in this batch."""
         hash = hash_bytes(content.hash)
         if hash is None:
@@ -180,12 +181,12 @@ class SqliteKnown:
             encoding=encoding, body=body,
         )  # fmt: skip
         self._new_payloads.append(astuple(row))
-        self._payloads[hash.hex()] = (self._next_payload, hash)
+        self._payloads[hash.hex()] = self._next_payload
         self._next_payload += 1
 
     def _fill(self, name: str, batch: Batch) -> None:
         """The bytes of a payload that was only named before."""
-        number, hash = self._payloads[name]
+        number, hash = self._payloads[name], bytes.fromhex(name)
         data = batch.payloads[hash]
         self._filled.append((len(data), *self._packed(data), first_64(batch.canonical.get(hash)), number))
         self._empty.discard(name)
@@ -194,27 +195,22 @@ class SqliteKnown:
         """Encoding and body of a payload."""
         if data is None:
             return 0, None
-        if len(data) > TEXT_BYTES and len(packed := self._squeeze(data)) < len(data):
-            return 1, packed
-        try:
-            return (1, self._squeeze(data)) if b"\0" in data else (0, data.decode())
-        except UnicodeDecodeError:
-            return 1, self._squeeze(data)
+        if len(data) <= TEXT_BYTES and b"\0" not in data:
+            with contextlib.suppress(UnicodeDecodeError):
+                return 0, data.decode()
+        return 1, self._squeezer.pack(PAYLOAD, data)
 
-    def _stored_node(self, key: tuple[int, int, str]) -> Node | None:
-        if key[0] >= self._first_new_node:
+    def _stored_node(self, key: tuple[int, int, str]) -> int | None:
+        if key[0] >= self._first_new_node or key[1] >= self._first_new_payload:
             return None
-        found = self._connection.execute(
-            "SELECT id, hash FROM nodes WHERE parent = ? AND payload = ? AND role = ?", key
-        ).fetchone()
-        return found  # type: ignore[no-any-return]
+        query = "SELECT id FROM nodes WHERE parent = ? AND payload = ? AND role = ?"
+        found = self._connection.execute(query, key).fetchone()
+        return found[0] if found else None
 
-    def _new_node(self, key: tuple[int, int, str], above: bytes, message: bytes) -> Node:
-        node = (self._next_node, node_hash(above, message))
-        row = NodeRow(id=node[0], parent=key[0], payload=key[1], role=key[2], hash=node[1])
-        self._new_nodes.append(astuple(row))
+    def _new_node(self, key: tuple[int, int, str]) -> int:
+        self._new_nodes.append((self._next_node, *key))
         self._next_node += 1
-        return node
+        return self._next_node - 1
 
     def _row(self, table: str, kind: type[RowT], key: Sequence[Any]) -> RowT | None:
         found = self._connection.execute(_FETCH[table], key).fetchone()
@@ -229,9 +225,7 @@ def row_of(kind: type[RowT], values: Iterable[Any]) -> RowT:
     return row
 
 
-def read_log(
-    connection: sqlite3.Connection, packer: Packer, pk: int, run: str, after: int = -1
-) -> Iterator[Event]:
+def read_log(connection: StoreConnection, packer: Packer, pk: int, run: str, after: int = -1) -> Iterator[Event]:
     """A run's stored events with seq > `after`, in order."""
     low = pk << 32
     first = low | max(after, 0)
@@ -241,6 +235,7 @@ def read_log(
         " ORDER BY page",
         (low, first, first, low + (1 << 32)),
     )
+
     def names(numbers: Sequence[int]) -> Mapping[int, tuple[str, int]]:
         return payload_names(connection, numbers)
 
@@ -250,12 +245,14 @@ def read_log(
                 yield event
 
 
-def payload_names(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
+def payload_names(connection: StoreConnection, numbers: Sequence[int]) -> dict[int, tuple[str, int]]:
     """Hash (hex) and size of payloads by number."""
     found: dict[int, tuple[str, int]] = {}
     for chunk in chunks(list(set(numbers))):
         marks = ",".join("?" * len(chunk))
-        for number, hash, size in connection.execute(f"SELECT id, hash, size FROM payloads WHERE id IN ({marks})", chunk):
+        for number, hash, size in connection.execute(
+            f"SELECT id, hash, size FROM payloads WHERE id IN ({marks})", chunk
+        ):
             found[number] = (hash.hex(), size)
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any
 
 from tachograph.errors import CodecError
 from tachograph.events.content import digest
-from tachograph.events.message import ROOT, node_hash
 from tachograph.store import sql
-from tachograph.store.connections import payload_bytes
+from tachograph.store.connections import StoreConnection
 from tachograph.store.evaluate import spellings
 from tachograph.store.known import payload_names, row_of
 from tachograph.store.pages import Packer
 from tachograph.store.relations import PROJECTIONS, RELATIONS
+from tachograph.store.rollup import FACETS
 from tachograph.store.rows import TOTALS, RunRow
 from tachograph.store.writer import Writer
 
@@ -25,7 +24,7 @@ Row = Mapping[str, Any]
 _REBUILD_RUNS = 200
 
 
-def rebuild(connection: sqlite3.Connection, writer: Writer) -> Mapping[str, int]:
+def rebuild(connection: StoreConnection, writer: Writer) -> Mapping[str, int]:
     """Make every projection again from the log, inside the caller's transaction; returns rows per table."""
     writer.forget()
     every = [
@@ -42,7 +41,7 @@ def rebuild(connection: sqlite3.Connection, writer: Writer) -> Mapping[str, int]
     return {table: _value(connection, f"SELECT count(*) FROM {table}") for table in PROJECTIONS}
 
 
-def check(connection: sqlite3.Connection) -> Iterator[str]:
+def check(connection: StoreConnection) -> Iterator[str]:
     """Faults, as sentences: the file itself, the log, payloads and nodes by their hashes, totals by their rows."""
     connection.execute("BEGIN")
     try:
@@ -57,8 +56,8 @@ def check(connection: sqlite3.Connection) -> Iterator[str]:
         connection.execute("ROLLBACK")
 
 
-def _check_pages(connection: sqlite3.Connection) -> Iterator[str]:
-    packer = Packer()
+def _check_pages(connection: StoreConnection) -> Iterator[str]:
+    packer = Packer(connection.expand)
     known: dict[int, tuple[str, int]] = {
         pk: (run, next_seq) for pk, run, next_seq in connection.execute("SELECT pk, id, next_seq FROM runs")
     }
@@ -79,7 +78,7 @@ def _check_pages(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _check_page(
-    connection: sqlite3.Connection, packer: Packer, run: str, first: int, page: tuple[int, int, bytes]
+    connection: StoreConnection, packer: Packer, run: str, first: int, page: tuple[int, int, bytes]
 ) -> Iterator[str]:
     count, version, body = page
     try:
@@ -91,12 +90,14 @@ def _check_page(
         yield f"run {run}: page {first} holds {len(events)} events, not {count}"
 
 
-def _check_payloads(connection: sqlite3.Connection) -> Iterator[str]:
+def _check_payloads(connection: StoreConnection) -> Iterator[str]:
+    for hash, count in connection.execute("SELECT hash, count(*) FROM payloads GROUP BY 1 HAVING count(*) > 1"):
+        yield f"{count} payloads have the hash {hash.hex()}"
     for number, hash, size, encoding, body in connection.execute(
         "SELECT id, hash, size, encoding, body FROM payloads WHERE body IS NOT NULL"
     ):
         try:
-            data = payload_bytes(encoding, body) or b""
+            data = connection.payload(encoding, body) or b""
         except Exception as problem:  # noqa: BLE001 - whatever a damaged block makes the decoder raise is the finding
             yield f"payload {number}: {problem}"
             continue
@@ -106,18 +107,20 @@ def _check_payloads(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"payload {number} has {len(data)} bytes, not {size}"
 
 
-def _check_nodes(connection: sqlite3.Connection) -> Iterator[str]:
+def _check_nodes(connection: StoreConnection) -> Iterator[str]:
     query = (
-        "SELECT n.id, n.hash, n.parent, above.hash, n.payload, p.hash FROM nodes n"
-        " LEFT JOIN nodes above ON above.id = n.parent LEFT JOIN payloads p ON p.id = n.payload"
+        "SELECT n.id, n.parent, above.id, n.payload, p.id FROM nodes n"
+        " LEFT JOIN nodes above ON above.id = n.parent AND above.id < n.id LEFT JOIN payloads p ON p.id = n.payload"
+        " WHERE (n.parent <> 0 AND above.id IS NULL) OR (n.payload <> 0 AND p.id IS NULL)"
     )
-    for number, hash, parent, above, payload, message in connection.execute(query):
+    for number, parent, above, payload, _ in connection.execute(query):
         if parent and above is None:
-            yield f"node {number}: its parent {parent} does not exist"
-        elif payload and message is None:
+            yield f"node {number}: there is no node {parent} before it"
+        else:
             yield f"node {number}: its message, payload {payload}, does not exist"
-        elif node_hash(above or ROOT, message or ROOT) != hash:
-            yield f"node {number} is not what its hash {hash.hex()} says"
+    query = "SELECT parent, payload, role, count(*) FROM nodes GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    for parent, payload, role, count in connection.execute(query):
+        yield f"{count} nodes stand for payload {payload} ({role}) below node {parent}"
 
 
 _SUMS = (
@@ -126,7 +129,7 @@ _SUMS = (
 )  # fmt: skip
 
 
-def _check_totals(connection: sqlite3.Connection) -> Iterator[str]:
+def _check_totals(connection: StoreConnection) -> Iterator[str]:
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMS)
     by_call = {row[0]: row[1:] for row in connection.execute(f"SELECT run, count(*), {sums} FROM calls GROUP BY run")}
     none = (0,) * (1 + len(_SUMS))
@@ -145,53 +148,63 @@ def _check_totals(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"session {session!r} of tenant {tenant!r} has runs but no row"
 
 
-def backup(connection: sqlite3.Connection, target: Path) -> None:
+def backup(connection: StoreConnection, target: Path) -> None:
     """Copy the whole database to `target`, as it is at one moment. Writers go on meanwhile."""
     part = target.with_name(f"{target.name}.part")
     with contextlib.closing(sqlite3.connect(part)) as copy:
         connection.backup(copy)
         # A copy that stands alone needs no write-ahead log beside it.
         copy.execute("PRAGMA journal_mode = DELETE")
-    os.replace(part, target)
+    part.replace(target)
 
 
-def search(connection: sqlite3.Connection, text: str, limit: int) -> Iterator[Row]:
-    """Messages that contain `text`, newest run first. Reads every payload once, then the log until `limit` are found."""
+def search(connection: StoreConnection, text: str, limit: int) -> Iterator[Row]:
+    """Messages that contain `text`, newest run first. Reads every payload, then the log until `limit` are found."""
     needles = spellings(text)
     meets = " OR ".join(["contains(content, ?)"] * len(needles))
     query = f"SELECT id FROM (SELECT id, payload_text(encoding, body) AS content FROM payloads) WHERE {meets}"
     wanted = {number for (number,) in connection.execute(query, needles)}
     if not wanted:
         return
-    packer = Packer()
+    packer = Packer(connection.expand)
     found = 0
     pages = "SELECT page, body FROM events WHERE page >= ? AND page < ? ORDER BY page"
     for pk, run in connection.execute("SELECT pk, id FROM runs ORDER BY started_at DESC, pk DESC"):
         for page, body in connection.execute(pages, (pk << 32, pk + 1 << 32)):
             for seq, role, number in packer.messages(page & 0xFFFF_FFFF, body):
                 if number in wanted:
-                    yield {"run_id": run, "seq": seq, "role": role, "hash": payload_names(connection, [number])[number][0]}
+                    yield {
+                        "run_id": run,
+                        "seq": seq,
+                        "role": role,
+                        "hash": payload_names(connection, [number])[number][0],
+                    }
                     found += 1
                     if found == limit:
                         return
 
 
 def replace_rollups(
-    connection: sqlite3.Connection, done: Sequence[Row], hours: Mapping[int, Sequence[Row]], days: Mapping[int, Sequence[Row]]
+    connection: StoreConnection,
+    done: Sequence[Row],
+    hours: Mapping[int, Sequence[Row]],
+    days: Mapping[int, Sequence[Row]],
 ) -> None:
     """Put these rows in place of all rows of these hours and days, and take away the marks that are still the same."""
     tenant = done[0]["tenant"]
     for table, span, periods in (("rollup_hour", "hour", hours), ("rollup_day", "day", days)):
         columns = RELATIONS[table].stored
         for period, rows in periods.items():
-            connection.execute(f"DELETE FROM {table} WHERE {span} = ? AND tenant = ?", (period, tenant))
+            facets = ", ".join("?" * len(FACETS))  # named so that the primary key finds the rows
+            delete = f"DELETE FROM {table} WHERE facet IN ({facets}) AND {span} = ? AND tenant = ?"
+            connection.execute(delete, (*FACETS, period, tenant))
             values = ([{**row, span: period, "tenant": tenant}[name] for name in columns] for row in rows)
             connection.executemany(sql.insert(RELATIONS[table]), values)
     marks = [(mark["tenant"], mark["hour"], mark["ver"]) for mark in done]
     connection.executemany("DELETE FROM dirty_hours WHERE tenant = ? AND hour = ? AND ver = ?", marks)
 
 
-def facts(connection: sqlite3.Connection, path: Path) -> Mapping[str, Any]:
+def facts(connection: StoreConnection, path: Path) -> Mapping[str, Any]:
     """Sizes, counts and versions."""
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
     return {
@@ -216,5 +229,5 @@ def _columns(table: str) -> str:
     return ", ".join(map(sql.quoted, RELATIONS[table].stored))
 
 
-def _value(connection: sqlite3.Connection, query: str) -> int:
+def _value(connection: StoreConnection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])

@@ -1,4 +1,4 @@
-"""The store as a specification: plain dictionaries and no disk, with the same projections. What it does, the others do."""
+"""The store as a specification: dictionaries and no disk, with the same projections. What it does, the others do."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from msgspec.structs import replace
 
 from tachograph.events.content import Content, digest
 from tachograph.events.envelope import Event
-from tachograph.events.message import ROOT, MessageAppended, node_hash
+from tachograph.events.message import MessageAppended
 from tachograph.store import evaluate, rollup
-from tachograph.store.changes import Changes, Key, Node, RunState, first_64, hash_bytes
+from tachograph.store.changes import Changes, Key, RunState, first_64, hash_bytes
 from tachograph.store.ports import Appended, Batch, OpenStep, Position
 from tachograph.store.project import following, project
 from tachograph.store.query import Page, Query
 from tachograph.store.relations import OF_RUN, PROJECTIONS, RELATIONS
 from tachograph.store.rows import (
-    OPEN, CallRow, DayRow, DirtyRow, HourRow, ImportRow, JournalRow, LossRow, NodeRow, PayloadRow, PriceRow, RunRow,
-    SessionRow, StepRow, ToolRow,
+    OPEN,
+    CallRow,
+    DayRow,
+    DirtyRow,
+    HourRow,
+    ImportRow,
+    JournalRow,
+    LossRow,
+    NodeRow,
+    PayloadRow,
+    PriceRow,
+    RunRow,
+    SessionRow,
+    StepRow,
+    ToolRow,
 )  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -34,7 +47,7 @@ class Tables:
         self.rows: dict[str, dict[Any, Any]] = {name: {} for name in RELATIONS}
         self.logs: dict[str, list[Event]] = {}
         self._payloads: dict[bytes, int] = {}
-        self._nodes: dict[tuple[int, int, str], Node] = {}
+        self._nodes: dict[tuple[int, int, str], int] = {}
         self._prices: dict[tuple[str, str], int] = {}
 
     def put(self, table: str, row: Any) -> None:
@@ -56,11 +69,6 @@ class Tables:
 
     # ---- Known ----------------------------------------------------------------------------------------------------
 
-    def message(self, content: Content) -> tuple[int, bytes]:
-        """Payload id and hash of a message; id 0 when nothing of it was kept."""
-        number = self.payload(content)
-        return (number, self.rows["payloads"][number].hash) if number else (0, ROOT)
-
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash."""
         hash = hash_bytes(content.hash)
@@ -71,13 +79,11 @@ class Tables:
         number = self._payloads.get(hash_bytes(hash) or b"")
         return self.rows["payloads"][number].body if number else None
 
-    def node(self, parent: Node, payload: tuple[int, bytes], role: str) -> Node:
+    def node(self, parent: int, payload: int, role: str) -> int:
         """The node of this message below that parent."""
-        key = (parent[0], payload[0], role)
-        if key not in self._nodes:
-            node = self._nodes[key] = (len(self._nodes) + 1, node_hash(parent[1], payload[1]))
-            self.put("nodes", NodeRow(id=node[0], parent=key[0], payload=key[1], role=role, hash=node[1]))
-        return self._nodes[key]
+        number = self._nodes.setdefault((parent, payload, role), len(self._nodes) + 1)
+        self.put("nodes", NodeRow(id=number, parent=parent, payload=payload, role=role))
+        return number
 
     def price(self, price_id: str, price_date: str) -> int:
         """The number of a price row."""
@@ -318,9 +324,10 @@ class MemoryStore:
         for session in changes.sessions.changed.values():
             if not session.runs:
                 del self._tables.rows["sessions"][session.tenant, session.session]
-        for table, noted in (("limit_hits", changes.limits), ("scores", changes.scores)):
-            for row in noted:
-                self._tables.put(table, row)
+        for limit in changes.limits:
+            self._tables.put("limit_hits", limit)
+        for score in changes.scores:
+            self._tables.put("scores", score)
         marks = self._tables.rows["dirty_hours"]
         for tenant, hour in changes.dirty:
             before = marks.get((tenant, hour))

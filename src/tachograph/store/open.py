@@ -23,12 +23,11 @@ def open_store(url: str) -> Store:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a SQLite store: `sqlite:///a` is relative and `sqlite:////a` absolute, as elsewhere. Raises SettingsError."""
+    """The file of a SQLite store; `sqlite:///a` is relative, `sqlite:////a` absolute. Raises SettingsError."""
     scheme, colon, rest = url.partition(":")
     if not colon or len(scheme) == 1:  # a bare path; a single letter is a drive
         scheme, rest = "sqlite", url
-    if rest.startswith("///"):
-        rest = rest[3:]
+    rest = rest.removeprefix("///")
     if scheme != "sqlite" or not rest or rest.startswith("//") or rest == ":memory:":
         raise SettingsError("store", url, URLS)
     return Path(rest).expanduser()

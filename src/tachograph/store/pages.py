@@ -1,9 +1,9 @@
 """Pages: consecutive events of one run as one compressed block.
 
 A page spells its events column by column, because neighbours resemble each other: times as differences, the monotonic
-clock as its distance from the wall clock, steps as the distance from their own seq, bodies as tagged MessagePack. Run and
-seq are not in it: its key says them. A message is named by the number of its payload instead of 64 hex digits; the
-payload's row gives hash and size back.
+clock as its distance from the wall clock, steps as the distance from their own seq, bodies as tagged MessagePack. Run
+and seq are not in it: its key says them. A message is named by the number of its payload instead of 64 hex digits;
+the payload's row gives hash and size back.
 """
 
 from __future__ import annotations
@@ -71,19 +71,19 @@ _decode_raw = msgspec.msgpack.Decoder(_Raw).decode
 _BLANK = Content()
 
 
+def spelled(events: Sequence[Event], messages: Iterator[int]) -> bytes:
+    """A page, not yet compressed. `messages` gives the payload id of each message; 0 leaves its content in place."""
+    return _encode(page_of(events, messages))
+
+
 class Packer:
-    """Compresses and expands pages. One thread at a time."""
+    """Reads pages. `expand` undoes their compression."""
 
-    def __init__(self, level: int = 3) -> None:
-        self._squeeze = zstandard.ZstdCompressor(level=level, write_checksum=False).compress
-        self._expand = zstandard.ZstdDecompressor().decompress
-
-    def pack(self, events: Sequence[Event], messages: Iterator[int]) -> bytes:
-        """A page. `messages` gives the payload id of each message in turn; 0 leaves its content where it is."""
-        return self._squeeze(_encode(page_of(events, messages)))
+    def __init__(self, expand: Callable[[bytes], bytes]) -> None:
+        self._expand = expand
 
     def merge(self, bodies: Iterable[bytes]) -> list[tuple[int, bytes]]:
-        """Pages that follow on each other as few full ones: the number of events in each, and its bytes."""
+        """Pages that follow on each other as few full ones: number of events and the page, not yet compressed."""
         merged: list[tuple[int, bytes]] = []
         waiting: list[Page] = []
         count = size = 0
@@ -91,12 +91,12 @@ class Packer:
             raw = self._expand(body)
             page = _decode_raw(raw)
             if waiting and (count + len(page.at) > PAGE_EVENTS or size + len(raw) > PAGE_BYTES):
-                merged.append((count, self._squeeze(_encode(_joined(waiting)))))
+                merged.append((count, _encode(_joined(waiting))))
                 waiting, count, size = [], 0, 0
             waiting.append(page)
             count, size = count + len(page.at), size + len(raw)
         if waiting:
-            merged.append((count, self._squeeze(_encode(_joined(waiting)))))
+            merged.append((count, _encode(_joined(waiting))))
         return merged
 
     def unpack(self, run: str, first: int, body: bytes, version: int, names: Names) -> list[Event]:
@@ -104,12 +104,12 @@ class Packer:
         page = self._page(run, first, body, version)
         found = names([number for number in page.messages if number])
         messages = iter(page.messages)
-        events = []
+        events: list[Event] = []
         clocks = zip(accumulate(page.at), accumulate(page.skew), page.back, strict=True)
         for seq, (at, skew, back) in enumerate(clocks, first):
-            place = seq - first
-            event = Event(run, seq, at, at + skew, seq - back, page.bodies[place], page.extra.get(place))
-            if type(event.body) is msgspec.Raw:
+            body_here: Any = page.bodies[seq - first]
+            event = Event(run, seq, at, at + skew, seq - back, body_here, page.extra.get(seq - first))
+            if type(body_here) is msgspec.Raw:
                 event = codec.decode(_encode(event), version)
             if type(event.body) is MessageAppended and (number := next(messages)):
                 event = _named(event, event.body, found.get(number))

@@ -16,6 +16,7 @@ Events of unknown types are kept in the log and mean nothing here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import msgspec
@@ -49,8 +50,7 @@ def project(changes: Changes, state: RunState, events: Sequence[Event]) -> None:
         handler = _HANDLERS.get(type(event.body))
         if handler is not None:
             handler(changes, state, event, event.body)
-        if event.at > row.updated_at:
-            row.updated_at = event.at
+        row.updated_at = max(row.updated_at, event.at)
     row.next_seq += len(events)
     if row.session is not None:
         changes.count(row, before, new=new)
@@ -70,7 +70,7 @@ def following(row: RunRow, events: Iterable[Event]) -> list[Event]:
     return fresh
 
 
-# ---- runs and steps ---------------------------------------------------------------------------------------------------
+# ---- runs and steps --------------------------------------------------------------------------------------------------
 
 
 def _run_started(changes: Changes, state: RunState, event: Event, body: RunStarted) -> None:
@@ -94,10 +94,7 @@ def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) 
     row.status, row.stop_reason, row.duration_ns = body.status, body.stop_reason, duration
     row.discarded = body.discarded
     row.billable = (
-        body.status == "completed"
-        and body.stop_reason != "human_handoff"
-        and not body.discarded
-        and body.error is None
+        body.status == "completed" and body.stop_reason != "human_handoff" and not body.discarded and body.error is None
     )
     row.output, row.output_payload = changes.place(row, body.output)
     fail(row, body.error)
@@ -124,7 +121,7 @@ def _step_ended(changes: Changes, state: RunState, event: Event, body: StepEnded
         row.output, row.output_payload = changes.place(state.row, body.output)
 
 
-# ---- model calls ------------------------------------------------------------------------------------------------------
+# ---- model calls -----------------------------------------------------------------------------------------------------
 
 
 def _call_started(changes: Changes, state: RunState, event: Event, body: CallStarted) -> None:
@@ -143,7 +140,7 @@ def _call_started(changes: Changes, state: RunState, event: Event, body: CallSta
         retry_of=body.retry_of, streaming=body.streaming, tier=body.tier,
     )  # fmt: skip
     if body.input is not None:
-        call.input_node = changes.node(state, body.input)[0]
+        call.input_node = changes.node(state, body.input)
     call.tools, call.tools_payload = changes.place(run, body.tools)
     call.params, call.params_payload = changes.place(run, body.params)
     changes.calls.new[run.pk, event.seq] = call
@@ -165,7 +162,7 @@ def _call_ended(changes: Changes, state: RunState, event: Event, body: CallEnded
     call.reported_cost_nano = body.reported_cost
     run.reported_cost_nano += body.reported_cost or 0
     if body.output is not None:
-        call.output_node = changes.node(state, body.output)[0]
+        call.output_node = changes.node(state, body.output)
     if body.timeline is not None:
         call.timeline = _encode(body.timeline).decode()
     _use(run, call, body)
@@ -231,7 +228,7 @@ def _call_repriced(changes: Changes, state: RunState, event: Event, body: CallRe
     changes.stale(run, call.started_at)
 
 
-# ---- tool calls -------------------------------------------------------------------------------------------------------
+# ---- tool calls ------------------------------------------------------------------------------------------------------
 
 
 def _tool_started(changes: Changes, state: RunState, event: Event, body: ToolStarted) -> None:
@@ -262,13 +259,13 @@ def _tool_ended(changes: Changes, state: RunState, event: Event, body: ToolEnded
     run.errors += body.state == "failed"
     tool.state, tool.duration_ns, tool.reason = body.state, duration, body.reason
     if body.message is not None:
-        tool.result_node = changes.node(state, body.message)[0]
+        tool.result_node = changes.node(state, body.message)
     if body.result is not None:
         tool.result, tool.result_payload = changes.place(run, body.result)
         tool.result_hash = same_bytes(body.result)
 
 
-# ---- the rest ---------------------------------------------------------------------------------------------------------
+# ---- the rest --------------------------------------------------------------------------------------------------------
 
 
 def _message(changes: Changes, state: RunState, event: Event, body: MessageAppended) -> None:
@@ -281,7 +278,8 @@ def _limit_hit(changes: Changes, state: RunState, event: Event, body: LimitHit) 
     evidence = _encode(body.evidence).decode() if body.evidence else None
     row = LimitRow(
         run=state.row.pk, seq=event.seq, step=event.step, at=event.at, metric=body.metric, scope=body.scope,
-        mode=body.mode, used=body.used, requested=body.requested, threshold=body.threshold, reason=body.reason,
+        mode=body.mode, used=_number(body.used), requested=_number(body.requested),
+        threshold=_number(body.threshold), reason=body.reason,
         refused_kind=body.refused_kind, refused_name=body.refused_name, evidence=evidence,
     )  # fmt: skip
     changes.limits.append(row)
@@ -289,10 +287,16 @@ def _limit_hit(changes: Changes, state: RunState, event: Event, body: LimitHit) 
 
 def _score(changes: Changes, state: RunState, event: Event, body: Score) -> None:
     row = ScoreRow(
-        run=state.row.pk, seq=event.seq, at=event.at, target=body.target, name=body.name, value=body.value,
+        run=state.row.pk, seq=event.seq, at=event.at, target=body.target, name=body.name,
+        value=None if body.value is None or isnan(body.value) else body.value,
         label=body.label, kind=body.kind, author=body.author, comment=body.comment,
     )  # fmt: skip
     changes.scores.append(row)
+
+
+def _number(value: float) -> float:
+    """What is not a number counts as 0: SQL has no word for it."""
+    return 0.0 if isnan(value) else value
 
 
 def _note(changes: Changes, state: RunState, event: Event, body: Note) -> None:

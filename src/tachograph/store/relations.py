@@ -106,10 +106,10 @@ def _contents(*names: str) -> frozenset[str]:
 RELATIONS: Mapping[str, Relation] = {
     relation.name: relation
     for relation in (
-        Relation("runs", rows.RunRow, ("pk",), _TIMES + _TOKENS, _contents("input", "output", "metadata") | {"loose_pages"}),
         Relation(
-            "steps", rows.StepRow, ("run", "step"), _TIMES, _contents("input", "output", "metadata"), (_OF_RUN,)
+            "runs", rows.RunRow, ("pk",), _TIMES + _TOKENS, _contents("input", "output", "metadata") | {"loose_pages"}
         ),
+        Relation("steps", rows.StepRow, ("run", "step"), _TIMES, _contents("input", "output", "metadata"), (_OF_RUN,)),
         Relation(
             "calls",
             rows.CallRow,

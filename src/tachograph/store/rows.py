@@ -1,7 +1,7 @@
 """One row of each table, as a value: what the projections build, the memory backend keeps and SQL binds.
 
-Fields stand in the order of the table's columns in `schema`, with the same names. Columns that the database computes are
-properties here. `None` is SQL's NULL. Nothing in this module needs a database.
+Fields stand in the order of the table's columns in `schema`, with the same names. Columns that the database computes
+are properties here. `None` is SQL's NULL. Nothing in this module needs a database.
 """
 
 from __future__ import annotations
@@ -320,7 +320,6 @@ class NodeRow(Struct, kw_only=True):
     parent: int
     payload: int
     role: str
-    hash: bytes
 
 
 class PriceRow(Struct, kw_only=True):
@@ -376,6 +375,10 @@ class Rollup(Struct, kw_only=True):
     status: str = ""
     error: str = ""
     count: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    abandoned: int = 0
     timed: int = 0
     duration_ns: int = 0
     uncached_tokens: int = 0

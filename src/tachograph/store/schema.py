@@ -1,13 +1,13 @@
 """The tables, once, for every SQL backend.
 
-`events` is the log and `payloads`/`nodes` hold what the log names; everything else is a projection that `rebuild` makes
-again. Rows are small on purpose: a run has an integer `pk`, a step is `(run, step)`, times are integer nanoseconds (UTC),
-money is integer nano-USD. The views `execution_logs`, `llm_call_logs` and `tool_call_logs` (see `views`) spell the same
-facts for people: UUIDs, ISO timestamps, floats.
+`events` is the log and `payloads`/`nodes` hold what the log names; everything else is a projection that `rebuild`
+makes again. Rows are small on purpose: a run has an integer `pk`, a step is `(run, step)`, times are integer
+nanoseconds (UTC), money is integer nano-USD. The views `execution_logs`, `llm_call_logs` and `tool_call_logs` (see
+`views`) spell the same facts for people: UUIDs, ISO timestamps, floats.
 
-A recorded content `x` has two columns: `x` is its JSON text when it is small, `x_payload` names a row of `payloads` when
-it is not; both are NULL when nothing was kept. Columns that others can be computed from are generated, so they cost no
-bytes. Column order matters twice: row structs in `rows` follow it, and what lists never read stands last.
+A recorded content `x` has two columns: `x` is its JSON text when it is small, `x_payload` names a row of `payloads`
+when it is not; both are NULL when nothing was kept. Columns that others can be computed from are generated, so they
+cost no bytes. Column order matters twice: row structs in `rows` follow it, and what lists never read stands last.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    func,
     text,
 )
 
@@ -222,8 +223,8 @@ calls = Table(
 )
 """One row an attempt. Parent step, iteration, error and metadata stand in `steps` under the same key.
 
-`input_node` and `output_node` name `nodes`; `price` names `prices`. Token columns are NULL when nobody said; `usage_basis`
-and the cost are NULL while the call is open.
+`input_node` and `output_node` name `nodes`; `price` names `prices`. Token columns are NULL when nobody said;
+`usage_basis` and the cost are NULL while the call is open.
 """
 Index("calls_started", calls.c.started_at)
 
@@ -252,9 +253,9 @@ tool_calls = Table(
 )
 """One row a requested tool invocation. `state` is `started` or one of the six final states.
 
-`arguments_hash` is the first 64 bits of the arguments' canonical hash (key order does not matter), `result_hash` those of
-the result's identity: equal numbers mean the same call, the same result. `result_node` is the transcript message that
-carried the result when its text stands only there. Iteration, error and metadata stand in `steps`.
+`arguments_hash` is the first 64 bits of the arguments' canonical hash (key order does not matter), `result_hash`
+those of the result's identity: equal numbers mean the same call, the same result. `result_node` is the transcript
+message that carried the result when its text stands only there. Iteration, error and metadata stand in `steps`.
 """
 Index("tool_calls_started", tool_calls.c.started_at)
 
@@ -325,8 +326,8 @@ events = Table(
     Column("codec", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
-"""The log: `count` consecutive events of one run in each row. `page` is `run << 32 | first seq`, so that a run's pages lie
-together and need no index; `body` is what `pages` writes in version `codec`."""
+"""The log: `count` consecutive events of one run in each row. `page` is `run << 32 | first seq`, so that a run's
+pages lie together and need no index; `body` is what `pages` writes in version `codec`."""
 
 payloads = Table(
     "payloads",
@@ -338,9 +339,10 @@ payloads = Table(
     Column("encoding", SmallInteger, nullable=False),
     Column("body", LargeBinary),
 )
-"""Contents by hash (BLAKE2b-256 of the bytes, `size` of them). `canonical` is the first 64 bits of the canonical hash.
-`body` is UTF-8 text when `encoding` is 0, zstd when it is 1, and NULL when the bytes were not kept."""
-Index("payloads_hash", payloads.c.hash, unique=True)
+"""Contents by hash (BLAKE2b-256 of the bytes, `size` of them), which the writer keeps unique; the index holds its first
+eight bytes. `canonical` is the first 64 bits of the canonical hash. `body` is UTF-8 text when `encoding` is 0, a zstd
+block when it is 1, and NULL when the bytes were not kept."""
+Index("payloads_hash", func.substr(payloads.c.hash, 1, 8))
 
 nodes = Table(
     "nodes",
@@ -349,11 +351,21 @@ nodes = Table(
     Column("parent", BigInteger, nullable=False),
     Column("payload", BigInteger, nullable=False),
     Column("role", Text, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
 )
-"""The message tree: `payload` is the message, `parent` the node before it (0 for a first message), `hash` its name across
-stores (`events.message.node_hash`)."""
-Index("nodes_key", nodes.c.parent, nodes.c.payload, nodes.c.role, unique=True)
+"""The message tree: `payload` is the message, `parent` the node before it (0 for a first message). The writer keeps
+(parent, payload, role) unique. A node's name across stores, `events.message.node_hash`, follows from its path."""
+Index("nodes_key", nodes.c.parent, nodes.c.payload)
+
+dictionaries = Table(
+    "dictionaries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("body", LargeBinary),
+)
+"""What `squeeze` learned: a zstd dictionary for blocks of one kind (payload, page), made when the store had `rows` of
+them. A block's header names the dictionary it needs by `id`. `body` is NULL where learning brought nothing."""
 
 prices = Table(
     "prices",
@@ -373,6 +385,7 @@ journals = Table(
     Column("offset", BigInteger, nullable=False, server_default=text("0")),
     Column("state", Text, nullable=False, server_default="open"),
     Column("seen_at", BigInteger),
+    sqlite_with_rowid=False,
 )
 """How far each journal is stored, and its last known sign of life."""
 
@@ -384,6 +397,7 @@ imports = Table(
     Column("mtime_ns", BigInteger, nullable=False),
     Column("digest", LargeBinary),
     Column("facts", Text),
+    sqlite_with_rowid=False,
 )
 """Files that were imported, as they were then: an unchanged one is not read again."""
 
@@ -453,7 +467,7 @@ dirty_hours = Table(
     Column("ver", BigInteger, nullable=False, server_default=text("1")),
     sqlite_with_rowid=False,
 )
-"""Hours whose rollup is behind. `ver` grows with every mark: delete a mark only if it is still the one that was read."""
+"""Hours whose rollup is behind. `ver` grows with every mark: a mark is deleted only if it is the one that was read."""
 
 PROJECTIONS: tuple[Table, ...] = (runs, steps, calls, tool_calls, sessions, limit_hits, scores)
 """What `rebuild` makes again from the log."""

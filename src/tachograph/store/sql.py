@@ -61,7 +61,9 @@ def select(plan: Plan) -> Statement:
     text = f"SELECT {', '.join(chosen)} {_from(plan)}{_where(conditions)}"
     if query.group:
         text += f" GROUP BY {', '.join(map(at, query.group))}"
-    text += " ORDER BY " + ", ".join(f"{ranks[name]}{' DESC' * down}" for name, down in plan.order) if plan.order else ""
+    text += (
+        " ORDER BY " + ", ".join(f"{ranks[name]}{' DESC' * down}" for name, down in plan.order) if plan.order else ""
+    )
     if query.limit is not None or query.offset:
         text += " LIMIT ? OFFSET ?"
         values += [-1 if query.limit is None else query.limit, query.offset]
@@ -125,6 +127,8 @@ def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
+_LAST_LETTER = "\U0010ffff"
+"""No character, and greater than all of them: what starts with `a` lies between `a` and `a` with it."""
 _COMPARE = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
@@ -149,7 +153,7 @@ def _condition(where: Where, place: str) -> Statement:
         case "in":
             return f"{place} IN ({', '.join('?' * len(value))})", list(value)
         case "prefix":
-            return f"({place} >= ? AND substr({place}, 1, ?) = ?)", [value, len(value), value]
+            return f"({place} >= ? AND {place} < ?)", [value, value + _LAST_LETTER]
         case "contains" if where.column == "tags":
             return f"EXISTS (SELECT 1 FROM json_each({place}) each WHERE each.value = ?)", [value]
         case "contains":

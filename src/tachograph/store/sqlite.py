@@ -7,7 +7,6 @@ schema is behind.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 from msgspec.structs import astuple
 
 from tachograph.events.envelope import Event
-from tachograph.store import maintenance, sql
-from tachograph.store.connections import Connections, payload_bytes
+from tachograph.store import maintenance, rollup, sql
+from tachograph.store.connections import Connections, StoreConnection
 from tachograph.store.known import chunks, read_log
 from tachograph.store.migrations.upgrade import prepare
 from tachograph.store.pages import Packer
@@ -34,7 +33,7 @@ class SqliteStore:
         self.url = f"sqlite:{path}"
         self.path = path
         self._connections = Connections(path, self.url, lambda: prepare(path, self.url))
-        self._writer: tuple[sqlite3.Connection, Writer] | None = None
+        self._writer: tuple[StoreConnection, Writer] | None = None
 
     # ---- log ------------------------------------------------------------------------------------------------------
 
@@ -55,7 +54,7 @@ class SqliteStore:
             found = connection.execute("SELECT pk FROM runs WHERE id = ?", (run,)).fetchone()
             if found is None or limit == 0:
                 return
-            for number, event in enumerate(read_log(connection, Packer(), found[0], run, after), 1):
+            for number, event in enumerate(read_log(connection, Packer(connection.expand), found[0], run, after), 1):
                 yield event
                 if number == limit:
                     return
@@ -89,12 +88,11 @@ class SqliteStore:
         with self._connections.reader() as connection:
             for chunk in chunks(list(hashes)):
                 marks = ",".join("?" * len(chunk))
-                query = f"SELECT hash, encoding, body FROM payloads WHERE hash IN ({marks}) AND body IS NOT NULL"
-                for hash, encoding, body in connection.execute(query, chunk):
-                    data = payload_bytes(encoding, body)
-                    if data is not None:
+                query = f"SELECT hash, encoding, body FROM payloads WHERE substr(hash, 1, 8) IN ({marks})"
+                for hash, encoding, body in connection.execute(query, [hash[:8] for hash in chunk]):
+                    if (data := connection.payload(encoding, body)) is not None:
                         found[hash] = data
-        return found
+        return {hash: found[hash] for hash in hashes if hash in found}
 
     def find(self, query: Query) -> Page:
         """Rows of one table. Raises ValueError for a column the table has not."""
@@ -135,8 +133,6 @@ class SqliteStore:
 
     def refresh(self, now_ns: int) -> int:
         """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
-        from tachograph.store import rollup
-
         return rollup.refresh(self, now_ns)
 
     def replace_rollups(
@@ -181,7 +177,7 @@ class SqliteStore:
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 
-    def _writer_on(self, connection: sqlite3.Connection) -> Writer:
+    def _writer_on(self, connection: StoreConnection) -> Writer:
         if self._writer is None or self._writer[0] is not connection:
             self._writer = (connection, Writer(connection))
         return self._writer[1]

@@ -1,8 +1,8 @@
 """The tables as people read them: views with UUIDs, ISO timestamps, milliseconds, floats and whole prompts.
 
-`execution_logs`, `llm_call_logs` and `tool_call_logs` are plain SQL: any SQLite shell can read them. Recorded content that
-is kept compressed stands there as `{"$payload": "<hash>", "size": n}`. Our own connections see temporary views of
-the same names that unpack it (with the function `payload_text`), so there prompts are complete.
+`execution_logs`, `llm_call_logs` and `tool_call_logs` are plain SQL: any SQLite shell can read them. Recorded content
+that is kept compressed stands there as `{"$payload": "<hash>", "size": n}`. Our own connections see temporary views
+of the same names that unpack it (with the function `payload_text`), so there prompts are complete.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ _PARTS = {
     "RUN_OUTPUT": _content("r", "output"),
     "TOOL_ARGUMENTS": _content("t", "arguments"),
     "TOOL_RESULT": _content("t", "result"),
-    "RESULT_MESSAGE": "(SELECT PAYLOAD_TEXT FROM nodes n JOIN payloads p ON p.id = n.payload WHERE n.id = t.result_node)",
+    "RESULT_MESSAGE": (
+        "(SELECT PAYLOAD_TEXT FROM nodes n JOIN payloads p ON p.id = n.payload WHERE n.id = t.result_node)"
+    ),
     "CALL_TOOLS": _content("c", "tools"),
     "CALL_PARAMS": _content("c", "params"),
     "PROMPT": _messages("c.input_node", "0"),

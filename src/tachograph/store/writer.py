@@ -1,12 +1,11 @@
 """A batch into SQLite: in one transaction the journal's position, the log, the message tree and the projections.
 
-The writer keeps what the next batch will ask for, above all the state of runs that are open. Whenever another connection
-has written since, a run's state is first compared with its row. After a failure nothing is kept.
+The writer keeps what the next batch will ask for, above all the state of runs that are open. Whenever another
+connection has written since, a run's state is first compared with its row. After a failure nothing is kept.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -17,12 +16,14 @@ from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.store import sql
 from tachograph.store.changes import HOUR_NS, Changes, RunState
+from tachograph.store.connections import StoreConnection
 from tachograph.store.known import SqliteKnown, row_of
-from tachograph.store.pages import PAGE_EVENTS, Packer
+from tachograph.store.pages import PAGE_EVENTS, Packer, spelled
 from tachograph.store.ports import Appended, Batch, Position
 from tachograph.store.project import following, project
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import OPEN, RunRow
+from tachograph.store.squeeze import PAGE, Squeezer
 
 LOOSE_PAGES = 64
 """Most loose pages of an open run before they are packed together."""
@@ -39,10 +40,11 @@ _MARK = "INSERT INTO dirty_hours (tenant, hour, ver) VALUES (?, ?, 1) ON CONFLIC
 class Writer:
     """Appends batches through one connection. One thread at a time, inside a transaction that the caller opens."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: StoreConnection) -> None:
         self._connection = connection
-        self._packer = Packer()
-        self._known = SqliteKnown(connection, self._packer)
+        self._packer = Packer(connection.expand)
+        self._squeezer = Squeezer(connection, connection.expand)
+        self._known = SqliteKnown(connection, self._squeezer)
         self._states: OrderedDict[str, RunState] = OrderedDict()
         self._held = 0
         self._seen = -1
@@ -50,7 +52,9 @@ class Writer:
 
     def forget(self) -> None:
         """Drop everything that is kept in memory: the transaction failed, or the tables were changed from outside."""
+        self._connection.forget()
         self._known.forget()
+        self._squeezer.forget()
         self._states.clear()
         self._held = 0
 
@@ -133,7 +137,7 @@ class Writer:
             found = self._connection.execute(_RUN_BY_ID, (run,)).fetchone()
             if found is None:
                 state = RunState.begin(self._next_pk() if pk is None else pk, first)
-            elif state is None or state.row != (row := row_of(RunRow, found)):
+            elif state is None or state.row != row_of(RunRow, found):
                 state = RunState(row_of(RunRow, found))
             self._states[run] = state
         self._states.move_to_end(run)
@@ -186,9 +190,7 @@ class Writer:
     def _add_pages(self, row: RunRow, first: int, events: Sequence[Event], messages: Iterator[int]) -> None:
         for start in range(0, len(events), PAGE_EVENTS):
             part = events[start : start + PAGE_EVENTS]
-            key = row.pk << 32 | first + start
-            body = self._packer.pack(part, messages)
-            self._connection.execute(_ADD_PAGE, (key, len(part), codec.SCHEMA_VERSION, body))
+            self._add_page(row.pk << 32 | first + start, len(part), spelled(part, messages))
             row.loose_pages = row.loose_pages + 1 if len(part) < PAGE_EVENTS else 0
 
     def _pack(self, row: RunRow) -> None:
@@ -204,10 +206,15 @@ class Writer:
         page = loose[0][0]
         merged = self._packer.merge(body for _, _, body in loose)
         self._connection.execute("DELETE FROM events WHERE page >= ? AND page < ?", (page, high))
-        for count, body in merged:
-            self._connection.execute(_ADD_PAGE, (page, count, codec.SCHEMA_VERSION, body))
+        for count, whole in merged:
+            self._add_page(page, count, whole)
             page += count
         row.loose_pages = int(merged[-1][0] < PAGE_EVENTS)
+
+    def _add_page(self, page: int, count: int, whole: bytes) -> None:
+        self._squeezer.learn(PAGE, page >> 32, (whole,))
+        body = self._squeezer.pack(PAGE, whole)
+        self._connection.execute(_ADD_PAGE, (page, count, codec.SCHEMA_VERSION, body))
 
     # ---- rows -----------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,16 @@
 """Secrets one can only tell by the name they stand under: `password=…`, `"api_key": "…"`, `Authorization: …`, `--token …`.
 
-A name is sensitive when it ends in one of the words below, whatever stands before it (`OPENAI_API_KEY`, `dbPassword`). How
-much the value must look like a secret depends on how it is written: in JSON it is taken almost as it is, in source code
-and prose it needs more (`password = getpass()` stays). The screen removes quotes, spaces, `-` and `_` from the bytes, so
-that `"api-key" = ` and `apiKey:` become one thing, and looks at what stands before each `:`.
+A name is sensitive when it ends in one of the words below, whatever stands before it (`OPENAI_API_KEY`, `dbPassword`).
+How much the value must look like a secret depends on how it is written: in JSON it is taken almost as it is, in source
+code and prose it needs more (`password = getpass()` stays). The screen removes quotes, spaces, `-` and `_` from the bytes,
+so that `"api-key" = ` and `apiKey:` become one thing, and looks at what stands before each `:`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal
 
 from tachograph.record.rules.placeholder import is_placeholder
@@ -23,71 +24,73 @@ _LONGEST = 4096
 
 # ---- names ----------------------------------------------------------------------------------------------------------
 
-_WORD = (
-    r"[aAcCeEmMpPsStT](?:"
-    r"(?<=[pP])(?i:ass(?:word|wd|phrase|code)?|wd|rivate[-_ ]?key)"
-    r"|(?<=[sS])(?i:ecret(?:[-_ ]?access)?(?:[-_ ]?key)?|ubscription[-_ ]?key|igning[-_ ]?key|ig(?:nature)?)"
-    r"|(?<=[aA])(?i:pi[-_ ]?(?:key|secret)|uthorization|uth[-_ ]?key|ccount[-_ ]?key|ccess[-_ ]?key)"
-    r"|(?<=[tT])(?i:oken)|(?<=[cC])(?i:ookie)|(?<=[mM])(?i:aster[-_ ]?key)|(?<=[eE])(?i:ncryption[-_ ]?key))"
-)
-_KIND = {
+_WORDS = {
     "password": "password", "passwd": "password", "passphrase": "password", "passcode": "password",
     "pass": "pass", "pwd": "pass",
-    "apikey": "api_key", "accountkey": "api_key", "accesskey": "api_key", "subscriptionkey": "api_key",
-    "authkey": "api_key",
+    "secret": "secret", "secret key": "secret", "private key": "secret", "signing key": "secret",
+    "encryption key": "secret", "master key": "secret",
+    "api key": "api_key", "access key": "api_key", "account key": "api_key", "auth key": "api_key",
+    "subscription key": "api_key",
     "token": "token", "authorization": "authorization", "cookie": "cookie",
     "sig": "url_signature", "signature": "url_signature",
 }  # fmt: skip
-"""Word → what it names; the others name a `secret`."""
+"""Word at the end of a name → what the name is the name of. Parts may be joined by `-`, `_`, a space or nothing."""
 
-_KEY_END = re.compile(rf"({_WORD})\Z")
+_BY_ENDING: dict[str, list[tuple[str, str]]] = {}
+for _word in sorted(_WORDS, key=len, reverse=True):
+    _BY_ENDING.setdefault(_word[-3:], []).append((_word.replace(" ", ""), _WORDS[_word]))
+_PAGING = ("page", "next", "prev", "continuation", "sync", "cursor", "resum")
+"""A token of these says where a list goes on, and is no secret."""
 
 
-def kind_of(key: str) -> str | None:
+def kind_of(name: str) -> str | None:
     """What a name is the name of: password, pass, secret, api_key, token, authorization, cookie; None if harmless."""
-    word = _KEY_END.search(key, max(0, len(key) - 24))
-    if word is None:
-        return None
-    kind = _kind(word[1])
-    return None if kind == "token" and _PAGING.search(key, 0, word.start()) else kind
+    return _kind(name[-24:]) if name[-3:].lower() in _BY_ENDING else None
 
 
-def _kind(word: str) -> str:
-    return _KIND.get(re.sub(r"[-_ ]", "", word).lower(), "secret")
+@lru_cache(maxsize=2048)
+def _kind(name: str) -> str | None:
+    end = name.lower().replace("_", "").replace("-", "").replace(" ", "")
+    kind = next((kind for word, kind in _BY_ENDING[name[-3:].lower()] if end.endswith(word)), None)
+    return None if kind == "token" and any(word in end for word in _PAGING) else kind
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------
 
+_SKIPPED = "\"'` \t\\_-"
+_NO_START = "[{,}]"
+"""What the screen does not see, and what no secret begins with: a container, or no value at all."""
+
 _BARE = re.compile(r"[^\s\"'`,;&<>()\[\]{}|\\]{1,512}+(?![(\[{])")
 _LINE = re.compile(rf"[^\r\n\"'`\\]{{1,{_LONGEST}}}+")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[~.]{0,2}(?:/[a-z0-9_.-]+)+/?|[A-Za-z]:\\.*")
-_TOKEN = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])(?=(?:[^A-Za-z0-9]*[A-Za-z0-9]){12})[A-Za-z0-9+/=._~%:|-]{20,4096}")
+_TOKEN = re.compile(
+    rf"(?=.*[0-9])(?=.*[A-Za-z])(?=(?:[^A-Za-z0-9]*[A-Za-z0-9]){{12}})[A-Za-z0-9+/=._~%:|-]{{20,{_LONGEST}}}"
+)
 _COOKIE = re.compile(r"[\w.-]{1,100}=[^\s;]{4,}.*", re.DOTALL)
 _SCHEME = re.compile(
     r"(?i:(?P<list>digest|aws4-\S{1,40}|hmac\S{0,40}|oauth)|bearer|basic|token|api-?key|key|bot|negotiate)\s+"
 )
 _CREDENTIAL = re.compile(r"[^\s\"'`\\,;<>]+")
-_PAGING = re.compile(r"(?i:page|next|prev|cont|sync|cursor|resum)\w{0,12}[-_ ]?$")
-_IN_QUERY = re.compile(r"[?&](?:amp;)?[\w-]{0,24}$")
 _RANDOM = re.compile(r"[0-9]|[a-z][A-Z]")
 _DIGIT = re.compile(r"[0-9]")
 _SPACE = re.compile(r"\s")
-
-_SKIPPED = "\"'` \t\\_-"
-_NO_START = "[{,}]"
-"""What the screen does not see, and what no secret begins with: a container, or no value at all."""
 
 _SHORTEST = {
     "password": {"json": 1, "quoted": 4, "bare": 6},
     "pass": {"json": 4, "quoted": 6, "bare": 6},
     "secret": {"json": 8, "quoted": 8, "bare": 8},
     "api_key": {"json": 8, "quoted": 8, "bare": 8},
+    "token": {"json": 20, "quoted": 20, "bare": 20},
+    "authorization": {"json": 8, "quoted": 8, "bare": 8},
+    "cookie": {"json": 8, "quoted": 8, "bare": 8},
+    "url_signature": {"json": 16, "quoted": 16, "bare": 16},
 }
 
 
 def secret_in(kind: str, value: str, style: Style) -> tuple[int, int] | None:
     """Which part of a value under a name of this kind is the secret; None when it does not look like one."""
-    if value.lstrip(_SKIPPED)[:1] in _NO_START or is_placeholder(value):
+    if len(value) < _SHORTEST[kind][style] or value.lstrip(_SKIPPED)[:1] in _NO_START or is_placeholder(value):
         return None
     if kind == "authorization":
         return _authorization(value, style)
@@ -96,20 +99,18 @@ def secret_in(kind: str, value: str, style: Style) -> tuple[int, int] | None:
     elif kind == "cookie":
         found = _COOKIE.fullmatch(value) is not None
     elif kind == "url_signature":
-        found = style == "bare" and len(value) >= 16
+        found = style == "bare"
     else:
         found = _credible(kind, value, style)
     return (0, len(value)) if found else None
 
 
 def _credible(kind: str, value: str, style: Style) -> bool:
-    if len(value) < _SHORTEST[kind][style] or not value.strip():
-        return False
-    if kind == "password" and style == "json":
+    if style == "json" and kind == "password":
         return True
-    if _SPACE.search(value) or (kind == "pass" or style != "json") and _REFERENCE.fullmatch(value):
+    if _SPACE.search(value) or ((style != "json" or kind == "pass") and _REFERENCE.fullmatch(value)):
         return False
-    return style == "json" or (kind == "password" and style == "quoted") or _DIGIT.search(value) is not None
+    return style == "json" or (style == "quoted" and kind == "password") or _DIGIT.search(value) is not None
 
 
 def _authorization(value: str, style: Style) -> tuple[int, int] | None:
@@ -117,24 +118,33 @@ def _authorization(value: str, style: Style) -> tuple[int, int] | None:
     scheme = _SCHEME.match(value)
     if scheme is not None and scheme["list"] is not None:
         return scheme.end(), len(value)
-    start = scheme.end() if scheme is not None else 0
-    credential = _CREDENTIAL.match(value, start)
+    credential = _CREDENTIAL.match(value, scheme.end() if scheme is not None else 0)
     if credential is None or is_placeholder(credential[0]):
         return None
-    sure = style == "json" or _RANDOM.search(credential[0]) is not None
+    likely = style == "json" or _RANDOM.search(credential[0]) is not None
     shortest = 8 if scheme is not None or style == "json" else 16
-    return credential.span() if sure and len(credential[0]) >= shortest else None
+    return credential.span() if likely and len(credential[0]) >= shortest else None
 
 
 # ---- search ---------------------------------------------------------------------------------------------------------
 
+
+def _behind(words: Iterable[str]) -> str:
+    """A look back at each word, in every spelling."""
+    spellings = (form for word in words for form in dict.fromkeys((word.replace(" ", "[-_ ]"), word.replace(" ", ""))))
+    return "|".join(f"(?<={form})" for form in spellings)
+
+
+_ENDS = "".join(sorted({word[-1] + word[-1].upper() for word in _WORDS}))
 _ASSIGNMENT = re.compile(
-    rf"({_WORD})(?P<close>\\*[\"'`])?[ \t]{{0,8}}(?:=>|:=|[:=])[ \t]{{0,8}}"
+    rf"[{_ENDS}](?=\\*[\"'`]?[ \t]{{0,8}}[:=])(?i:{_behind(_WORDS)})"
+    r"(?P<close>\\*[\"'`])?[ \t]{0,8}(?:=>|:=|[:=])[ \t]{0,8}"
     r"(?:(?P<open>\\*[\"'`])|(?=[^\s\"'`,;&<>()\[\]{}|\\]{5}))"
 )
-_FLAG = re.compile(r"(?<!\S)--?([A-Za-z][A-Za-z_-]{2,40}+)[ \t]+(?P<open>[\"'])?(?![-\"'])")
-_CURL_USER = re.compile(r"(?<= )(?:-u|--user) [\"']?[^\s:\"'\\]{1,100}:([^\s\"'\\]{1,256})")
+_OPTION = re.compile(r"--(?<!\S--)([A-Za-z][A-Za-z_-]{2,40}+)[ \t]+(?P<open>[\"'])?(?![-\"'])")
+_CURL_USER = re.compile(r"-(?<= -)(?:u|-user) [\"']?[^\s:\"'\\]{1,100}:([^\s\"'\\]{1,256})")
 _CURL = re.compile(r"\bcurl\b[^\n]*\Z")
+_IN_QUERY = re.compile(r"[?&](?:amp;)?[\w-]{0,24}\Z")
 _QUOTE = {quote: re.compile(rf"(?<!\\)\\*+{quote}") for quote in "\"'`"}
 
 
@@ -145,19 +155,21 @@ def find(text: str) -> Iterator[Span]:
         span, position = _assigned(text, match)
         if span is not None:
             yield span
-    yield from _find_options(text)
+    yield from _options(text)
 
 
 def _assigned(text: str, match: re.Match[str]) -> tuple[Span | None, int]:
     """The secret that an assignment holds, if it does, and where to go on."""
-    kind = _kind(match[1])
-    before = text[max(0, match.start() - 32) : match.start()]
-    if kind == "url_signature" and not _IN_QUERY.search(before) or kind == "token" and _PAGING.search(before):
+    name = text[max(0, match.start() - 48) : match.start() + 1]
+    kind = kind_of(name)
+    if kind is None or (kind == "url_signature" and not _IN_QUERY.search(name)):
         return None, match.end()
     opening, key_closed = match["open"], match["close"] is not None
     style: Style = "bare" if opening is None else "json" if key_closed else "quoted"
     span, end = _judged(text, match.end(), opening, kind, style)
-    return span, span.end if span is not None else end if style == "bare" and end > match.end() + 64 else match.end()
+    if span is not None:
+        return span, max(span.end, match.end())
+    return None, end if style == "bare" and end > match.end() + 64 else match.end()
 
 
 def _judged(text: str, start: int, opening: str | None, kind: str, style: Style) -> tuple[Span | None, int]:
@@ -174,7 +186,7 @@ def _judged(text: str, start: int, opening: str | None, kind: str, style: Style)
 
 
 def _closing(text: str, start: int, opening: str) -> int | None:
-    """Where a quoted value ends. In JSON within JSON a quote is `\\\\"`, and one inside its value has more backslashes."""
+    """Where a quoted value ends: in JSON within JSON quotes are escaped, and quotes inside the value once more."""
     depth = len(opening) - 1
     for quote in _QUOTE[opening[-1]].finditer(text, start, start + _LONGEST):
         if (quote.end() - quote.start() - 1) % (2 * depth + 2) == depth:
@@ -182,13 +194,12 @@ def _closing(text: str, start: int, opening: str) -> int | None:
     return None
 
 
-def _find_options(text: str) -> Iterator[Span]:
+def _options(text: str) -> Iterator[Span]:
     """`--password hunter2`, `curl -u user:password`."""
-    for match in _FLAG.finditer(text):
+    for match in _OPTION.finditer(text):
         kind = kind_of(match[1])
         if kind is not None:
-            style: Style = "quoted" if match["open"] else "bare"
-            span, _ = _judged(text, match.end(), match["open"], kind, style)
+            span, _ = _judged(text, match.end(), match["open"], kind, "quoted" if match["open"] else "bare")
             if span is not None:
                 yield span
     for match in _CURL_USER.finditer(text):
@@ -200,30 +211,27 @@ def _find_options(text: str) -> Iterator[Span]:
 
 _FOLD = bytes(byte + 32 if 65 <= byte <= 90 else 58 if byte == 61 else byte for byte in range(256))
 _DROP = _SKIPPED.encode()
-_ENDINGS = (
-    b"password", b"passwd", b"passphrase", b"passcode", b"pass", b"pwd", b"privatekey", b"secret", b"secretkey",
-    b"accesskey", b"subscriptionkey", b"signingkey", b"apikey", b"apisecret", b"authkey", b"accountkey", b"masterkey",
-    b"encryptionkey", b"secretaccess", b"authorization", b"cookie", b"?sig", b"&sig", b";sig", b"?signature",
-    b"&signature", b"zsignature", b"gsignature",
-)  # fmt: skip
 
 
 def _before_colon() -> re.Pattern[bytes]:
     """Sensitive words before a `:`, grouped by their last two letters so that most colons are done after few looks."""
-    groups: dict[bytes, list[bytes]] = {}
-    for word in _ENDINGS:
-        groups.setdefault(word[-2:], []).append(word)
+    groups: dict[str, list[str]] = {}
+    for word in (word.replace(" ", "") for word in _WORDS):
+        if word not in ("token", "sig", "signature"):
+            groups.setdefault(word[-2:], []).append(word)
     looks = [
-        b"(?<=" + end + b":)(?:" + b"|".join(b"(?<=" + re.escape(word) + b":)" for word in words) + b")"
-        for end, words in groups.items()
-    ]
-    value = b"(?![" + re.escape(_NO_START.encode()) + b"])"
-    return re.compile(b":(?:(?:" + b"|".join(looks) + b")" + value + b"|(?<=token:)(?=[A-Za-z0-9+/.~%:|>]{12}))")
+        f"(?<={end}:)(?:" + "|".join(f"(?<={word}:)" for word in words) + ")" for end, words in groups.items()
+    ]  # a signature counts in a query only: `&sig:`, `&xamzsignature:`, `&xgoogsignature:`
+    looks.append(r"(?<=[?&;]sig:)|(?<=[?&;]signature:)|(?<=[zg]signature:)")
+    value = f"(?![{re.escape(_NO_START)}])"
+    pattern = f":(?:(?:{'|'.join(looks)}){value}|(?<=token:)(?=[A-Za-z0-9+/.~%:|>]{{12}}))"
+    return re.compile(pattern.encode())
 
 
 _ASSIGNS = _before_colon()
 _HAS_OPTION = re.compile(
-    rb"(?i)-(?:u |-user |[a-z_-]{3,42}+[ \\\t](?:(?<=pass.)|(?<=word.)|(?<=asswd.)|(?<=phrase.)|(?<=secret.)|(?<=token.)|(?<=key.)))"
+    rb"-(?:u |-(?:user |[A-Za-z_-]{3,41}+[ \\\t](?i:(?<=pass.)|(?<=word.)|(?<=wd.)|(?<=phrase.)|(?<=code.)|(?<=secret.)"
+    rb"|(?<=token.)|(?<=key.))))"
 )
 
 

@@ -62,7 +62,8 @@ def _between(text: str, rules: Sequence[Rule], counts: dict[str, int]) -> str:
 
 
 def _spans(text: str, rules: Sequence[Rule]) -> Iterable[Span]:
-    return merged(chain.from_iterable(rule.find(text) for rule in rules))
+    data = text.encode("utf-8", "surrogatepass")
+    return merged(chain.from_iterable(rule.find(text) for rule in rules if rule.screen(data)))
 
 
 def safe_end(text: str, end: int, rules: Sequence[Rule] = (*SECRETS, *OPT_IN.values())) -> int:

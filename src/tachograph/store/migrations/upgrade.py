@@ -1,7 +1,8 @@
 """Brings a database file into shape before it is used: a new file gets the newest schema, an older one is upgraded.
 
-One PRAGMA says whether anything is to be done; SQLAlchemy and Alembic are loaded only if it is. All of it happens in one
-transaction, so several processes may open a new file at the same time, and an upgrade that fails leaves it as it was.
+One PRAGMA says whether anything is to be done; SQLAlchemy and Alembic are loaded only if it is. All of it happens in
+one transaction, so several processes may open a new file at the same time, and an upgrade that fails leaves it as it
+was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tachograph.errors import SchemaMismatch, StoreUnavailable
 from tachograph.store.connections import APPLICATION_ID, BUSY_SECONDS, PAGE_SIZE, connect, translated
 
 VERSION = 1
-"""The schema this code knows: the number of the newest file in `versions`. A database keeps its own in `user_version`."""
+"""The schema this code knows: number of the newest file in `versions`. A database keeps its own in `user_version`."""
 
 
 def prepare(path: Path, url: str) -> None:
@@ -38,10 +39,10 @@ def prepare(path: Path, url: str) -> None:
 
 def upgrade(path: Path, url: str, revision: int = VERSION) -> None:
     """Run Alembic up to a revision, in one transaction, unless another process has done it meanwhile."""
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
+    from alembic import command  # noqa: PLC0415 - a third of a second that only an upgrade is worth
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
@@ -49,7 +50,7 @@ def upgrade(path: Path, url: str, revision: int = VERSION) -> None:
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
     with engine.connect() as shared:
         shared.exec_driver_sql("BEGIN IMMEDIATE")
-        if _version(cast(sqlite3.Connection, shared.connection.dbapi_connection), url) >= revision:
+        if _version(cast("sqlite3.Connection", shared.connection.dbapi_connection), url) >= revision:
             return
         config.attributes["connection"] = shared
         command.upgrade(config, f"{revision:04}")

@@ -90,7 +90,8 @@ class Draft:
         self.iteration = 0
         self.delegations: list[Delegation] = []
         self._format, self._origin = source, origin
-        self._latest = self.began
+        self.latest = self.began
+        """When the last thing happened."""
         self._growing = False
         self._open: dict[int, tuple[int, type]] = {}
         self._asked: defaultdict[str, deque[int]] = defaultdict(deque)
@@ -116,12 +117,12 @@ class Draft:
 
         `growing` says that the log ends inside the run, `facts` are fields of RunEnded.
         """
-        self._latest = max(self._latest, at or 0)
+        self.latest = max(self.latest, at or 0)
         self._growing = growing
         tool: ToolState = "cancelled" if status == "cancelled" else "abandoned"
         for step, (_, kind) in sorted(self._open.items(), reverse=True):
             self._close(step, kind, "cancelled" if status == "cancelled" else "abandoned", tool)
-        self.add(self._latest, 0, RunEnded(status=status, stop_reason=reason, **facts))
+        self.add(self.latest, 0, RunEnded(status=status, stop_reason=reason, **facts))
         return self.recorded()
 
     def recorded(self) -> Recorded:
@@ -194,12 +195,12 @@ class Draft:
 
     def score(self, name: str, **facts: Any) -> None:
         """A benchmark's judgement, at the end of the run; `facts` are fields of Score."""
-        self.add(self._latest, 0, Score(name=name, kind="benchmark", **facts))
+        self.add(self.latest, 0, Score(name=name, kind="benchmark", **facts))
 
     def add(self, at: int, step: int, body: Body) -> int:
         """Append an event, not before the run's start; returns its seq."""
         seq, at = len(self.events), max(at, self.began)
-        self._latest = max(self._latest, at)
+        self.latest = max(self.latest, at)
         self.events.append(Event(self.run, seq, at, at - self.began, step, body))
         return seq
 
@@ -214,11 +215,11 @@ class Draft:
 
     def _close(self, step: int, kind: type, status: Status, tool: ToolState) -> None:
         if kind is ToolStarted:
-            self._end(step, self._latest, ToolEnded(state=tool))
+            self._end(step, self.latest, ToolEnded(state=tool))
         elif kind is CallStarted:
-            self._end(step, self._latest, CallEnded(status=status))
+            self._end(step, self.latest, CallEnded(status=status))
         else:
-            self._end(step, self._latest, StepEnded(status=status))
+            self._end(step, self.latest, StepEnded(status=status))
 
 
 def failure(kind: str, message: str, category: str = "") -> Failure:

@@ -121,13 +121,13 @@ def _ask(
         provider,
         model,
         at=None if took is None else at - took,
-        attempt=1 if retried is None else 2,
+        attempt=1 if retried is None else draft.events[retried].body.attempt + 1,  # type: ignore[union-attr]
         retry_of=retried,
         tools=present(kwargs.get("tools", NULL)),
         params=present(compose(rest)) if rest else None,
     )
     raw = later or call.response.message
-    facts = {**call.response.facts(), "reported_cost": nano_usd(call.cost)}
+    facts = {**call.response.facts(), "reported_cost": nano_usd(call.cost) or None}
     message = _read(call.response.message)
     if dropped:
         message = msgspec.structs.replace(message, tool_calls=None, function_call=None)

@@ -145,7 +145,7 @@ class _History:
             provider, model = served(reply.model)
             started = None if took is None else at - took
             call = self.draft.call(provider, model, at=started, tools=self._tools)
-            cost = nano_usd(next(self._costs, _Spent()).cost)
+            cost = nano_usd(next(self._costs, _Spent()).cost) or None
             message = _read(reply.message)
             chat.reply(self.draft, call, at, message, reply.message, reported_cost=cost, **reply.facts())
         step = self.draft.pending(came_from.tool_call_id)
@@ -164,9 +164,12 @@ class _History:
     def _observed(self, event: _Event, at: int) -> None:
         step = self._steps.pop(event.cause, None)
         came_from = event.tool_call_metadata
-        if came_from is None or step is None:
-            if step is not None:
-                self.draft.end_step(step, at, output=present(event.content))
+        if step is None:
+            if event.observation == "error":
+                self.draft.note(at, "error", present(event.content))
+            return
+        if came_from is None:
+            self.draft.end_step(step, at, output=present(event.content))
             return
         call_id = msgspec.json.encode(came_from.tool_call_id)
         body = compose({"role": b'"tool"', "tool_call_id": call_id, "content": event.content})

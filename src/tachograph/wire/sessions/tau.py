@@ -161,7 +161,7 @@ def _spoke(draft: Draft, at: int, message: _Spoken, raw: Raw, setup: _Setup) -> 
         agent_type=agent_type,
         counted=ours,
         usage=_usage(got.usage, message.usage),
-        reported_cost=nano_usd(message.cost),
+        reported_cost=nano_usd(message.cost) or None,  # 0 is what LiteLLM says when it has no price
         response_id=got.id if isinstance(got.id, str) else None,
         served_model=got.model if isinstance(got.model, str) else None,
         served_tier=got.service_tier if isinstance(got.service_tier, str) else None,
@@ -225,7 +225,7 @@ def _judged(draft: Draft, reward: Mapping[str, Any], whole: Raw) -> Recorded:
         if (points := _number(part)) is not None:
             draft.score(f"reward.{name}", value=points)
     if present(whole) is not None:
-        draft.note(draft.ready, "reward_info", present(whole))
+        draft.note(draft.latest, "reward_info", present(whole))
     return draft.recorded()
 
 

@@ -25,7 +25,7 @@ def _tape() -> Tape:
 
 
 def test_events_come_back_as_they_were_recorded(store: Store) -> None:
-    """Every event of a run reads back equal, with its text in place; text that was never kept stays named by its hash."""
+    """Every event of a run reads back equal, its text in place; what was never kept stays named by its hash."""
     tape = _tape()
     store.append(batch(tape.events))
     assert list(events(store, tape.run)) == tape.events

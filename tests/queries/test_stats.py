@@ -111,7 +111,11 @@ def test_groups_come_dearest_first_and_days_in_order(store: Store) -> None:
 def test_conditions(store: Store, refreshed: bool) -> None:
     """Statistics can be limited to one value of anything that is recorded of a step or its run."""
     for number in range(2):
-        facts: dict[str, Any] = {"session": f"s{number}", "tenant": f"t{number}", "tags": (f"project:p{number}", f"x{number}")}
+        facts: dict[str, Any] = {
+            "session": f"s{number}",
+            "tenant": f"t{number}",
+            "tags": (f"project:p{number}", f"x{number}"),
+        }
         tape = _tape(f"run {number}", BEGAN, agent_type=f"a{number}", **facts)
         _call(tape, f"m{number}", ("completed", "failed")[number])
         store.append(batch(tape.events))

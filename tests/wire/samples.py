@@ -16,7 +16,8 @@ Record = dict[str, Any]
 def encoded(records: Iterable[Any]) -> list[tuple[int, bytes]]:
     """Records as numbered lines; bytes stand for themselves."""
     return [
-        (number, item if isinstance(item, bytes) else json.dumps(item).encode()) for number, item in enumerate(records, 1)
+        (number, item if isinstance(item, bytes) else json.dumps(item).encode())
+        for number, item in enumerate(records, 1)
     ]
 
 
@@ -96,7 +97,12 @@ class ClaudeLog:
 
     def said(self, block: Record, name: str, stop: str | None = None, tokens: int = 10, **fields: Any) -> ClaudeLog:
         """One block of an API message; lines with the same name are one message."""
-        usage = {"input_tokens": 3, "output_tokens": tokens, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 7}
+        usage = {
+            "input_tokens": 3,
+            "output_tokens": tokens,
+            "cache_read_input_tokens": 100,
+            "cache_creation_input_tokens": 7,
+        }
         message = {
             "id": name, "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [block],
             "stop_reason": stop, "usage": usage,
@@ -123,6 +129,24 @@ def claude_session() -> ClaudeLog:
     log.said({"type": "thinking", "thinking": "hm", "signature": "x"}, "m1", None, tokens=1)
     log.call("Read", {"file_path": "/till.py"}, "t1", "m1", tokens=20).result("t1", "print(1)")
     log.text("fixed", "m2").user("thanks, and the door?").text("it is open", "m3")
+    return log
+
+
+def claude_odds() -> ClaudeLog:
+    """The same, then everything that is rare: a sub-agent, a compaction, a retry, an interruption, a command."""
+    log = claude_session().user("look around")
+    log.call("Task", {"subagent_type": "Explore", "prompt": "explore"}, "t2", "m4")
+    log.user("explore", isSidechain=True).text("seen all", "m5", isSidechain=True)
+    log.result("t2", "seen all", toolUseResult={"agentId": "a1", "status": "completed"})
+    log.add("system", subtype="compact_boundary", compactMetadata={"trigger": "auto", "preTokens": 9})
+    log.user("what was said so far", isCompactSummary=True)
+    log.add("system", subtype="api_error", error={"status": 529}, retryAttempt=1)
+    log.call("Bash", {"command": "sleep 9"}, "t3", "m6")
+    log.result("t3", "stopped", error=True, toolUseResult={"interrupted": True})
+    log.user("[Request interrupted by user for tool use]")
+    log.user("<command-name>/review</command-name>").user("Review it.", isMeta=True).text("reviewed", "m7")
+    log.add("summary", summary="The till", leafUuid=log.lines[0]["uuid"])
+    log.add("unknown-type", message=7)
     return log
 
 
@@ -206,6 +230,7 @@ def tau2_simulation() -> Record:
     spoken = {"usage": used, "cost": 0.001, "tool_calls": None, "raw_data": raw}
     agent = {"role": "assistant", **spoken}
     user = {"role": "user", **spoken}
+    answer = {"role": "tool", "id": "same"}
     return {
         "id": "sim-1", "task_id": "7", "trial": 0, "seed": 3, "start_time": at(0), "end_time": at(20), "duration": 20.0,
         "termination_reason": "user_stop", "agent_cost": 0.003, "user_cost": 0.002,
@@ -214,12 +239,12 @@ def tau2_simulation() -> Record:
             {"role": "assistant", "content": "Hi!", "tool_calls": None, "cost": 0.0, "usage": None, "timestamp": at(0)},
             {**user, "content": "my phone is dead", "timestamp": at(2)},
             {**agent, "content": None, "tool_calls": [call("look_up", "assistant")], "timestamp": at(4)},
-            {"role": "tool", "id": "same", "content": "one", "requestor": "assistant", "error": False, "timestamp": at(5)},
+            {**answer, "content": "one", "requestor": "assistant", "error": False, "timestamp": at(5)},
             {**agent, "content": None, "tool_calls": [call("look_up", "assistant")], "timestamp": at(6)},
-            {"role": "tool", "id": "same", "content": "two", "requestor": "assistant", "error": True, "timestamp": at(7)},
+            {**answer, "content": "two", "requestor": "assistant", "error": True, "timestamp": at(7)},
             {**agent, "content": "please restart it", "timestamp": at(9)},
             {**user, "content": None, "tool_calls": [call("restart", "user")], "timestamp": at(11)},
-            {"role": "tool", "id": "same", "content": "ok", "requestor": "user", "error": False, "timestamp": at(12)},
+            {**answer, "content": "ok", "requestor": "user", "error": False, "timestamp": at(12)},
             {**user, "content": "works ###STOP###", "timestamp": at(14)},
         ],
     }  # fmt: skip
@@ -234,6 +259,22 @@ def openai_messages() -> list[Record]:
         {"role": "assistant", "content": None, "tool_calls": asked},
         {"role": "tool", "tool_call_id": "c1", "content": "3"},
         {"role": "assistant", "content": "It is 3."},
+    ]
+
+
+def anthropic_messages() -> list[Record]:
+    """A conversation in Anthropic's shape, with what each reply used."""
+    used = {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 0}
+    asked = [
+        {"type": "text", "text": "One moment."},
+        {"type": "tool_use", "id": "u1", "name": "add", "input": {"a": 1}},
+    ]
+    result = {"type": "tool_result", "tool_use_id": "u1", "content": "no", "is_error": True}
+    return [
+        {"role": "user", "content": "1 + 2?"},
+        {"role": "assistant", "content": asked, "model": "claude-haiku-4-5", "usage": used},
+        {"role": "user", "content": [result]},
+        {"role": "assistant", "content": [{"type": "text", "text": "I cannot."}], "model": "claude-haiku-4-5"},
     ]
 
 
@@ -345,14 +386,14 @@ def wrapped(record: Any, name: str = "w1") -> Record:
 def every_format() -> dict[str, list[Any]]:
     """Format → the lines of a log of it."""
     return {
-        "claude-code": claude_session().lines,
+        "claude-code": claude_odds().lines,
         "codex": codex_session(),
         "gemini-cli": [gemini_chat()],
         "tau-bench": [[tau_result()]],
         "tau2-bench": [{"info": {"agent_info": {"llm": "gpt-4.1"}}, "simulations": [tau2_simulation()]}],
-        "openhands": openhands_calls(),
+        "openhands": [*openhands_calls(), openhands_record()],
         "swe-agent": [swe_trajectory()],
         "who-and-when": [failure_log()],
-        "messages": [{"model": "gpt-4o", "messages": openai_messages()}],
+        "messages": [{"model": "gpt-4o", "messages": openai_messages()}, anthropic_messages()],
         "wrapped": [wrapped(tau2_simulation()), wrapped(codex_session(), "w2")],
     }

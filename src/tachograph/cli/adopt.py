@@ -1,8 +1,8 @@
 """Before a question is answered: what journals still hold is moved into the store, if that is quickly done.
 
-A program that was killed leaves its last events in its journal; a command that reads should show them. One round, within
-a time that nobody notices; if another process is moving them already, it is left to it. A failure here never stops a
-read: what could not be moved waits where it is, and `doctor` tells of it.
+A program that was killed leaves its last events in its journal; a command that reads should show them. One round,
+within a time that nobody notices; if another process is moving them already, it is left to it. A failure here never
+stops a read: what could not be moved waits where it is, and `doctor` tells of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Adoption:
         """Why the last round failed; None when it did not."""
 
     def round(self, seconds: float | None = SECONDS) -> Drained:
-        """Move what is there, for at most so many seconds (None: until it is done). Never raises for a failure of it."""
+        """Move what is there, for at most so many seconds (None: until it is done). Failures are kept in `problem`."""
         if not find_journals(self._folder):
             return NOTHING
         self.problem = None

@@ -110,8 +110,8 @@ Version = Annotated[
 def tachograph(*, version: Version = False) -> None:
     """The flight recorder for LLM agents: what ran, what it cost, where it looped, and why it stopped.
 
-    Newcomers with coding agents on this machine start with `tachograph import`, then `tachograph ls`, `show` and `stats`;
-    everyone else with `tachograph demo`. Every command takes --json, --store and --no-color.
+    Newcomers with coding agents on this machine start with `tachograph import`, then `tachograph ls`, `show` and
+    `stats`; everyone else with `tachograph demo`. Every command takes --json, --store and --no-color.
     """
 
 

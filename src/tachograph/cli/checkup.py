@@ -111,13 +111,19 @@ def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
 def _judged(found: Diagnosis) -> Iterator[tuple[bool, str]]:
     orphans = [each for each in found.journals if each.lost_its_owner]
     waiting = sum(each.waiting for each in orphans)
-    yield bool(orphans), f"{len(orphans)} journals of processes that are gone hold {waiting:,} events (--repair adopts them)"
+    yield (
+        bool(orphans),
+        f"{len(orphans)} journals of processes that are gone hold {waiting:,} events (--repair adopts them)",
+    )
     damaged = sum(each.damaged_bytes for each in found.journals)
     yield damaged > 0, f"{damaged:,} bytes in journals are no record"
     yield bool(found.stuck), f"{len(found.stuck)} runs are open and have no journal any more (--repair ends them)"
     yield bool(found.leftovers), f"{len(found.leftovers)} unfinished journal folders (--repair removes them)"
     yield bool(found.losses), f"{len(found.losses)} losses outside any run"
-    yield found.lossy_runs > 0, f"{found.lossy_runs:,} runs in which something could not be recorded (`show RUN --receipt`)"
+    yield (
+        found.lossy_runs > 0,
+        f"{found.lossy_runs:,} runs in which something could not be recorded (`show RUN --receipt`)",
+    )
 
 
 def _journal(folder: Path, alive: bool, store: Store) -> JournalState:
@@ -174,4 +180,3 @@ def _sum(store: Store, column: str) -> int:
     measure = Measure("sum", column)
     rows = store.find(Query("runs", measures=(measure,))).rows
     return int(rows[0][measure.name] or 0) if rows else 0
-

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +27,7 @@ Store = Annotated[
     typer.Option(
         "--store",
         metavar="URL",
-        help="Where the runs are kept: sqlite:PATH, or a path. Default: TACHOGRAPH_STORE, else a file in the data folder.",
+        help="Where runs are kept: sqlite:PATH, or a path. Default: TACHOGRAPH_STORE, else a file in the data folder.",
         show_default=False,
     ),
 ]
@@ -42,7 +43,9 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
         raise typer.Exit(_outcome(function, store, json=json, color=not no_color, options=options))
 
     signature = inspect.signature(function, eval_str=True)
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in list(signature.parameters.values())[1:]]
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in list(signature.parameters.values())[1:]
+    ]
     common = [
         inspect.Parameter("store", inspect.Parameter.KEYWORD_ONLY, default="", annotation=Store),
         inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json),
@@ -63,7 +66,7 @@ def settings_for(store: str) -> Settings:
     """The environment's settings with this store; a path is a SQLite file. Raises SettingsError."""
     if not store:
         return tachograph_settings.read()
-    return tachograph_settings.read(store=store if _is_url(store) else f"sqlite:{store}")
+    return tachograph_settings.read(store=store if _is_url(store) else f"sqlite:{Path(store).expanduser()}")
 
 
 def _is_url(text: str) -> bool:
@@ -71,7 +74,9 @@ def _is_url(text: str) -> bool:
     return bool(colon) and len(scheme) > 1 and scheme.isalnum()
 
 
-def _outcome(function: Callable[..., int | None], store: str, *, json: bool, color: bool, options: dict[str, Any]) -> int:
+def _outcome(
+    function: Callable[..., int | None], store: str, *, json: bool, color: bool, options: dict[str, Any]
+) -> int:
     terminal: Terminal | None = None
     try:
         terminal = Terminal(settings_for(store), json=json, color=color, store_named=bool(store))
@@ -81,7 +86,6 @@ def _outcome(function: Callable[..., int | None], store: str, *, json: bool, col
         _leave_the_pipe()
         return exits.PIPE_CLOSED
     except (TachographError, OSError) as problem:
-        sys.stdout.flush()
         print(f"tachograph: {_sentence(problem)}", file=sys.stderr)
         return exits.code_for(problem)
     finally:

@@ -12,15 +12,18 @@ from datetime import UTC, datetime, tzinfo
 import msgspec
 
 from tachograph.events.content import Content
+from tachograph.events.run import Failure
 from tachograph.fold.cost import usd_text
 
 UNKNOWN = "—"
 """For figures that nobody gave."""
 
 _STEPS = ((1_000, "ns", 1), (1_000_000, "µs", 1_000), (1_000_000_000, "ms", 1_000_000))
-_CONTROLS = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"} | {
-    code: "\ufffd" for code in (*range(128, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-}
+_CONTROLS = (
+    {code: chr(0x2400 + code) for code in range(32)}
+    | {127: "\u2421"}
+    | dict.fromkeys((*range(128, 160), *range(8234, 8239), *range(8294, 8298), 65279), "�")
+)
 """Control characters, and those that turn the direction of writing, by something that can be seen."""
 _ON_ONE_LINE = _CONTROLS | {9: " ", 10: "⏎", 13: ""}
 _ON_LINES = _CONTROLS | {9: "    ", 10: "\n", 13: ""}
@@ -42,6 +45,8 @@ def duration(ns: int | None) -> str:
     """`340 ms`, `1.2 s`, `2 m 05 s`, `3 h 07 m`, `2 d 04 h`."""
     if ns is None:
         return UNKNOWN
+    if ns == 0:
+        return "0 s"
     for below, unit, size in _STEPS:
         if ns < below:
             return f"{_three(ns / size)} {unit}"
@@ -80,12 +85,17 @@ def count(number: int | None) -> str:
     return UNKNOWN if number is None else f"{number:,}"
 
 
+def some(number: int, thing: str) -> str:
+    """A number of things: `1 call`, `1,200 calls`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def short(number: int | None) -> str:
     """A large number in three digits: `12,345` is `12.3k`; below 10,000 it stands as it is."""
     if number is None:
         return UNKNOWN
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= 10 * size or (number >= size and size > 10**3):
+        if number >= 10 * size or (number >= size > 10**3):
             return f"{_three(number / size)}{unit}"
     return str(number)
 
@@ -116,6 +126,11 @@ def share(part: float | None) -> str:
 def outcome(status: str, stop_reason: str = "") -> str:
     """How something ended: `failed: tool_loop`; an accepted answer needs no reason."""
     return status if stop_reason in ("", "final_answer", "process_died") else f"{status}: {stop_reason}"
+
+
+def fault(error: Failure, width: int = 120) -> str:
+    """An error on one line: its class without the module, and what it said."""
+    return line(f"{error.type.rpartition('.')[2]}: {error.message}".removesuffix(": "), width)
 
 
 def line(text: str, width: int = 0) -> str:

@@ -1,7 +1,7 @@
 """Values as programs read them: one JSON object each, whose keys stay.
 
-Times are nanoseconds (`…_at`, UTC, and `…_ns`) with an ISO spelling beside the start; money is integer nano-USD with exact
-decimal USD as text beside it. What nobody knows is null.
+Times are nanoseconds (`…_at`, UTC, and `…_ns`) with an ISO spelling beside the start; money is integer nano-USD with
+exact decimal USD as text beside it. What nobody knows is null.
 """
 
 from __future__ import annotations

@@ -14,11 +14,13 @@ PACKAGES = ("typer", "rich")
 def main() -> NoReturn:
     """Run the command that `sys.argv` names, and leave with its exit code."""
     try:
-        from tachograph.cli.app import run  # noqa: PLC0415 - its imports are what may be missing
+        from tachograph.cli.app import run
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in PACKAGES:
             raise
         print(f"tachograph: {MissingExtra('the command line', package, 'cli')}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     run()

@@ -22,7 +22,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
 from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold.steps import Open, closed, opened
+from tachograph.fold.steps import Open, closes, opened
 
 WIDTH = 100
 """Most characters of recorded text in a line."""
@@ -51,8 +51,8 @@ class Narrator:
         return words.append_text(self._body(event))
 
     def _body(self, event: Event) -> Text:
-        ended = closed(event)
-        step = None if ended is None else self._open.pop((event.run, ended.step), None)
+        ended = closes(event)
+        step = None if ended is None else self._open.pop((event.run, ended), None)
         if isinstance(event.body, RunEnded):
             self._names.pop(event.run, None)
         told = _TELLERS.get(type(event.body))
@@ -64,7 +64,7 @@ class Narrator:
             name = "" if step.kind == "run" else f"{human.line(step.name, 40)} "
             words = Text.assemble((f"{step.kind:<9}", "bold"), " ", name, words, (f"  {took}", "dim"))
         elif ended is not None:
-            words = Text.assemble(("end      ", "bold"), f" of step {ended.step} ", words)
+            words = Text.assemble(("end      ", "bold"), f" of step {ended} ", words)
         return words
 
 
@@ -81,7 +81,7 @@ def _detail(content: Content | None) -> str:
 
 
 def _failed(error: Failure | None) -> tuple[str, str]:
-    return ("", "") if error is None else (f"  {error.type}: {human.line(error.message, WIDTH)}", "red")
+    return ("", "") if error is None else (f"  {human.fault(error, WIDTH)}", "red")
 
 
 def _run_started(body: RunStarted) -> Text:

@@ -12,10 +12,13 @@ from tachograph.queries.period import Period, moment
 
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="WHEN", help="Only what started at or after: 7d, 12h, 45m ago, or an ISO date or time."),
+    typer.Option(
+        "--since", metavar="WHEN", help="Only what started at or after: 7d, 12h, 45m ago, or an ISO date or time."
+    ),
 ]
 Until = Annotated[
-    str | None, typer.Option("--until", metavar="WHEN", help="Only what started before; as --since.", show_default=False)
+    str | None,
+    typer.Option("--until", metavar="WHEN", help="Only what started before; as --since.", show_default=False),
 ]
 Project = Annotated[str | None, typer.Option("--project", help="Only runs with the tag project:NAME.")]
 Agent = Annotated[str | None, typer.Option("--agent", help="Only runs of this agent.")]

@@ -1,4 +1,4 @@
-"""Which run somebody means. Lists show the first digits of the execution id, which are random; they are a name as well."""
+"""Which run somebody means. Lists show the first digits of the execution id, which are random, and a name as well."""
 
 from __future__ import annotations
 

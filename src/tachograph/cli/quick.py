@@ -13,7 +13,12 @@ from typing import Any, get_args, get_origin
 from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
-_READERS: Mapping[Any, Callable[[str], Any]] = {str: str, int: int, bool: bool, Path: lambda text: Path(text).expanduser()}
+_READERS: Mapping[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    bool: bool,
+    Path: lambda text: Path(text).expanduser(),
+}
 
 
 class QuickCommand(TyperCommand):

@@ -1,4 +1,4 @@
-"""What `doctor --repair` does: moves every journal into the store, ends runs that nobody will end, clears what was left."""
+"""What `doctor --repair` does: moves journals into the store, ends runs that nobody will end, clears what was left."""
 
 from __future__ import annotations
 

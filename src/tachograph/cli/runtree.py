@@ -53,9 +53,9 @@ def _sums(detail: RunDetail) -> Text:
     below = detail.steps[0].below if detail.steps else Below()
     with_runs = f"{len(detail.children) + 1} runs · " if detail.children else ""
     return Text(
-        f"{with_runs}{human.count(below.llm_calls)} calls · {human.count(below.tool_calls)} tools · {_tokens(below)} tokens"
+        f"{with_runs}{human.some(below.llm_calls, 'call')} · {human.some(below.tool_calls, 'tool')} · {_tokens(below)} tokens"
         f" · {human.money(below.cost, below.unpriced)}"
-        + (f" ({below.unpriced} calls without a price)" if below.unpriced else "")
+        + (f" ({human.some(below.unpriced, 'call')} without a price)" if below.unpriced else "")
     )
 
 
@@ -101,14 +101,12 @@ def _guides(depths: Sequence[int]) -> list[str]:
 def _label(step: Step) -> Text:
     words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (human.line(step.name or "?"), "bold"))
     if step.status != "completed":
-        outcome = human.outcome(step.status, step.stop_reason)
-        words.append(f" {human.line(outcome)}", human.STATUS_STYLES.get(step.status, ""))
+        outcome = human.outcome(step.status, step.stop_reason or step.reason or "")
+        words.append(f" {human.line(outcome, 120)}", human.STATUS_STYLES.get(step.status, ""))
     if step.attempt is not None and step.attempt > 1:
         words.append(f" attempt {step.attempt}", "yellow")
     if step.error is not None:
-        words.append(f" {human.line(f'{step.error.type}: {step.error.message}', 120)}", "red")
-    elif step.reason:
-        words.append(f" {human.line(step.reason, 120)}", "yellow")
+        words.append(f" {human.fault(step.error)}", "red")
     elif step.kind == "tool" and step.input:
         words.append(f" {human.line(step.input, 120)}", "dim")
     return words.append(" (its start was lost)", "red") if step.orphan else words
@@ -151,7 +149,9 @@ def _scores(detail: RunDetail) -> Iterator[Text]:
     for score in detail.scores:
         value = score.label if score.value is None else f"{score.value:g}"
         comment = f"  {human.line(score.comment, 100)}" if score.comment else ""
-        yield Text(f"score {human.line(score.name)}: {human.line(value or human.UNKNOWN)} ({score.kind}){comment}", "dim")
+        yield Text(
+            f"score {human.line(score.name)}: {human.line(value or human.UNKNOWN)} ({score.kind}){comment}", "dim"
+        )
 
 
 def _losses(receipt: Receipt) -> Iterator[Text]:

@@ -110,7 +110,9 @@ class Recorded(ABC):
             self._recorder.later(lambda: self._exit(GeneratorExit()))
 
     def _enter(self, caller: FrameType | None) -> None:
-        recorder = self._recorder = scope.recorder()
+        recorder = self._recorder = scope.recorder_or_none()
+        if recorder is None:
+            return
         try:
             self._begin(recorder, caller)
         except LimitExceeded:

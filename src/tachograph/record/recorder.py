@@ -37,7 +37,7 @@ T = TypeVar("T")
 Build = Callable[[int], Sequence[tuple[Any, int | None]]]
 """First seq → (body, step) pairs; step None is the event's own seq."""
 
-_LOSSES = {OSError: "journal_write", PermissionError: "journal_write", CodecError: "encode", ValueError: "closed"}
+_LOSSES = ((OSError, "journal_write"), (CodecError, "encode"))
 
 
 class LiveRun:
@@ -213,7 +213,7 @@ class Recorder:
                 return first
             except Exception as problem:  # noqa: BLE001 - rule: nothing of ours reaches the program; it is counted
                 run.lost += 1
-                self.lose(_LOSSES.get(type(problem), "fault"), problem)
+                self.lose(next((why for kind, why in _LOSSES if isinstance(problem, kind)), "fault"), problem)
                 return None
             finally:
                 self._busy = False

@@ -1,15 +1,15 @@
 """Any Python object as bounded, valid JSON text. Total: whatever is handed over, something honest comes out.
 
-What JSON can spell exactly is spelled exactly, in order. Everything else is spelled as near as JSON allows and marked, and
-what is too large, too deep or endless is cut, with a marker where it was cut. Plain values (nearly all) are encoded in one
-go after a look at their size; only the others are walked, node by node, against a budget of bytes, nodes and depth.
+What JSON can spell exactly is spelled exactly, in order. Everything else is spelled as near as JSON allows and marked,
+and what is too large, too deep or endless is cut, with a marker where it was cut. Plain values (nearly all) are encoded in
+one go after a look at their size; only the others are walked, node by node, against a budget of bytes, nodes and depth.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,9 @@ from tachograph.record.spell import Items, Members, spell, text_of, valid_text
 
 _ROOM = 256
 """Bytes that must be left before another node is begun: any number, any marker, and a cut string fit."""
+
+_NOT_PLAIN = (ValueError, TypeError, RuntimeError, ArithmeticError)
+"""What encoding a plain value may still raise: lone surrogates, no stack left, a change by another thread."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -33,7 +36,7 @@ class Limits(Struct, frozen=True):
     depth: int = 64
     """Of containers inside one another."""
     nodes: int = 262_144
-    """Values, keys not counted."""
+    """Values, keys not counted; at least 1."""
     border: Callable[[str, int], int] = safe_end
     """(string, wanted end) → where to cut it: there or a little before, never inside a secret."""
 
@@ -61,8 +64,8 @@ def to_json(value: object, limits: Limits = DEFAULT) -> Sanitized:
             data = _encode(value)
             if len(data) <= limits.bytes:
                 return Sanitized(data.decode())
-    except (UnicodeEncodeError, RecursionError, RuntimeError):
-        pass  # not plain after all (lone surrogates, another thread changes it): walked below
+    except _NOT_PLAIN:
+        pass  # walked below
     try:
         return _Walk(limits).written(value)
     except (MemoryError, KeyboardInterrupt):
@@ -77,7 +80,11 @@ def from_json(text: str | bytes, limits: Limits = DEFAULT) -> Sanitized:
     Text that is not JSON becomes a JSON string, marked `not_json`. Raises as `to_json` does.
     """
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
+        try:
+            text = text.decode()
+        except UnicodeDecodeError:
+            repaired = from_json(text.decode("utf-8", "replace"), limits)
+            return repaired._replace(marks=(*repaired.marks, "surrogate"))
     try:
         data = text.encode()
         value = _decode(data)
@@ -195,8 +202,8 @@ class _Walk:
         if isfinite(value):
             self._put(_encode(value))
         else:
-            self._mark("nan" if value != value else "infinite")
-            self._put(b'"NaN"' if value != value else b'"Infinity"' if value > 0 else b'"-Infinity"')
+            self._mark("nan" if isnan(value) else "infinite")
+            self._put(b'"NaN"' if isnan(value) else b'"Infinity"' if value > 0 else b'"-Infinity"')
 
     def _object(self, value: Any, level: int) -> None:
         if id(value) in self._open:
@@ -226,7 +233,7 @@ class _Walk:
     def _members(self, members: Members, level: int) -> None:
         self._put(b"{")
         self._left -= 1
-        taken: set[str] = set()
+        taken: dict[str, int] = {}
         for index, (key, item) in enumerate(members.pairs):
             if self._is_full():
                 self._rest(members.count - index, b'"[cut]":"%d more"' if index == 0 else b',"[cut]":"%d more"')
@@ -261,24 +268,25 @@ class _Walk:
         if self._left >= 64:
             self._put(words % count)
 
-    def _key(self, key: Any, members: Members, taken: set[str]) -> bytes:
-        """A key as a JSON string. One that had to be changed never equals another of the same object."""
+    def _key(self, key: Any, members: Members, taken: dict[str, int]) -> bytes:
+        """A key as a JSON string. One that had to be changed gets a number if it would equal another."""
         text = key if type(key) is str else self._key_text(key)
         data = self._string(text, self._left // 2)
-        if type(key) is str and data[1:-1] == key.encode("utf-8", "replace"):
+        if type(key) is str and _decode(data) == key:
             return data
-        text = valid_text(text)
         if not taken:
-            taken.update(other for other, _ in members.pairs if type(other) is str and other is not key)
-        number, name = 2, text
+            taken.update((other, 1) for other, _ in members.pairs if type(other) is str and other is not key)
+        name = text = _decode(data)
         while name in taken:
-            number, name = number + 1, f"{text[:200]} #{number}"
-        taken.add(name)
-        return data if name is text else self._string(name, self._left // 2)
+            taken[text] += 1
+            name = f"{text[:100]} #{taken[text]}"
+        taken[name] = 1
+        return _encode(name)
 
     def _key_text(self, key: Any) -> str:
         self._mark("key")
-        if key is None or type(key) is bool or type(key) is int and key.bit_length() < 64 or type(key) is float:
+        kind = type(key)
+        if key is None or kind in (bool, float) or (kind is int and key.bit_length() <= 64):
             return _encode(key).decode()
         words = spell(key, 0).value
         return words if type(words) is str else text_of(key)

@@ -8,12 +8,13 @@ step that has ended is skipped, so leaving depends on no token and on no order.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import SettingsError
 from tachograph.events.ids import step_id
@@ -41,6 +42,8 @@ class Scope:
         return self.open and (frame is None or frame.f_lasti not in _yields(frame.f_code))
 
 
+log = logging.getLogger("tachograph")
+
 _current: ContextVar[Scope | None] = ContextVar("tachograph_scope", default=None)
 _source: Callable[[], Recorder] | None = None
 
@@ -53,10 +56,21 @@ def use(source: Callable[[], Recorder] | None) -> Callable[[], Recorder] | None:
 
 
 def recorder() -> Recorder:
-    """The recorder of this process. Raises SettingsError when none was configured (import tachograph does that)."""
+    """The recorder of this process. Raises SettingsError when there is none, or its settings cannot be used."""
     if _source is None:
         raise SettingsError("recorder", None, "import tachograph, or call tachograph.configure(), before recording")
     return _source()
+
+
+def recorder_or_none() -> Recorder | None:
+    """The recorder, for the door: a program whose recorder cannot be made runs on unrecorded, and the log says why."""
+    global _source
+    try:
+        return recorder()
+    except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps; logged once
+        log.error("nothing is recorded: %s", problem)
+        _source = _nothing
+        return None
 
 
 def current() -> Scope | None:
@@ -97,6 +111,10 @@ def parse_traceparent(header: str | None) -> tuple[str | None, str | None]:
     """Trace id and span id of a `traceparent` header (W3C Trace Context); (None, None) when it is not one."""
     found = _TRACEPARENT.match(header.strip().lower()) if header else None
     return (found[1], found[2]) if found and set(found[1]) != {"0"} and set(found[2]) != {"0"} else (None, None)
+
+
+def _nothing() -> Any:
+    return None
 
 
 def _is_generator(frame: FrameType) -> bool:

@@ -1,8 +1,8 @@
 """Redaction, at the one place that everything passes before it is stored or sent.
 
-Recorded content is JSON text, so a rule never sees the text itself: each string in it, key or value, is decoded, searched,
-and written back only when something was found. What is not touched stays byte for byte, and valid JSON stays valid. Most
-texts hold nothing: a screen over the raw bytes says so in a few microseconds.
+Recorded content is JSON text, so a rule never sees the text itself: each string in it, key or value, is decoded and
+searched, and written back only when something was found. What is not touched stays byte for byte, and valid JSON stays
+valid. Most texts hold nothing: a screen over the raw bytes says so in a few microseconds.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Scrubber:
         """Rules for a capture level.
 
         `redact` names opt-in rules (email, phone, card); any level but `full` has them all. `patterns` are rules of your
-        own, name → regular expression (if it has a group named `secret`, only that group goes). `scrubbers` are functions
-        of your own, called with every string after the rules. `key` is that of the level `hashed`. Raises SettingsError
-        for an unknown rule, a pattern that is none, or a missing key.
+        own, name → regular expression (with a group named `secret`, only that group goes). `scrubbers` are functions of
+        your own, called with every string after the rules. `key` is that of the level `hashed`. Raises SettingsError for
+        an unknown rule, a pattern that is none, or a missing key.
         """
         if level == "hashed" and not key:
             raise SettingsError("hash_key", "", "a key, when only hashes are kept")

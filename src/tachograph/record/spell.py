@@ -19,10 +19,6 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from msgspec import Struct
-
-Plain = str | int | float | bool | None
-
 
 class Members(NamedTuple):
     """What becomes a JSON object: the first pairs, and how many there are."""
@@ -47,7 +43,7 @@ class Spelled(NamedTuple):
 
 
 def spell(value: Any, most: int) -> Spelled:
-    """One object that JSON has no word for, with its first `most` parts. Raises MemoryError and KeyboardInterrupt only."""
+    """An object that JSON has no word for, by its first `most` parts. Raises MemoryError and KeyboardInterrupt only."""
     try:
         kind = type(value)
         speller = _EXACT.get(kind)
@@ -174,11 +170,12 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]{4,16}")
 
 def _described(value: object, most: int) -> Spelled:
     try:
-        return Spelled(_ADDRESS.sub("", repr(value)), "repr")
+        return Spelled(_ADDRESS.sub("", str.__str__(repr(value))), "repr")
     except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException as problem:  # noqa: BLE001 - the next best thing is said instead, and marked
-        return Spelled(f"<{object.__repr__(type(value)).split()[-1]}repr raised {type(problem).__name__}>", "repr_failed")
+        name = type.__repr__(type(value))
+        return Spelled(f"{name[:-1]}: repr raised {type(problem).__name__}>", "repr_failed")
 
 
 _Speller = Callable[[Any, int], Spelled]

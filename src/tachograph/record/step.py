@@ -124,22 +124,20 @@ class CallStep(Step[LLMCall]):
 
     def add(self, text: str | None = None) -> None:
         """A chunk arrived, with this piece of the reply's text (or none: a keep-alive counts as no content)."""
-        if self._recorder is None:
+        recorder = self._recorder
+        if recorder is None:
             return
-        elapsed = self._recorder.clock.mono() - self._started_at
-        beats = self._beats
-        if beats is None:
-            beats = self._beats = Beats()
-        beats.beat(elapsed)
-        if text:
-            if self._first is None:
-                self._first = elapsed
-            self._text.append(text)
-
-    def first_token(self) -> None:
-        """The first content arrived, although its text is not fed through `add`."""
-        if self._first is None and self._recorder is not None:
-            self._first = self._recorder.clock.mono() - self._started_at
+        try:
+            elapsed = recorder.clock.mono() - self._started_at
+            if self._beats is None:
+                self._beats = Beats()
+            self._beats.beat(elapsed)
+            if text:
+                if self._first is None:
+                    self._first = elapsed
+                self._text.append(text)
+        except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks the stream it watches
+            recorder.fault("add", problem)
 
     def _name(self) -> str:
         return self.intent.model

@@ -133,7 +133,7 @@ def _refresh_day(shelf: Shelf, day: int, marks: Sequence[Row]) -> None:
     hours: dict[str, dict[int, list[Row]]] = {mark["tenant"]: {} for mark in marks}
     for hour in sorted({mark["hour"] for mark in marks}):
         by_tenant: dict[str, list[Fact]] = defaultdict(list)
-        for fact in facts(shelf, hour * HOUR, (hour + 1) * HOUR - 60*10**9):
+        for fact in facts(shelf, hour * HOUR, (hour + 1) * HOUR):
             by_tenant[fact.tenant].append(fact)
         for tenant in {mark["tenant"] for mark in marks if mark["hour"] == hour}:
             hours[tenant][hour] = hour_rows(by_tenant[tenant])

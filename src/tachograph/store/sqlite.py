@@ -39,14 +39,10 @@ class SqliteStore:
 
     def append(self, batch: Batch) -> Appended:
         """Store a batch whole or not at all, with its projections. Raises SequenceGap."""
-        with self._connections.writer() as connection:
-            writer = self._writer_on(connection)
-            try:
-                with self._connections.transaction():
-                    return writer.append(batch)
-            except BaseException:
-                writer.forget()
-                raise
+        try:
+            return self._append(batch, careful=False)
+        except OverflowError:
+            return self._append(batch, careful=True)
 
     def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
         """A run's events with seq > `after`, in order; at most `limit`."""
@@ -176,6 +172,16 @@ class SqliteStore:
         self._connections.close()
 
     # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _append(self, batch: Batch, *, careful: bool) -> Appended:
+        with self._connections.writer() as connection:
+            writer = self._writer_on(connection)
+            try:
+                with self._connections.transaction():
+                    return writer.append(batch, careful=careful)
+            except BaseException:
+                writer.forget()
+                raise
 
     def _writer_on(self, connection: StoreConnection) -> Writer:
         if self._writer is None or self._writer[0] is not connection:

@@ -28,6 +28,7 @@ from tachograph.store.squeeze import PAGE, Squeezer
 LOOSE_PAGES = 64
 """Most loose pages of an open run before they are packed together."""
 _STATES, _STATE_NODES = 1_024, 100_000
+_MOST = 2**63 - 1
 
 _INSERT = {name: sql.insert(RELATIONS[name]) for name in ("runs", "sessions", *OF_RUN)}
 _UPDATE = {name: sql.update(RELATIONS[name]) for name in ("runs", "sessions", *OF_RUN)}
@@ -49,6 +50,7 @@ class Writer:
         self._held = 0
         self._seen = -1
         self._alone = False
+        self._careful = False
 
     def forget(self) -> None:
         """Drop everything that is kept in memory: the transaction failed, or the tables were changed from outside."""
@@ -58,8 +60,12 @@ class Writer:
         self._states.clear()
         self._held = 0
 
-    def append(self, batch: Batch) -> Appended:
-        """Store a batch. On any exception the caller rolls back and calls `forget`. Raises SequenceGap."""
+    def append(self, batch: Batch, *, careful: bool = False) -> Appended:
+        """Store a batch. On any exception the caller rolls back and calls `forget`.
+
+        Raises SequenceGap, and OverflowError for numbers that SQL has no room for, unless it is to be `careful`.
+        """
+        self._careful = careful
         self._look_around()
         if batch.position is not None and not self._move(batch.position):
             return Appended(moved=False)
@@ -99,11 +105,12 @@ class Writer:
         if chunk:
             project(changes, state, chunk)
         state.row.loose_pages = row.loose_pages
-        self._connection.execute(_INSERT["runs"], astuple(state.row))
+        self._write(_INSERT["runs"], (state.row,))
         return state.row
 
     def begin_again(self) -> Changes:
         """Changes for a rebuild: what a batch without events would bring."""
+        self._careful = True
         self._known.begin(Batch())
         return Changes(self._known)
 
@@ -156,7 +163,7 @@ class Writer:
         ended = was_open and row.status not in OPEN
         if row.loose_pages > (1 if ended else LOOSE_PAGES):
             self._pack(row)
-        self._connection.execute(_UPDATE["runs"] if first else _INSERT["runs"], astuple(row))
+        self._write(_UPDATE["runs"] if first else _INSERT["runs"], (row,))
         return ended
 
     def _remove(self, changes: Changes, run: str) -> int | None:
@@ -236,4 +243,10 @@ class Writer:
 
     def _write(self, statement: str, rows: Iterable[Any]) -> None:
         if rows:
-            self._connection.executemany(statement, map(astuple, rows))
+            values = map(astuple, rows)
+            self._connection.executemany(statement, map(_bounded, values) if self._careful else values)
+
+
+def _bounded(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Numbers beyond 64 bits as the nearest that SQL has."""
+    return tuple(max(-_MOST, min(_MOST, value)) if type(value) is int else value for value in values)

@@ -307,7 +307,7 @@ def _rows(shared_data: Path, name: str) -> Iterator[tuple[Row, Facts]]:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_field_of_the_index_agrees_with_our_events(shared_data: Path, name: str) -> None:
-    """Each field of each row is found in the events again, except for deviations listed with their number and reason."""
+    """Each field of each row is found in the events again, but for deviations listed with their number and reason."""
     checks = {**SHARED, **CHECKS[name]}
     differ: Counter[tuple[str, str]] = Counter()
     fields: set[str] = set()

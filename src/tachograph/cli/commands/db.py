@@ -33,7 +33,11 @@ def backup(
         raise SettingsError("FILE", str(file), "a file that is not there yet, or --force")
     with terminal.progress("copying"):
         copy(file)
-    _report(terminal, {"file": str(file.resolve()), "bytes": file.stat().st_size}, f"{file}: {human.size(file.stat().st_size)}")
+    _report(
+        terminal,
+        {"file": str(file.resolve()), "bytes": file.stat().st_size},
+        f"{file}: {human.size(file.stat().st_size)}",
+    )
 
 
 @app.command(cls=QuickCommand)

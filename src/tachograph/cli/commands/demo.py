@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
 from rich.text import Text
 
 from tachograph import compose
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.commands.stats import as_json as stats_json
 from tachograph.cli.commands.stats import draw as draw_stats
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.runtree import draw
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import StoreUnavailable
@@ -74,7 +73,9 @@ def _report(terminal: Terminal, opened_at: int) -> None:
         return
     for run in found:
         terminal.show(draw(run_detail(store, run.id), terminal.out.width), "")
-    terminal.show(Text("Everything together", "bold"), *draw_stats(totals), "", *_next_steps(terminal.settings.store_url))
+    terminal.show(
+        Text("Everything together", "bold"), *draw_stats(totals), "", *_next_steps(terminal.settings.store_url)
+    )
 
 
 def _next_steps(url: str) -> Iterator[Text]:
@@ -88,4 +89,3 @@ def _remove(path: Path) -> None:
     for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
         file.unlink(missing_ok=True)
     shutil.rmtree(path.with_name(f"{path.name}.journals"), ignore_errors=True)
-

@@ -28,7 +28,9 @@ def doctor(
     *,
     mend: Annotated[
         bool,
-        typer.Option("--repair", help="Adopt journals of processes that are gone, end their runs, remove what was left."),
+        typer.Option(
+            "--repair", help="Adopt journals of processes that are gone, end their runs, remove what was left."
+        ),
     ] = False,
 ) -> int:
     """Look after journals and store: what waits, what was lost, what is damaged, which runs nobody will end.
@@ -60,11 +62,17 @@ def _draw(found: Diagnosis, now: int) -> Iterator[RenderableType]:
     kept = ("runs", "events", "calls", "tool_calls", "payloads", "sessions")
     table.add_row("holds", " · ".join(f"{facts[name]:,} {name.replace('_', ' ')}" for name in kept if name in facts))
     table.add_row("open runs", human.count(facts.get("open_runs")))
-    table.add_row("unknown", f"{found.unpriced:,} calls without a price · {found.usage_missing:,} without usage")
+    table.add_row(
+        "unknown", f"{human.some(found.unpriced, 'call')} without a price · {found.usage_missing:,} without usage"
+    )
     table.add_row("draining", "by a running process" if found.draining else "nobody (the next reader does it)")
     yield table
     yield Text()
-    yield _journals(found.journals, now) if found.journals else Text("no journals: everything recorded is in the store", "dim")
+    yield (
+        _journals(found.journals, now)
+        if found.journals
+        else Text("no journals: everything recorded is in the store", "dim")
+    )
 
 
 def _journals(states: tuple[JournalState, ...], now: int) -> Table:

@@ -13,8 +13,8 @@ import zstandard
 
 from tachograph.cli import human, options
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.pick import pick
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
 from tachograph.queries.events import events
@@ -30,7 +30,9 @@ Write = Callable[[bytes], Any]
 @command
 def export(
     terminal: Terminal,
-    run: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="`last`, or ids; all runs when none is named.")] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="`last`, or ids; all runs when none is named.")
+    ] = None,
     *,
     since: options.Since = None,
     until: options.Until = None,

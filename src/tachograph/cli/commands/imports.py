@@ -38,17 +38,19 @@ def import_(
         typer.Argument(metavar="[PATH]...", help="Files and folders; none: the logs of coding agents on this machine."),
     ] = None,
     *,
-    format: Annotated[str, typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.")] = AUTO,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before importing the logs that were found.")] = False,
+    kind: Annotated[str, typer.Option("--format", help=f"What the files are: {', '.join(FORMATS)}.")] = AUTO,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before importing the logs that were found.")
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Read files again that have not changed.")] = False,
 ) -> int:
     """Read what agents left on disk into the store: session logs, benchmark results, message lists, our own exports.
 
-    Files may be packed (.gz, .zst). Importing again adds only what is new. Secrets are masked before anything is stored.
-    A line that cannot be read is named, and the rest goes in; then the exit code is 1. With --json: one object.
+    Files may be packed (.gz, .zst). Importing again adds only what is new. Secrets are masked before anything is
+    stored. A line that cannot be read is named, and the rest goes in; then the exit code is 1. With --json: one object.
     """
-    if format not in FORMATS:
-        raise SettingsError("--format", format, f"one of {', '.join(FORMATS)}")
+    if kind not in FORMATS:
+        raise SettingsError("--format", kind, f"one of {', '.join(FORMATS)}")
     if path:
         files = list(find(path))
         named = frozenset(str(one.resolve()) for one in path if one.is_file())
@@ -57,7 +59,7 @@ def import_(
         if not _agreed(terminal, found, yes=yes):
             return exits.USAGE
         files, named = [file for agent in found for file in agent.files], frozenset[str]()
-    report = _take(terminal, files, named, Intake(*_gate(terminal), format=format, again=again))
+    report = _take(terminal, files, named, Intake(*_gate(terminal), kind=kind, again=again))
     if terminal.json:
         terminal.give(_as_json(report))
     else:
@@ -123,10 +125,12 @@ def _lines(report: Report) -> Iterator[tuple[str, Text | str]]:
     if report.runs:
         yield "calls", f"{totals.attempts:,} model calls · {totals.tool_calls:,} tool calls"
         cached = f" ({human.short(totals.cache_read)} from cache)" if totals.cache_read else ""
-        missing = f" · {totals.missing.get('output', 0):,} calls without usage" if totals.missing.get("output") else ""
+        missing = (
+            f" · {human.some(totals.missing['output'], 'call')} without usage" if totals.missing.get("output") else ""
+        )
         yield "tokens", f"{human.short(totals.input_total)}{cached} → {human.short(totals.output)}{missing}"
         reported = f" · {human.money(totals.reported_cost)} as reported" if totals.reported_calls else ""
-        unpriced = f" · {totals.unpriced:,} calls without a price" if totals.unpriced else ""
+        unpriced = f" · {human.some(totals.unpriced, 'call')} without a price" if totals.unpriced else ""
         yield "cost", Text(f"{human.money(totals.cost, totals.unpriced)}{unpriced}{reported}", "bold")
     if report.problems:
         yield "problems", Text(f"{report.problems:,}", "red")

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tachograph.cli import human, machine, options
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.pick import short
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.repeats import most_repeated
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
@@ -104,7 +104,7 @@ def _cells(run: Run, repeated: int) -> list[Text]:
         Text(human.count(run.iterations)),
         Text(human.count(run.llm_calls)),
         Text(human.count(run.tool_calls)),
-        Text(f"{human.short(run.input_total)} → {human.short(run.output)}"),
-        Text(human.money(run.cost, run.unpriced)),
+        Text(f"{human.short(run.input_total)} → {human.short(run.output)}" if run.llm_calls else ""),
+        Text(human.money(run.cost, run.unpriced) if run.llm_calls else ""),
         Text(again, "bold red" if repeated >= REPEATS_LOUD else "yellow"),
     ]

@@ -137,7 +137,9 @@ def price_of(book: PriceBook, provider: str, model: str, tier: str | None, at_ns
 def _rates(rates: Rates) -> dict[str, str]:
     """USD per million tokens, of the classes that have a rate of their own."""
     lent = {index for index, _ in rates.marks}
-    own = {name: rate for index, (name, rate) in enumerate(zip(CLASSES, rates.classes, strict=True)) if index not in lent}
+    own = {
+        name: rate for index, (name, rate) in enumerate(zip(CLASSES, rates.classes, strict=True)) if index not in lent
+    }
     own |= {name: rate for name, (rate, note) in rates.apart.items() if not note}
     return {name: f"{Decimal(rate).scaleb(-18).normalize():f}" for name, rate in own.items()}
 
@@ -168,7 +170,9 @@ def _overrides(terminal: Terminal, book: PriceBook) -> None:
         return
     path = terminal.settings.prices or terminal.settings.home / "prices.toml"
     if not stated:
-        terminal.show(f"No prices of your own in {path}; models are priced by the bundled list (`tachograph prices MODEL`).")
+        terminal.show(
+            f"No prices of your own in {path}; models are priced by the bundled list (`tachograph prices MODEL`)."
+        )
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("model", "provider", "tier", "price", *("input", "output")):
@@ -176,7 +180,12 @@ def _overrides(terminal: Terminal, book: PriceBook) -> None:
     for name, each in stated:
         rates = _rates(each.row.rates) if isinstance(each.row, Row) else {}
         table.add_row(
-            human.line(name), each.provider, each.tier, each.row.price_id, rates.get("input", ""), rates.get("output", "")
+            human.line(name),
+            each.provider,
+            each.tier,
+            each.row.price_id,
+            rates.get("input", ""),
+            rates.get("output", ""),
         )
     terminal.show(table)
 

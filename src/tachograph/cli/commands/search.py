@@ -12,9 +12,9 @@ from rich.text import Text
 
 from tachograph.cli import human, machine
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.options import positive
 from tachograph.cli.pick import short
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
 from tachograph.queries.search import Hit, Snippet
@@ -27,7 +27,9 @@ app = command_app()
 @command
 def search(
     terminal: Terminal,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words as they were said; upper and lower case are the same.")],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="Words as they were said; upper and lower case are the same.")
+    ],
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Most messages to show.")] = 20,
 ) -> None:

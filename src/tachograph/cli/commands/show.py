@@ -10,9 +10,9 @@ from rich.table import Table
 
 from tachograph.cli import human
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.narrate import Narrator
 from tachograph.cli.pick import pick
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.runtree import draw
 from tachograph.cli.terminal import Terminal
 from tachograph.cli.transcript import as_json
@@ -36,7 +36,12 @@ def show(
     messages: Annotated[bool, typer.Option("--messages", help="What the model was sent and what it answered.")] = False,
     call: Annotated[
         int | None,
-        typer.Option("--call", metavar="STEP", help="With --messages: at this step; the last call when not given.", show_default=False),
+        typer.Option(
+            "--call",
+            metavar="STEP",
+            help="With --messages: at this step; the last call when not given.",
+            show_default=False,
+        ),
     ] = None,
     as_events: Annotated[bool, typer.Option("--events", help="Every event, one line each.")] = False,
     receipt: Annotated[bool, typer.Option("--receipt", help="What was recorded, cut, masked and lost.")] = False,

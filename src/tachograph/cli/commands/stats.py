@@ -30,7 +30,9 @@ def command_stats(
     *,
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="WHAT", help=f"Groups; more than one are combined. One of {', '.join(DIMENSIONS)}."),
+        typer.Option(
+            "--by", metavar="WHAT", help=f"Groups; more than one are combined. One of {', '.join(DIMENSIONS)}."
+        ),
     ] = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -79,7 +81,10 @@ def draw(found: Stats, limit: int = 30) -> Iterator[Any]:
     if len(found.groups) > limit:
         yield Text(f"… {len(found.groups) - limit:,} more (--limit)", "dim")
     if found.errors:
-        worst = "  ".join(f"{human.line(each.error or 'error')} {each.count:,}× in {each.step}" for each in found.errors[:4])
+        worst = "  ".join(
+            f"{human.line(each.error.rpartition('.')[2] or 'error')} {each.count:,}× in {each.step}"
+            for each in found.errors[:4]
+        )
         yield Text(f"\nerrors  {worst}", "red")
 
 
@@ -129,7 +134,7 @@ def _tokens(group: Group) -> str:
         ("of it reasoning", tokens.reasoning),
     )
     said = " · ".join(f"{human.short(figure)} {name}" for name, figure in classes if figure != 0)
-    missing = f"{said and ' · '}{tokens.missing:,} calls without usage" if tokens.missing else ""
+    missing = f"{said and ' · '}{human.some(tokens.missing, 'call')} without usage" if tokens.missing else ""
     return f"{said}{missing}" or "0"
 
 
@@ -137,7 +142,7 @@ def _cost(group: Group) -> str:
     money = group.cost
     parts = [human.money(money.total, money.unpriced)]
     if money.unpriced:
-        parts.append(f"{money.unpriced:,} calls without a price")
+        parts.append(f"{human.some(money.unpriced, 'call')} without a price")
     if money.reported:
         parts.append(f"{human.money(money.reported)} as reported")
     return " · ".join(parts)

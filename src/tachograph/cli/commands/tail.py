@@ -12,9 +12,9 @@ from rich.text import Text
 
 from tachograph.cli.adopt import Adoption
 from tachograph.cli.command import command, command_app
-from tachograph.cli.quick import QuickCommand
 from tachograph.cli.narrate import Narrator
 from tachograph.cli.pick import pick
+from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
 from tachograph.events.envelope import Event

@@ -1,9 +1,9 @@
 """The desk at work: four tickets, one of which runs away. Everything it does goes through the door.
 
-    ferry     a question, two tools, an answer
-    gears     a refunds desk below the front desk; an overloaded provider and a payment that fails, both tried again
-    tandem    a model that asks the same question for ever, until the desk's own rule stops the run
-    evening   an editor with two helpers, one of them a model that nobody has a price for
+ferry     a question, two tools, an answer
+gears     a refunds desk below the front desk; an overloaded provider and a payment that fails, both tried again
+tandem    a model that asks the same question for ever, until the desk's own rule stops the run
+evening   an editor with two helpers, one of them a model that nobody has a price for
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Desk:
 
     def _close(self) -> None:
         question = shop.QUESTIONS["evening"]
-        with run("evening-note", session=f"{self._session}-evening", tags=TAGS, agent_type="editor", input=question) as work:
+        with run(
+            "evening-note", session=f"{self._session}-evening", tags=TAGS, agent_type="editor", input=question
+        ) as work:
             with step("what to ask", kind="plan") as plan:
                 plan.output = ["figures of the day", "what complaints share"]
             found = [

@@ -17,7 +17,7 @@ _KEYS = frozenset({"run", "seq", "at", "mono", "step", "body"})
 
 def is_event(line: bytes) -> bool:
     """Whether a line is an event."""
-    return _KEYS <= members(line).keys()
+    return members(line).keys() >= _KEYS
 
 
 def read(lines: Iterable[tuple[int, bytes]], origin: Origin) -> Found:
@@ -44,4 +44,4 @@ def read(lines: Iterable[tuple[int, bytes]], origin: Origin) -> Found:
 
 def _recorded(events: list[Event], line: int) -> Recorded:
     ended = any(isinstance(event.body, RunEnded) for event in events)
-    return Recorded(events[0].run, tuple(events), line, open=not ended)
+    return Recorded(events[0].run, tuple(events), line, growing=not ended)

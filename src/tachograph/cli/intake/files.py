@@ -1,6 +1,6 @@
 """Files that may hold recorded conversations: found below folders, opened whatever they are packed with.
 
-A file is known by its path; that it is unchanged is told by size and time of change first, by a hash of its bytes second.
+A file is known by its path and read whole: records of a document, and the lines of a log, are slices of its bytes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +21,7 @@ from tachograph.errors import ImportFailed, NotFound
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".traj")
 """Names that are looked at inside a folder, packed or not; a file that is named itself may be called anything."""
 PACKED = (".gz", ".zst")
-_FAULTS = (EOFError, OSError, zstandard.ZstdError, gzip.zlib.error)
+_FAULTS = (EOFError, OSError, zstandard.ZstdError, zlib.error)
 
 
 class File(Struct, frozen=True):
@@ -93,5 +94,5 @@ def _unpacked(raw: BinaryIO) -> bytes:
             return plain.read()
     if head == b"\x28\xb5\x2f\xfd":
         with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as frames:
-            return io.BufferedReader(frames).read()  # type: ignore[arg-type]
+            return io.BufferedReader(frames).read()
     return raw.read()

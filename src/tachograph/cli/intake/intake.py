@@ -1,8 +1,8 @@
 """The import itself: file by file, run by run, through the same gate as everything else.
 
-Readers make whole runs of a file; runs that are stored as they are stay; the others are admitted (redacted, priced, their
-content named by hash) and stored in batches, in place of what was there of them. A file is remembered once all its runs
-are stored, so that an import that is broken off goes on where it was.
+Readers make whole runs of a file; runs that are stored as they are stay; the others are admitted (redacted, priced,
+their content named by hash) and stored in batches, in place of what was there of them. A file is remembered once all its
+runs are stored, so that an import that is broken off goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tachograph.fold.totals import fold
 from tachograph.record.admit import Admitter
 from tachograph.store.ports import Store
 from tachograph.wire.lines import split
+from tachograph.wire.sessions import messages
 from tachograph.wire.sessions.detect import PLACES, READERS, format_of
 from tachograph.wire.sessions.draft import Delegation, Origin, Problem, Reader, Recorded
 
@@ -41,11 +42,11 @@ class Intake:
     """One import into one store."""
 
     def __init__(
-        self, store: Store, notes: known.Notebook, admitter: Admitter, *, format: str = AUTO, again: bool = False
+        self, store: Store, notes: known.Notebook, admitter: Admitter, *, kind: str = AUTO, again: bool = False
     ) -> None:
-        """`format` is one of FORMATS; `again` reads files that have not changed, too."""
+        """`kind` is one of FORMATS; `again` reads files that have not changed, too."""
         self._store, self._notes, self._admitter = store, notes, admitter
-        self._format, self._again = format, again
+        self._kind, self._again = kind, again
         self._known: dict[str, Known] = {}
         self._facts: dict[str, Facts] = {}
         self._parents: dict[str, list[Delegation]] = {}
@@ -56,7 +57,9 @@ class Intake:
         self._done: list[tuple[File, bytes, Facts]] = []
         self.report = Report()
 
-    def take(self, files: Iterable[File], named: frozenset[str] = frozenset(), step: Step = lambda file: None) -> Report:
+    def take(
+        self, files: Iterable[File], named: frozenset[str] = frozenset(), step: Step = lambda file: None
+    ) -> Report:
         """Import them. `named` are keys of files that were asked for by name; `step` is called after each file.
 
         Raises StoreError; what cannot be read is in the report.
@@ -120,15 +123,21 @@ class Intake:
         if reader is None:
             self._strange(file, named=named)
             return
+        troubles = self.report.problems
+        facts = self._runs(file, reader, lines)
+        if not (facts.runs or named) and self._kind == AUTO and reader is READERS[messages.FORMAT]:
+            # Any JSON with a field called messages looks like a list of them from outside.
+            self.report.forget(troubles)
+            self.report.other += 1
+            return
         self.report.files += 1
         self.report.bytes += len(data)
-        facts = self._runs(file, reader, lines)
         self._done.append((file, digest, facts))
         if len(self._waiting) >= BATCH_EVENTS:
             self._flush()
 
     def _reader(self, lines: Lines) -> Reader | None:
-        name = self._format
+        name = self._kind
         if name == AUTO:
             records = [line for _, line in lines[:50]]
             name = format_of(records) or (exported.FORMAT if any(map(exported.is_event, records)) else "")
@@ -136,7 +145,9 @@ class Intake:
 
     def _strange(self, file: File, *, named: bool) -> None:
         if named:
-            self.report.trouble(file.path, None, f"no conversation in a format that is known ({', '.join(FORMATS[1:])})")
+            self.report.trouble(
+                file.path, None, f"no conversation in a format that is known ({', '.join(FORMATS[1:])})"
+            )
         else:
             self.report.other += 1
 
@@ -205,4 +216,3 @@ class Intake:
 
 def _is_later(file: File) -> bool:
     return any(fnmatch.fnmatch(file.path.name, pattern) for pattern in LATER)
-

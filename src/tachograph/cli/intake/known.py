@@ -1,14 +1,14 @@
 """What is remembered of a file that was imported: enough to leave it alone, or to take in only what is new.
 
-An unchanged file is told by size and time; one that was only touched, by the digest of its bytes. Of a file that grew, the
-runs whose events are the same as before are left as they are: each run's events have a digest, too.
+An unchanged file is told by size and time; one that was only touched, by the digest of its bytes. Of a file that grew,
+the runs whose events are the same as before are left as they are: each run's events have a digest, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -85,7 +85,7 @@ def digest_of(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def _rows(index: Index, files: Iterable[File], columns: tuple[str, ...]) -> Iterator[Mapping[str, object]]:
+def _rows(index: Index, files: Iterable[File], columns: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
     keys = [file.key for file in files]
     for start in range(0, len(keys), _CHUNK):
         where = (Where("key", "in", tuple(keys[start : start + _CHUNK])),)

@@ -67,3 +67,8 @@ class Report:
         self.problems += 1
         if len(self.named) < KEPT:
             self.named.append(Trouble(str(path), line, reason))
+
+    def forget(self, problems: int) -> None:
+        """Take back all problems but the first so many: what was read was no conversation after all."""
+        self.problems = problems
+        del self.named[problems:]

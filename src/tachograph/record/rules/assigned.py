@@ -1,9 +1,9 @@
-"""Secrets one can only tell by the name they stand under: `password=…`, `"api_key": "…"`, `Authorization: …`, `--token …`.
+"""Secrets one can only tell by the name they stand under: `password=…`, `"api_key": "…"`, `Authorization: Basic …`.
 
 A name is sensitive when it ends in one of the words below, whatever stands before it (`OPENAI_API_KEY`, `dbPassword`).
 How much the value must look like a secret depends on how it is written: in JSON it is taken almost as it is, in source
-code and prose it needs more (`password = getpass()` stays). The screen removes quotes, spaces, `-` and `_` from the bytes,
-so that `"api-key" = ` and `apiKey:` become one thing, and looks at what stands before each `:`.
+code and prose it needs more (`password = getpass()` stays). The screen removes quotes, spaces, `-` and `_` from the
+bytes, so that `"api-key" = ` and `apiKey:` become one thing, and looks at what stands before each `:`.
 """
 
 from __future__ import annotations
@@ -214,18 +214,18 @@ _DROP = _SKIPPED.encode()
 
 
 def _before_colon() -> re.Pattern[bytes]:
-    """Sensitive words before a `:`, grouped by their last two letters so that most colons are done after few looks."""
+    """Sensitive words before a `:`, told apart by their last letters first: most colons are done after one look.
+
+    A signature counts in a query only (`&sig:`, `&xamzsignature:`, `&xgoogsignature:`), a token only if it is long.
+    """
+    value, long = f"(?![{re.escape(_NO_START)}])", "(?=[A-Za-z0-9+/.~%:|>]{12})"
     groups: dict[str, list[str]] = {}
     for word in (word.replace(" ", "") for word in _WORDS):
-        if word not in ("token", "sig", "signature"):
-            groups.setdefault(word[-2:], []).append(word)
-    looks = [
-        f"(?<={end}:)(?:" + "|".join(f"(?<={word}:)" for word in words) + ")" for end, words in groups.items()
-    ]  # a signature counts in a query only: `&sig:`, `&xamzsignature:`, `&xgoogsignature:`
-    looks.append(r"(?<=[?&;]sig:)|(?<=[?&;]signature:)|(?<=[zg]signature:)")
-    value = f"(?![{re.escape(_NO_START)}])"
-    pattern = f":(?:(?:{'|'.join(looks)}){value}|(?<=token:)(?=[A-Za-z0-9+/.~%:|>]{{12}}))"
-    return re.compile(pattern.encode())
+        before = {"sig": "[?&;]sig", "signature": "[?&;zg]signature"}.get(word, word)
+        groups.setdefault(word[-2:], []).append(f"(?<={before}:){long if word == 'token' else value}")
+    looks = "|".join(f"(?<={end}:)(?:{'|'.join(looks)})" for end, looks in groups.items())
+    last = "".join(sorted({word[-1] for word in _WORDS}))
+    return re.compile(f":(?<=[{last}]:)(?:{looks})".encode())
 
 
 _ASSIGNS = _before_colon()

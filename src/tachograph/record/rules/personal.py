@@ -1,4 +1,4 @@
-"""What identifies a person: e-mail addresses, telephone numbers, payment cards. Opt-in, since agents work with these."""
+"""What identifies a person: e-mail addresses, telephone numbers, payment cards. Opt-in: agents work with these."""
 
 from __future__ import annotations
 
@@ -42,7 +42,12 @@ _PHONE = re.compile(
 )
 _DATE = re.compile(r"[0-9]{2}([./-])[0-9]{2}\1[0-9]{4}")
 
-_CARD = re.compile(r"(?<![\w.-])(?:[0-9]{13,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5})(?![\w-])")
+_CARD = re.compile(
+    r"(?<![\w.-])(?:[0-9]{13,19}"
+    r"|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"  # 4-4-4-4
+    r"|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5}"  # 4-6-5
+    r")(?![\w-])"
+)
 _ISSUERS = re.compile(r"3[0-9]|4|5[0-8]|6|2[2-7]")
 
 

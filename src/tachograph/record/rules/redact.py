@@ -69,7 +69,7 @@ def _spans(text: str, rules: Sequence[Rule]) -> Iterable[Span]:
 def safe_end(text: str, end: int, rules: Sequence[Rule] = (*SECRETS, *OPT_IN.values())) -> int:
     """Where a string may be cut at `end` or a little before, so that no match of a rule is cut in two.
 
-    Looks at 4,096 characters on either side. A word of up to 256 characters is not cut either, since rules of the user's
+    Looks at 4,096 characters on either side. A word of up to 256 characters is not cut either: a function of the user's
     own may know it.
     """
     if not 0 < end < len(text):

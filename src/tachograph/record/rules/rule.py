@@ -1,6 +1,6 @@
 """A rule: a cheap question to raw bytes, and an exact search in text.
 
-`screen` runs over every text that is recorded, so it may say yes wrongly, but never no wrongly. `find` runs only after a
+`screen` runs over every text that is recorded: it may say yes wrongly, but never no wrongly. `find` runs only after a
 yes, over one decoded string at a time, and says exactly which characters go.
 """
 

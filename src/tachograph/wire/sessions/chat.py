@@ -20,7 +20,7 @@ from tachograph.wire.lines import NULL, elements, embedded, encoded, present, te
 from tachograph.wire.sessions.draft import Draft, failure
 from tachograph.wire.vendors import served
 
-SPEAKERS = frozenset({"assistant", "model", "ai"})
+SPEAKERS = ("assistant", "model", "ai")
 """Roles of messages that a model wrote."""
 
 

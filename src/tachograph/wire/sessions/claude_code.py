@@ -86,8 +86,8 @@ class _Log:
         self.model: str | None = None
         self._settled = agent is not None
 
-    def feed(self, number: int, line: Line) -> Iterator[Recorded]:
-        """The runs that this line ends."""
+    def feed(self, number: int, line: Line) -> Found:
+        """The runs that this line ends. Raises DecodeError for a message of no known shape."""
         if not self._settled and line.type in ("user", "assistant"):
             self._settled = True
             if line.is_sidechain and line.agent_id:
@@ -100,13 +100,13 @@ class _Log:
         for turn in self.turns.feed(number, line):
             yield from self.tell(turn, growing=False)
 
-    def close(self) -> Iterator[Recorded]:
+    def close(self) -> Found:
         """The run that is not over when the log ends."""
         turn = self.turns.close()
         if turn is not None:
             yield from self.tell(turn, growing=True)
 
-    def tell(self, turn: Turn, *, growing: bool) -> Iterator[Recorded]:
+    def tell(self, turn: Turn, *, growing: bool) -> Found:
         """A turn as a run, then the runs of sub-agents whose lines stood among its own."""
         told = _Run(self, turn)
         record = told.recorded(growing=growing)
@@ -115,7 +115,10 @@ class _Log:
         for chain, lines in _chains(turn.side).items():
             log = _Log(self.origin, chain, told.tasks.get(_prompt_of(lines[0][1])))
             for number, line in lines:
-                yield from log.feed(number, line)
+                try:
+                    yield from log.feed(number, line)
+                except msgspec.DecodeError as fault:
+                    yield Problem(number, str(fault))
             yield from log.close()
 
 
@@ -291,7 +294,7 @@ def _asked(trigger: Heard | None) -> Content | None:
 def _state(block: Block, result: Raw) -> tuple[ToolState, Failure | None]:
     """The final state of a tool call, and its error."""
     outside = bytes(result)
-    if b'"interrupted":true' in outside and members(result).get("interrupted") is not None and _flag(result):
+    if b'"interrupted"' in outside and value(members(result).get("interrupted", NULL)) is True:
         return "cancelled", None
     if block.is_error is not True:
         return "completed", None
@@ -299,10 +302,6 @@ def _state(block: Block, result: Raw) -> tuple[ToolState, Failure | None]:
     if outside == _REFUSED[0] or _REFUSED[1] in said[:200]:
         return "rejected", None
     return "failed", failure("ToolError", text(block.content) or "")
-
-
-def _flag(result: Raw) -> bool:
-    return value(members(result)["interrupted"]) is True
 
 
 class _Error(Struct):

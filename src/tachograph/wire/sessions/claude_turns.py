@@ -150,10 +150,12 @@ class Turn:
 
     @property
     def concluded(self) -> bool:
-        """Whether its last reply asks for nothing more, or was an error."""
+        """Whether its last reply asks for nothing more, or was an error, or the user stopped it."""
         last = self.last
         if isinstance(last, Reply):
             return not last.asks and last.said.stop_reason != "pause_turn"
+        if isinstance(last, Heard):
+            return last.kind == "interrupt"
         return isinstance(last, Failed) and last.attempt is None
 
 

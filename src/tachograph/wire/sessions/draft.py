@@ -41,8 +41,8 @@ class Recorded(Struct, frozen=True):
     events: tuple[Event, ...]
     line: int
     """Where it begins, 1-based."""
-    open: bool = False
-    """The log ends inside this run: it may still grow, and is closed as abandoned until then."""
+    growing: bool = False
+    """It is the last of a log that may still grow: read again, it may have more events, or another end."""
     delegations: tuple[Delegation, ...] = ()
     """Sub-agents it started whose runs stand in logs of their own."""
 
@@ -115,7 +115,7 @@ class Draft:
     ) -> Recorded:
         """Close what is still open, innermost first, and then the run, at `at` or when the last thing happened.
 
-        `growing` says that the log ends inside the run, `facts` are fields of RunEnded.
+        `growing` says that the log may go on with this run, `facts` are fields of RunEnded.
         """
         self.latest = max(self.latest, at or 0)
         self._growing = growing

@@ -38,12 +38,12 @@ class _Origin(Struct):
 
 
 class _Event(Struct):
-    id: Any = None
+    id: int | str | None = None
     timestamp: Any = None
-    source: Any = None
-    action: Any = None
-    observation: Any = None
-    cause: Any = None
+    source: str | None = None
+    action: str | None = None
+    observation: str | None = None
+    cause: int | str | None = None
     args: Raw = NULL
     content: Raw = NULL
     success: Any = None
@@ -51,7 +51,7 @@ class _Event(Struct):
 
 
 class _Latency(Struct):
-    response_id: Any = None
+    response_id: str | None = None
     latency: Any = None
 
 
@@ -95,7 +95,7 @@ class _History:
         self._took = {item.response_id: duration(item.latency) for item in metrics.response_latencies}
         self._costs: Iterator[_Spent] = iter(metrics.costs)
         self._known: set[str] = set()
-        self._steps: dict[Any, int] = {}
+        self._steps: dict[int | str | None, int] = {}
         self._tools: Content | None = None
 
     def told(self) -> Recorded:
@@ -134,7 +134,7 @@ class _History:
             self._said(event, content, at)
         else:
             kind: StepKind = "retrieval" if event.action == "recall" else "custom"
-            self._steps[event.id] = self.draft.open_step(at, StepStarted(kind=kind, name=str(event.action)))
+            self._steps[event.id] = self.draft.open_step(at, StepStarted(kind=kind, name=event.action))
         if event.action == "finish":
             self._finished(event, args, at)
 
@@ -175,7 +175,7 @@ class _History:
         body = compose({"role": b'"tool"', "tool_call_id": call_id, "content": event.content})
         seq = self.draft.say(at, "tool", body, step)
         failed = event.success is False or event.observation == "error"
-        error = failure("ToolError", str(event.observation)) if failed else None
+        error = failure("ToolError", event.observation or "") if failed else None
         state: Any = "failed" if failed else "completed"
         self.draft.answer(step, at, state, result=present(event.content), message=seq, error=error)
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from tachograph.events.content import Content
 from tachograph.events.run import Status
 from tachograph.events.usage import MISSING, Usage
 from tachograph.wire import usage as wire_usage
@@ -139,8 +140,7 @@ def _run(simulation: _Simulation, setup: _Setup, place: str, line: int, origin: 
     status, reason = ENDINGS.get(str(simulation.termination_reason), ("failed", "internal_error"))
     if status == "completed" and _TRANSFER in _last_words(spoken, "user"):
         reason = "human_handoff"
-    answer = next((found for m, _ in reversed(spoken) if m.role == "assistant" and (found := chat.said(m))), None)
-    draft.finish(status, reason, at=nanoseconds(simulation.end_time), output=answer)
+    draft.finish(status, reason, at=nanoseconds(simulation.end_time), output=_answer(spoken))
     return _judged(draft, members(simulation.reward_info), simulation.reward_info)
 
 
@@ -185,7 +185,7 @@ def _tau(simulation: _Simulation, setup: _Setup, place: str, line: int, origin: 
     provider, model = served(setup.agent)
     for message, raw in messages:
         chat.exchange(draft, draft.began, message, raw, chat.Speaker(provider, model, "agent"))
-    draft.finish(*_tau_ending(messages))
+    draft.finish(*_tau_ending(messages), output=_answer(messages))
     return _judged(draft, {"reward": simulation.reward}, NULL)
 
 
@@ -242,6 +242,11 @@ def _setup(head: Mapping[str, Raw], origin: Origin) -> _Setup:
         name = re.sub(r"-(airline|retail|telecom)$", "", stem.split("_")[0])
         agent = name if served(name).provider != UNKNOWN else None
     return _Setup(agent, user if isinstance(user, str) else None)
+
+
+def _answer(messages: list[tuple[_Spoken, Raw]]) -> Content | None:
+    """The agent's last words."""
+    return next((said for m, _ in reversed(messages) if m.role == "assistant" and (said := chat.said(m))), None)
 
 
 def _last_words(messages: list[tuple[_Spoken, Raw]], role: str) -> str:

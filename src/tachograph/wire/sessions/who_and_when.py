@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from tachograph.events.content import Content
 from tachograph.events.run import Status, StepStarted
 from tachograph.wire.lines import Unreadable, encoded, parse
 from tachograph.wire.sessions import chat
@@ -64,7 +65,7 @@ def _run(record: _Record, history: list[tuple[chat.Message, Raw]], line: int, or
     steps: list[int] = []
     for message, raw in history:
         author = message.name if isinstance(message.name, str) else message.role
-        if author in _HUMAN or not isinstance(author, str):
+        if not isinstance(author, str) or author in _HUMAN:
             draft.say(draft.began, str(message.role), raw)
             steps.append(0)
             continue
@@ -74,7 +75,7 @@ def _run(record: _Record, history: list[tuple[chat.Message, Raw]], line: int, or
         draft.end_step(step, draft.began, output=chat.said(message))
         steps.append(step)
     status, reason = _ending(history[-1][0] if history else None)
-    draft.finish(status, reason, output=chat.said(history[-1][0]) if history else None)
+    draft.finish(status, reason, output=_answer([message for message, _ in history]))
     _label(draft, record, steps)
     return draft.recorded()
 
@@ -85,6 +86,12 @@ def _ending(last: chat.Message | None) -> tuple[Status, str]:
         ((status, reason) for mark, status, reason in _MARKS if words.startswith(f'"{mark}'.encode())),
         ("abandoned", "process_died"),
     )
+
+
+def _answer(messages: list[chat.Message]) -> Content | None:
+    """The last words that are not the framework's mark."""
+    spoken = [words for message in messages if (words := chat.said(message)) and words.text != '"TERMINATE"']
+    return spoken[-1] if spoken else None
 
 
 def _label(draft: Draft, record: _Record, steps: list[int]) -> None:

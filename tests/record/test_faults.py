@@ -175,6 +175,7 @@ def test_a_journal_folder_that_cannot_be_written_and_then_can(tmp_path: Path) ->
     assert (program(provider), provider.calls) == (WANTED, 6)
     assert set(system.recorder.health.lost) == {"journal_write"}
     home.unlink()
+    time.sleep(0.15)
     assert (program(provider), tachograph.flush(STORED_SOON)) == (WANTED, True)
     system.close()
     assert sum(isinstance(body, RunStarted) for body in bodies(system.settings)) == 1
@@ -242,6 +243,7 @@ def test_a_database_that_is_gone_and_comes_back(tmp_path: Path) -> None:
     assert tachograph.flush(0.3) is False
     assert set(system.recorder.health.lost) == {"journal_write"}
     folder.unlink()
+    time.sleep(0.15)
     program(Provider())
     assert tachograph.flush(STORED_SOON)
     system.close()

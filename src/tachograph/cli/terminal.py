@@ -1,7 +1,7 @@
-"""What every command talks through: the settings it was given, the store behind them, and the way out to a person or a pipe.
+"""What every command talks through: its settings, the store behind them, and the way out to a person or a pipe.
 
 Colours and widths are those of a terminal only when it is one; a pipe gets plain text whose lines are not cut. With
-`--json` nothing but JSON goes to stdout. What is said about the work itself (progress, warnings, errors) goes to stderr.
+`--json` nothing but JSON goes to stdout. What is said about the work (progress, warnings, errors) goes to stderr.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -135,6 +135,6 @@ class Terminal:
 def screen(color: bool, *, stderr: bool) -> Screen:
     """A console on stdout or stderr. NO_COLOR and TERM=dumb are honoured: then no escape code at all is written."""
     console = Screen(stderr=stderr)
-    system = "auto" if color and not console.no_color else None
+    system: Literal["auto"] | None = "auto" if color and not console.no_color else None
     width = None if console.is_terminal else PIPE_WIDTH
     return Screen(stderr=stderr, color_system=system, width=width)

@@ -114,6 +114,19 @@ class Drain:
         """The journals of this store, oldest first."""
         return find_journals(self._folder, self._own())
 
+    def caught_up(self) -> bool:
+        """Whether all that this process has recorded is in the store: another process may be the drain."""
+        own = next((found for found in self.find() if found.own), None)
+        if own is None:
+            return True
+        segment, offset = self._store.position(own.name)
+        for number in journals.segments(own.folder):
+            with _mapped(journals.segment_path(own.folder, number)) as data:
+                behind = journals.read_records(data, offset if number == segment else 0, final=False)
+                if number >= segment and next(behind, None) is not None:
+                    return False
+        return True
+
     # ---- one journal ----------------------------------------------------------------------------------------------
 
     def _journal(self, found: Found, deadline: float | None) -> Drained:

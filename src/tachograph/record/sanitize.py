@@ -1,8 +1,8 @@
 """Any Python object as bounded, valid JSON text. Total: whatever is handed over, something honest comes out.
 
 What JSON can spell exactly is spelled exactly, in order. Everything else is spelled as near as JSON allows and marked,
-and what is too large, too deep or endless is cut, with a marker where it was cut. Plain values (nearly all) are encoded in
-one go after a look at their size; only the others are walked, node by node, against a budget of bytes, nodes and depth.
+and what is too large, too deep or endless is cut, with a marker where it was cut. Plain values (nearly all) are encoded
+in one go after a look at their size; only the others are walked, node by node, against a budget of bytes, nodes, depth.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def from_json(text: str | bytes, limits: Limits = DEFAULT) -> Sanitized:
     """
     if isinstance(text, bytes):
         try:
-            text = text.decode()
+            return from_json(text.decode(), limits)
         except UnicodeDecodeError:
             repaired = from_json(text.decode("utf-8", "replace"), limits)
             return repaired._replace(marks=(*repaired.marks, "surrogate"))
@@ -236,7 +236,7 @@ class _Walk:
         taken: dict[str, int] = {}
         for index, (key, item) in enumerate(members.pairs):
             if self._is_full():
-                self._rest(members.count - index, b'"[cut]":"%d more"' if index == 0 else b',"[cut]":"%d more"')
+                self._rest(members.total - index, b'"[cut]":"%d more"' if index == 0 else b',"[cut]":"%d more"')
                 break
             if index:
                 self._put(b",")
@@ -251,7 +251,7 @@ class _Walk:
         self._left -= 1
         for index, item in enumerate(items.values):
             if self._is_full():
-                self._rest(items.count - index, b'"[cut: %d more]"' if index == 0 else b',"[cut: %d more]"')
+                self._rest(items.total - index, b'"[cut: %d more]"' if index == 0 else b',"[cut: %d more]"')
                 break
             if index:
                 self._put(b",")
@@ -288,7 +288,7 @@ class _Walk:
         kind = type(key)
         if key is None or kind in (bool, float) or (kind is int and key.bit_length() <= 64):
             return _encode(key).decode()
-        words = spell(key, 0).value
+        words = spell(key, 1).value
         return words if type(words) is str else text_of(key)
 
     # ---- strings ----------------------------------------------------------------------------------------------------

@@ -24,14 +24,14 @@ class Members(NamedTuple):
     """What becomes a JSON object: the first pairs, and how many there are."""
 
     pairs: list[tuple[Any, Any]]
-    count: int
+    total: int
 
 
 class Items(NamedTuple):
     """What becomes a JSON array: the first items, and how many there are."""
 
     values: list[Any]
-    count: int
+    total: int
 
 
 class Spelled(NamedTuple):
@@ -145,17 +145,18 @@ def _by_shape(value: Any, most: int) -> Spelled:
 
 
 def _fields(value: Any, names: Iterable[str]) -> Spelled:
-    pairs = [(name, _field(value, name)) for name in names]
-    return Spelled(Members(pairs, len(pairs)))
-
-
-def _field(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name)
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except BaseException as problem:  # noqa: BLE001 - one field that fails does not cost the others
-        return f"[unreadable: {type(problem).__name__}]"
+    """Field by field: one that fails does not cost the others."""
+    pairs: list[tuple[str, Any]] = []
+    mark = None
+    for name in names:
+        try:
+            pairs.append((name, getattr(value, name)))
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException as problem:  # noqa: BLE001 - said in its place, and marked
+            mark = "unreadable"
+            pairs.append((name, f"[unreadable: {type(problem).__name__}]"))
+    return Spelled(Members(pairs, len(pairs)), mark)
 
 
 def _array(value: Any, most: int) -> Spelled:
@@ -195,6 +196,6 @@ _FAMILIES: tuple[tuple[type | tuple[type, ...], _Speller], ...] = (
     ((date, time), lambda value, most: Spelled(value.isoformat())),
     ((UUID, Decimal, PurePath, timedelta), lambda value, most: Spelled(str(value))),
     (BaseException, _exception),
-    (Mapping, _mapping),  # type: ignore[type-abstract]
+    (Mapping, _mapping),
     (type, _named),
 )

@@ -8,6 +8,7 @@ them as abandoned. Leaving takes a bounded time; what is not in the store by the
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import signal
@@ -78,16 +79,18 @@ class Worker:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until everything recorded so far is in the store; whether it is. Another process may be the drain."""
-        thread = self._thread
-        if thread is None:
+        if self._thread is None:
             return True
-        answered: SimpleQueue[bool] = SimpleQueue()
-        self._flushed = answered
-        self._calls.put("flush")
-        try:
-            return answered.get(timeout=timeout)
-        except Empty:
-            return False
+        until = time.monotonic() + timeout
+        while (left := until - time.monotonic()) > 0:
+            answered: SimpleQueue[bool] = SimpleQueue()
+            self._flushed = answered
+            self._calls.put("flush")
+            with contextlib.suppress(Empty):
+                if answered.get(timeout=left):
+                    return True
+                time.sleep(min(0.05, left))
+        return False
 
     def after_fork(self) -> None:
         """In a forked child: no thread, no store connection, no election of the parent's."""
@@ -143,7 +146,7 @@ class Worker:
             if drain is None:
                 drain = self._drain = self._open_drain()
             if not drain.elected():
-                return False
+                return drain.caught_up()
             done = drain.round(deadline)
             self.done = self.done.plus(done)
             self.last_error = None

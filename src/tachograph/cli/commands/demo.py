@@ -15,8 +15,8 @@ from tachograph.cli.commands.stats import as_json as stats_json
 from tachograph.cli.commands.stats import draw as draw_stats
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
+from tachograph.cli.draw.tree import draw
 from tachograph.cli.quick import QuickCommand
-from tachograph.cli.runtree import draw
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import StoreUnavailable
 from tachograph.queries.period import Period

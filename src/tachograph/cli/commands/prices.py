@@ -193,9 +193,9 @@ def _overrides(terminal: Terminal, book: PriceBook) -> None:
 def _told(done: Repriced, dry: bool) -> Sequence[Text]:
     verb = "would change" if dry else "changed"
     sign = "+" if done.difference >= 0 else "-"
+    change = f"{done.newly_priced:,} have a price now, {done.newly_unpriced:,} have none any more"
     lines = [
-        f"{done.calls:,} calls looked at, {done.changed:,} {verb}: {done.newly_priced:,} have a price now, "
-        f"{done.newly_unpriced:,} have none any more",
+        f"{done.calls:,} calls looked at, {done.changed:,} {verb}: {change}",
         f"{human.money(done.before)} before, {human.money(done.after)} now ({sign}{human.money(abs(done.difference))})",
     ]
     if done.kept:

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from tachograph.cli import human
 from tachograph.cli.command import command, command_app
-from tachograph.cli.narrate import Narrator
+from tachograph.cli.draw.messages import as_json
+from tachograph.cli.draw.messages import draw as draw_messages
+from tachograph.cli.draw.narrator import Narrator
+from tachograph.cli.draw.tree import draw
 from tachograph.cli.pick import pick
 from tachograph.cli.quick import QuickCommand
-from tachograph.cli.runtree import draw
 from tachograph.cli.terminal import Terminal
-from tachograph.cli.transcript import as_json
-from tachograph.cli.transcript import draw as draw_messages
 from tachograph.errors import SettingsError
 from tachograph.events import codec
 from tachograph.fold.receipt import Receipt

@@ -162,8 +162,9 @@ def _groups(found: Stats, limit: int) -> Table:
         table.add_row(
             *(Text(key_text(name, key), "bold") for name, key in zip(found.by, group.key, strict=True)),
             human.count(outcome.count), human.share(outcome.success_rate), *more,
-            human.short(group.tokens.input_total), human.short(group.tokens.cache_read), human.short(group.tokens.output),
-            human.money(group.cost.total, group.cost.unpriced), *_percentiles(outcome.latency),
+            human.short(group.tokens.input_total), human.short(group.tokens.cache_read),
+            human.short(group.tokens.output), human.money(group.cost.total, group.cost.unpriced),
+            *_percentiles(outcome.latency),
         )  # fmt: skip
     return table
 
@@ -192,8 +193,9 @@ def as_json(found: Stats) -> dict[str, Any]:
 
 
 def _group_json(found: Stats, group: Group) -> Mapping[str, Any]:
-    form = msgspec.to_builtins(group)
-    form["key"] = {name: key_text(name, key) if name in _SECONDS else key for name, key in zip(found.by, group.key)}
+    form: dict[str, Any] = msgspec.to_builtins(group)
+    pairs = zip(found.by, group.key, strict=False)  # the total has no key
+    form["key"] = {name: key_text(name, key) if name in _SECONDS else key for name, key in pairs}
     for name in ("runs", "calls", "tools"):
         form[name]["success_rate"] = getattr(group, name).success_rate
     form["tokens"]["input_total"] = group.tokens.input_total

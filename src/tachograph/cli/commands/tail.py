@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tachograph.cli.adopt import Adoption
 from tachograph.cli.command import command, command_app
-from tachograph.cli.narrate import Narrator
+from tachograph.cli.draw.narrator import Narrator
 from tachograph.cli.pick import pick
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
@@ -43,7 +43,7 @@ def tail(
 ) -> None:
     """Follow runs as they happen, one line an event, until Ctrl-C.
 
-    Shows every live run; what is imported meanwhile is not told. With --json: one event a line, as `export` writes them.
+    Shows every live run; what is imported meanwhile is not told. With --json: one event a line, as `export` writes.
     """
     store = terminal.store
     if run is not None:

@@ -7,6 +7,7 @@ each), and a prompt that begins like the one before it is read from the cache.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -66,7 +67,7 @@ class Model:
         """
         self._turn += 1
         first: int | None = None
-        for attempt in range(1, attempts + 1):
+        for attempt in count(1):
             request = step(self._call(attempt, first))
             try:
                 with request:
@@ -77,8 +78,8 @@ class Model:
                 first = first or request.number
                 self._pace.wait(0.5 * 2**attempt)
             else:
-                break
-        return request
+                return request
+        raise AssertionError("count has no end")
 
     def _call(self, attempt: int, first: int | None) -> LLMCall:
         return LLMCall(

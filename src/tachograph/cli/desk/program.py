@@ -71,8 +71,8 @@ class Desk:
         with run("refunds", agent_type="refunds", tags=TAGS, input={"rental": rental, "complaint": complaint}) as work:
             model = Model("claude-sonnet-4-5", self._pace, shop.REFUNDS, shop.TOOLS[2:4])
             model.hear({"role": "user", "content": f"{rental}: {complaint}"})
-            work.output = self._converse(model, iter(shop.decision()), self._tools())
-            return work.output
+            decision = work.output = self._converse(model, iter(shop.decision()), self._tools())
+            return decision
 
     def _close(self) -> None:
         question = shop.QUESTIONS["evening"]

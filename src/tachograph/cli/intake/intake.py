@@ -1,8 +1,8 @@
 """The import itself: file by file, run by run, through the same gate as everything else.
 
 Readers make whole runs of a file; runs that are stored as they are stay; the others are admitted (redacted, priced,
-their content named by hash) and stored in batches, in place of what was there of them. A file is remembered once all its
-runs are stored, so that an import that is broken off goes on where it was.
+their content named by hash) and stored in batches, in place of what was there of them. A file is remembered once all
+its runs are stored, so that an import that is broken off goes on where it was.
 """
 
 from __future__ import annotations

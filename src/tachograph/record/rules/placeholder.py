@@ -14,7 +14,7 @@ _PLACEHOLDER = re.compile(
     | <.*                                      # <your key>
     | \[.*                                     # [password], and what was redacted before
     | (?:[*.x•-])+ | X+                        # ****, xxxx
-    | (?i:your|my|change|replace|insert|enter)[-_ ].* | (?i:change_?me|your\w+here)
+    | (?i:your[-_ ].* | your\w+here | change[-_ ]?(?:me|this) | (?:replace|insert|enter)[-_ ](?:me|with|your|the)\b.*)
     | (?i:none|null|nil|undefined|true|false|string|str|text|bytes|bool|boolean|int|integer|number|object|any|optional
         |required|missing|hidden|masked|redacted|secret|password|passwd|token|value|empty|unset|env|default)
     | (?i:os|process|sys)\.(?i:env|getenv).*   # process.env.PASSWORD

@@ -1,7 +1,7 @@
 """Credentials one can tell by their own shape: a fixed beginning, then a long run of letters and digits.
 
-All of them hold a run of at least 20 characters out of `[A-Za-z0-9_-]`, which prose does not. So the screen looks for such
-runs first, by a table translation and a substring search, and only asks what the few runs begin with.
+All of them hold a run of at least 20 characters out of `[A-Za-z0-9_-]`, which prose does not. So the screen looks for
+such runs first, by a table translation and a substring search, and only asks what the few runs begin with.
 """
 
 from __future__ import annotations

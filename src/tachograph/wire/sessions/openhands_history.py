@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from tachograph.events.content import Content
 from tachograph.events.run import Failure, Status, StepKind, StepStarted
+from tachograph.events.tool import ToolStarted, ToolState
 from tachograph.wire.lines import NULL, compose, encoded, members, parse, present, text, value
 from tachograph.wire.money import nano_usd
 from tachograph.wire.sessions import chat
@@ -134,7 +135,7 @@ class _History:
             self._said(event, content, at)
         else:
             kind: StepKind = "retrieval" if event.action == "recall" else "custom"
-            self._steps[event.id] = self.draft.open_step(at, StepStarted(kind=kind, name=event.action))
+            self._steps[event.id] = self.draft.open_step(at, StepStarted(kind=kind, name=event.action or kind))
         if event.action == "finish":
             self._finished(event, args, at)
 
@@ -163,20 +164,20 @@ class _History:
 
     def _observed(self, event: _Event, at: int) -> None:
         step = self._steps.pop(event.cause, None)
-        came_from = event.tool_call_metadata
         if step is None:
             if event.observation == "error":
                 self.draft.note(at, "error", present(event.content))
             return
-        if came_from is None:
+        tool = self.draft.events[step].body
+        if not isinstance(tool, ToolStarted):
             self.draft.end_step(step, at, output=present(event.content))
             return
-        call_id = msgspec.json.encode(came_from.tool_call_id)
+        call_id = msgspec.json.encode(tool.call_id)
         body = compose({"role": b'"tool"', "tool_call_id": call_id, "content": event.content})
         seq = self.draft.say(at, "tool", body, step)
         failed = event.success is False or event.observation == "error"
         error = failure("ToolError", event.observation or "") if failed else None
-        state: Any = "failed" if failed else "completed"
+        state: ToolState = "failed" if failed else "completed"
         self.draft.answer(step, at, state, result=present(event.content), message=seq, error=error)
 
     def _finished(self, event: _Event, args: Mapping[str, Raw], at: int) -> None:

@@ -52,11 +52,10 @@ def _sums(detail: RunDetail) -> Text:
     """Totals of the run and the runs below it: what the root of the tree adds up to."""
     below = detail.steps[0].below if detail.steps else Below()
     with_runs = f"{len(detail.children) + 1} runs · " if detail.children else ""
-    return Text(
-        f"{with_runs}{human.some(below.llm_calls, 'call')} · {human.some(below.tool_calls, 'tool')} · {_tokens(below)} tokens"
-        f" · {human.money(below.cost, below.unpriced)}"
-        + (f" ({human.some(below.unpriced, 'call')} without a price)" if below.unpriced else "")
-    )
+    counts = f"{human.some(below.llm_calls, 'call')} · {human.some(below.tool_calls, 'tool')}"
+    unpriced = f" ({human.some(below.unpriced, 'call')} without a price)" if below.unpriced else ""
+    money = human.money(below.cost, below.unpriced)
+    return Text(f"{with_runs}{counts} · {_tokens(below)} tokens · {money}{unpriced}")
 
 
 def _tokens(below: Below) -> str:
@@ -67,18 +66,18 @@ def _tokens(below: Below) -> str:
 
 def _tree(steps: Sequence[Step], width: int, *, whole: bool) -> RenderableType:
     guides = _guides([step.depth for step in steps])
-    shown = list(zip(guides, steps, strict=True))
-    left_out = 0 if whole else max(0, len(shown) - HEAD - TAIL)
-    lines = [(guide, _label(step), _figures(step)) for guide, step in shown]
+    lines = [(guide, _label(step), _figures(step)) for guide, step in zip(guides, steps, strict=True)]
+    left_out = 0 if whole else max(0, len(lines) - HEAD - TAIL)
     if left_out:
-        gap = ("│  ", Text(f"… {left_out:,} more steps (--all shows them)", "dim"), tuple(Text() for _ in range(4)))
+        gap = ("│  ", Text(f"… {left_out:,} more steps (--all shows them)", "dim"), (Text(), Text(), Text(), Text()))
         lines = [*lines[:HEAD], gap, *lines[len(lines) - TAIL :]]
     taken = sum(max(cell_len(figures[column].plain) for _, _, figures in lines) + 2 for column in range(4))
     room = max(NARROWEST, width - taken)
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    for side in ("right", "right", "right", "left"):
-        table.add_column(justify=side, no_wrap=True)  # type: ignore[arg-type]  # a list of literals is a list of str
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
     for guide, label, figures in lines:
         first = Text.assemble((guide, "dim"), label)
         first.truncate(room, overflow="ellipsis")

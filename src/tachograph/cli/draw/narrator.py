@@ -13,7 +13,7 @@ import msgspec
 from rich.text import Text
 
 from tachograph.cli import human
-from tachograph.cli.transcript import lines
+from tachograph.cli.draw.messages import lines
 from tachograph.events.call import CallEnded, CallRepriced, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event

@@ -1,0 +1,1 @@
+"""Runs, messages and events as lines for people."""

@@ -31,7 +31,7 @@ from msgspec import Struct
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "tachograph"
 REGION = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
-WIDTH = 100
+WIDTH = 80
 """Columns of the commands' help."""
 
 

@@ -111,7 +111,7 @@ def test_a_period_without_anything() -> None:
     ],
 )
 def test_times_as_people_say_them(text: str, expected: int) -> None:
-    """Durations count back from now, to the midnight or the full hour that roll-ups have; dates are UTC unless they say."""
+    """Durations count back from now, to where roll-ups begin; dates are UTC unless they name a zone."""
     assert moment(text, NOW) == expected
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tachograph.events import ids
 from tachograph.events.run import Failure
 from tachograph.events.usage import Cost, Usage
 from tachograph.queries.runs import Filter, Run, runs
@@ -15,9 +16,9 @@ from tests.strategies import BEGAN, Tape
 SECOND = 1_000_000_000
 
 
-def _run(store: Store, source: str, after: int = 0, end: str | None = "completed", **facts: Any) -> Tape:
-    tape = Tape(source, at=BEGAN + after * SECOND)
-    tape.begin(source, **facts)
+def _run(store: Store, name: str, after: int = 0, end: str | None = "completed", **facts: Any) -> Tape:
+    tape = Tape(name, at=BEGAN + after * SECOND)
+    tape.begin(name, **facts)
     if end is not None:
         tape.finish(end, stop_reason="final_answer" if end == "completed" else "tool_loop")
     store.append(batch(tape.events))
@@ -29,7 +30,7 @@ def _names(store: Store, **where: Any) -> list[str]:
 
 
 def test_a_run_as_lists_show_it(store: Store) -> None:
-    """Everything a list says of a run, from one run with calls, tools, an error and a score."""
+    """Everything a list says of a run, from one run with two calls, a tool, a step and an error."""
     tape = Tape("whole")
     tape.begin(
         "desk", agent_type="planner", tenant="acme", session="s", user="u", tags=("project:shop", "x"), platform="chat",
@@ -45,7 +46,7 @@ def test_a_run_as_lists_show_it(store: Store) -> None:
     page = runs(store, total=True)
     assert page.runs == (
         Run(
-            id=tape.run, execution_id=f"exec_{tape.run[15:18]}{tape.run[19:23]}{tape.run[24:28]}7_1750000000",
+            id=tape.run, execution_id=ids.execution_id(BEGAN, tape.run),
             name="desk", agent="planner", tenant="acme", session="s", user="u", tags=("project:shop", "x"),
             project="shop", environment="prod", version="1.2", platform="chat", source="claude-code:a.jsonl",
             parent="up", status="failed", stop_reason="provider_error", started_at=BEGAN, duration_ns=9_000_000,

@@ -44,7 +44,7 @@ class CallStarted(Recorded, frozen=True, kw_only=True, tag="call_started"):
     refs: Mapping[str, str] | None = None
 
 
-class Timeline(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Timeline(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """When chunks arrived: delta-coded and bounded, so a flood of chunks costs a fixed amount."""
 
     every: int = 1

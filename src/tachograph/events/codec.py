@@ -29,7 +29,7 @@ BODY_TYPES: Mapping[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag
 _EVENT_FIELDS = frozenset(Event.__struct_encode_fields__)
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class _Envelope(msgspec.Struct, frozen=True, gc=False):
     """The envelope: what every event has, whatever its body."""
 
     run: str
@@ -39,7 +39,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     step: int
 
 
-class _Known(_Envelope, frozen=True, forbid_unknown_fields=True):
+class _Known(_Envelope, frozen=True, forbid_unknown_fields=True, gc=False):
     """The envelope with a body we know: the form of the fast path. Anything it does not know it refuses."""
 
     body: KnownBody

@@ -19,7 +19,7 @@ INLINE_BYTES = 512
 """Content up to this many bytes stays inside its event; larger content is stored once, by hash."""
 
 
-class Content(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Content(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A recorded JSON value. Exactly one of `text` and `hash` is set, or neither when the level keeps nothing."""
 
     text: str | None = None

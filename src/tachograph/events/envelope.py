@@ -36,7 +36,7 @@ STARTS = (RunStarted, StepStarted, CallStarted, ToolStarted)
 ENDS = (RunEnded, StepEnded, CallEnded, ToolEnded)
 
 
-class Event(Struct, frozen=True, omit_defaults=True):
+class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     """One thing that happened. `(run, seq)` is unique and gapless, counted from 0."""
 
     run: str

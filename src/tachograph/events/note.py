@@ -40,7 +40,7 @@ class Loss(Recorded, frozen=True, kw_only=True, tag="loss"):
     bytes: int = 0
 
 
-class Unknown(Struct, frozen=True):
+class Unknown(Struct, frozen=True, gc=False):
     """An event type this version does not know, kept whole."""
 
     type: str

@@ -39,7 +39,7 @@ STOP_REASONS: Mapping[str, frozenset[str]] = {
 """Which stop reasons each status may carry; see the domain table in docs/events.md."""
 
 
-class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An error as a fact: what class it was, what it said, where it came from."""
 
     type: str

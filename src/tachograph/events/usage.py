@@ -15,7 +15,7 @@ Basis = Literal["provider", "instrumentation", "inferred", "estimated", "missing
 """Where a figure comes from. `missing` figures are None, never 0."""
 
 
-class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Tokens of one attempt. None means that nobody said."""
 
     input_uncached: int | None = None
@@ -46,7 +46,7 @@ class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 MISSING = Usage()
 
 
-class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Money of one attempt, in integer nano-USD (1e-9 USD)."""
 
     state: Literal["priced", "estimated", "reported", "unpriced"] = "unpriced"

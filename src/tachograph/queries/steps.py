@@ -199,9 +199,9 @@ def _own(node: tree.Node) -> Below:
         llm_calls=1,
         input=usage.input_total or 0,
         output=usage.output or 0,
-        usage_missing=usage.basis == "missing",
+        usage_missing=int(usage.basis == "missing"),
         cost=(cost.total or 0) if cost is not None and known else 0,
-        unpriced=not known,
+        unpriced=int(not known),
     )
 
 

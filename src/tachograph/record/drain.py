@@ -28,7 +28,7 @@ from tachograph.record.admit import Admitter
 from tachograph.record.recorder import ending
 from tachograph.store.ports import Position, Store
 
-_BATCH_EVENTS = 4_000
+_BATCH_EVENTS = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
 _DIED = Failure("ProcessDied", "the process that recorded this run is gone", "bug")
 

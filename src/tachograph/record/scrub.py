@@ -15,7 +15,7 @@ from threading import get_ident
 from tachograph.errors import SettingsError
 from tachograph.events.content import Content
 from tachograph.record.rules.literals import Literals
-from tachograph.record.rules.redact import OPT_IN, SECRETS, redact, safe_end
+from tachograph.record.rules.redact import OPT_IN, SECRETS, masked, safe_end
 from tachograph.record.rules.rule import Rule, Span
 from tachograph.record.sanitize import Limits
 from tachograph.record.spell import text_of, valid_text
@@ -27,7 +27,7 @@ Counts = Mapping[str, int]
 DROPPED = "[dropped: scrub_failed]"
 """Stands for a plain text that could not be redacted."""
 
-_ODD_ESCAPE = re.compile(rb"\\(?:/|u00[2-7]|t\s*+\\*+[:=])")
+_ODD_ESCAPE = re.compile(rb"\\(?:/|u00[2-7]|t(?:\\t| )*+[:=])")
 """Escapes that could hide a match from a screen: `\\/`, ASCII spelled as `\\u00..`, a tab before a separator."""
 
 _SHORT = 256
@@ -58,6 +58,7 @@ class Scrubber:
         self.level: Capture = level
         own = tuple(_own_rule(name, pattern) for name, pattern in (patterns or {}).items())
         self._rules = (*SECRETS, *_opted(redact, level), *own)
+        self._screens = [rule.screen for rule in self._rules]
         self._for_cuts = (*SECRETS, *OPT_IN.values(), *own)
         self._scrubbers = tuple(scrubbers)
         self._key = key if len(key) <= 64 else blake2b(key).digest()
@@ -99,8 +100,8 @@ class Scrubber:
             return Content(size=len(data), full_size=full_size, marks=marks, level="none")
         counts: Counts | None = None
         try:
-            if suspects := self._suspects(data):
-                text, counts = self._searched(text, suspects)
+            if self._is_suspect(data):
+                text, counts = self._searched(text)
                 data = text.encode() if counts else data
         except Exception:  # noqa: BLE001 - the user's own rules may raise anything: the content goes, counted and marked
             self._failed()
@@ -115,14 +116,12 @@ class Scrubber:
 
         Valid JSON stays valid; text that is not JSON is searched as it is. Raises what the user's own functions raise.
         """
-        suspects = self._suspects(text.encode("utf-8", "surrogatepass"))
-        return self._searched(text, suspects) if suspects else (text, None)
+        return self._searched(text) if self._is_suspect(text.encode("utf-8", "surrogatepass")) else (text, None)
 
     def scrub_plain(self, text: str) -> tuple[str, Counts | None]:
         """Text that is not JSON (a message, a traceback, a URL, a name) with secrets masked. Raises as `scrub` does."""
-        suspects = self._suspects(text.encode("utf-8", "surrogatepass"))
         counts: dict[str, int] = {}
-        clean = self._string(text, suspects, counts) if suspects else text
+        clean = self._string(text, counts) if self._is_suspect(text.encode("utf-8", "surrogatepass")) else text
         return clean, counts or None
 
     def plain(self, text: object) -> str:
@@ -143,26 +142,26 @@ class Scrubber:
 
     # ---- how it is done ---------------------------------------------------------------------------------------------
 
-    def _suspects(self, data: bytes) -> Sequence[Rule]:
-        """The rules that could find something. Functions of the user's own want to see everything."""
+    def _is_suspect(self, data: bytes) -> bool:
+        """Whether a rule could find something. Functions of the user's own want to see everything."""
         if self._scrubbers or (b"\\" in data and _ODD_ESCAPE.search(data) is not None):
-            return self._rules
-        return [rule for rule in self._rules if rule.screen(data)]
+            return True
+        return any([screen(data) for screen in self._screens])  # a list: a generator costs more than the screens it saves
 
-    def _searched(self, text: str, rules: Sequence[Rule]) -> tuple[str, Counts | None]:
+    def _searched(self, text: str) -> tuple[str, Counts | None]:
         found = self._texts.get(text)
         if found is None:
             counts: dict[str, int] = {}
-            clean = Literals(rules, self._string, counts).scrubbed(text)
+            clean = Literals(self._string, counts, cards=OPT_IN["card"] in self._rules).scrubbed(text)
             if clean is None:
                 counts.clear()
-                clean = self._string(text, rules, counts)
+                clean = self._string(text, counts)
             found = (clean, counts) if counts else (text, None)
             self._texts.put(text, found)
         return found
 
-    def _string(self, text: str, rules: Sequence[Rule], counts: dict[str, int]) -> str:
-        text = redact(text, rules, counts)
+    def _string(self, text: str, counts: dict[str, int], kind: str | None = None) -> str:
+        text = masked(text, self._rules, counts, kind)
         for number, function in enumerate(self._scrubbers, 1):
             changed = function(text)
             if not isinstance(changed, str):

@@ -21,7 +21,7 @@ ROLLUP_KEYS = ("tenant", "project", "provider", "model", "agent", "step", "statu
 """What rows of a roll-up are kept apart by, beside facet and time."""
 
 
-class RunRow(Struct, kw_only=True):
+class RunRow(Struct, kw_only=True, gc=False):
     """A run: its facts and its totals so far."""
 
     pk: int
@@ -97,7 +97,7 @@ class RunRow(Struct, kw_only=True):
         return self.input_tokens + self.output_tokens
 
 
-class StepRow(Struct, kw_only=True):
+class StepRow(Struct, kw_only=True, gc=False):
     """A step of any kind."""
 
     run: int
@@ -132,7 +132,7 @@ class StepRow(Struct, kw_only=True):
         return None if self.duration_ns is None else self.started_at + self.duration_ns
 
 
-class CallRow(Struct, kw_only=True):
+class CallRow(Struct, kw_only=True, gc=False):
     """A model call: one attempt."""
 
     run: int
@@ -202,7 +202,7 @@ class CallRow(Struct, kw_only=True):
         return None if whole is None or self.output_tokens is None else whole + self.output_tokens
 
 
-class ToolRow(Struct, kw_only=True):
+class ToolRow(Struct, kw_only=True, gc=False):
     """A tool call."""
 
     run: int
@@ -231,7 +231,7 @@ class ToolRow(Struct, kw_only=True):
         return None if self.duration_ns is None else self.started_at + self.duration_ns
 
 
-class SessionRow(Struct, kw_only=True):
+class SessionRow(Struct, kw_only=True, gc=False):
     """A conversation: sums over its runs."""
 
     tenant: str
@@ -268,7 +268,7 @@ class SessionRow(Struct, kw_only=True):
         return self.input_tokens + self.output_tokens
 
 
-class LimitRow(Struct, kw_only=True):
+class LimitRow(Struct, kw_only=True, gc=False):
     """A limit that was reached."""
 
     run: int
@@ -287,7 +287,7 @@ class LimitRow(Struct, kw_only=True):
     evidence: str | None = None
 
 
-class ScoreRow(Struct, kw_only=True):
+class ScoreRow(Struct, kw_only=True, gc=False):
     """A judgement."""
 
     run: int
@@ -302,7 +302,7 @@ class ScoreRow(Struct, kw_only=True):
     comment: str | None = None
 
 
-class PayloadRow(Struct, kw_only=True):
+class PayloadRow(Struct, kw_only=True, gc=False):
     """A content by hash; `body` is None when its bytes were not kept."""
 
     id: int
@@ -313,7 +313,7 @@ class PayloadRow(Struct, kw_only=True):
     body: bytes | str | None = None
 
 
-class NodeRow(Struct, kw_only=True):
+class NodeRow(Struct, kw_only=True, gc=False):
     """A message where it stands in the tree."""
 
     id: int
@@ -322,7 +322,7 @@ class NodeRow(Struct, kw_only=True):
     role: str
 
 
-class PriceRow(Struct, kw_only=True):
+class PriceRow(Struct, kw_only=True, gc=False):
     """A price row that calls were priced by."""
 
     id: int
@@ -330,7 +330,7 @@ class PriceRow(Struct, kw_only=True):
     price_date: str
 
 
-class JournalRow(Struct, kw_only=True):
+class JournalRow(Struct, kw_only=True, gc=False):
     """How far a journal is stored."""
 
     id: str
@@ -340,7 +340,7 @@ class JournalRow(Struct, kw_only=True):
     seen_at: int | None = None
 
 
-class ImportRow(Struct, kw_only=True):
+class ImportRow(Struct, kw_only=True, gc=False):
     """A file as it was when it was imported. `facts` is JSON."""
 
     key: str
@@ -350,7 +350,7 @@ class ImportRow(Struct, kw_only=True):
     facts: str | None = None
 
 
-class LossRow(Struct, kw_only=True):
+class LossRow(Struct, kw_only=True, gc=False):
     """Something lost outside any run. The same (journal, reason, detail) is one loss, however often it is noted."""
 
     id: int | None = None
@@ -362,7 +362,7 @@ class LossRow(Struct, kw_only=True):
     detail: str = ""
 
 
-class Rollup(Struct, kw_only=True):
+class Rollup(Struct, kw_only=True, gc=False):
     """Sums over the steps of one hour or day that share their keys."""
 
     facet: str
@@ -410,7 +410,7 @@ class DayRow(Rollup, kw_only=True):
     day: int
 
 
-class DirtyRow(Struct, kw_only=True):
+class DirtyRow(Struct, kw_only=True, gc=False):
     """An hour whose rollup is behind."""
 
     tenant: str

@@ -23,6 +23,7 @@ from tachograph.queries.period import Period
 from tachograph.queries.run import run as run_detail
 from tachograph.queries.runs import Filter, Run, runs
 from tachograph.queries.stats import stats
+from tachograph.record import scope
 
 app = command_app()
 
@@ -53,12 +54,14 @@ def _recording(terminal: Terminal, opened_at: int) -> Iterator[Pace]:
     """Everything in the block is recorded into the terminal's store, at the pace of the desk."""
     settings = terminal.settings
     pace = Pace(opened_at)
-    system = compose.configure(store=settings.store_url, home=settings.home, clock=pace.clock())
+    system = compose.System(settings, clock=pace.clock())
+    before = scope.use(lambda: system.recorder)
     try:
         yield pace
         if not system.worker.flush():
             raise StoreUnavailable(settings.store_url, str(system.worker.last_error or "the drain did not finish"))
     finally:
+        scope.use(before)
         system.close()
 
 

@@ -18,8 +18,8 @@ _PRIVATE_KEY = re.compile(
 )
 
 _USERINFO = r"[^\s/?#\"'<>\\@]"
-_IN_URL = re.compile(rf"://(?:[^\s/?#\"'<>\\@:]{{0,200}}+:([^\s/?#\"'<>\\]{{1,256}})|({_USERINFO}{{20,256}}+))@")
-_SCREEN_URL = re.compile(rb"://[^\s/?#\"'<>@]{1,456}+@")
+_IN_URL = re.compile(rf":(?:\\*/){{2}}(?:[^\s/?#\"'<>\\@:]{{0,200}}+:([^\s/?#\"'<>\\]{{1,256}})|({_USERINFO}{{20,256}}+))@")
+_SCREEN_URL = re.compile(rb":\\*/\\*/[^\s/?#\"'<>@]{1,456}+@")
 
 
 def screen_private_key(data: bytes) -> bool:

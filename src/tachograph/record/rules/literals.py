@@ -1,41 +1,40 @@
 """JSON text, searched string by string, and written back byte for byte where nothing was found.
 
-Works on the text, not on a decoded tree: order, spacing, number formats and duplicate keys stay as they are. The one thing
-a plain string cannot know is used here too: under which key a string stands.
+Works on the text, not on a decoded tree: order, spacing, number formats and duplicate keys stay as they are. The one
+thing a plain string cannot know is used here too: under which key a string stands.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from tachograph.record.rules import assigned
 from tachograph.record.rules.personal import is_card
-from tachograph.record.rules.redact import OPT_IN, marker
-from tachograph.record.rules.rule import Rule
+from tachograph.record.rules.redact import marker
 from tachograph.record.spell import valid_text
 
-Search = Callable[[str, Sequence[Rule], dict[str, int]], str]
-"""(decoded string, rules, counts to raise) → the string without what the rules find; the same object if nothing."""
+Search = Callable[[str, dict[str, int], str | None], str]
+"""(decoded string, counts to raise, kind of the key before it) → the string without secrets; the same object if none."""
 
 
 class Literals:
     """One JSON text, searched string by string; knows under which key a string stands."""
 
-    _LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?', re.DOTALL)
+    _LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t]*+:)?', re.DOTALL)
     _BETWEEN = re.compile(r"[\s\[\]{},:]*+(?:(?:true|false|null|-?[0-9][0-9.eE+-]*+)[\s\[\]{},:]*+)*+")
     _FIRST_NUMBER = re.compile(r"\s*+(-?[0-9][0-9.eE+-]*+)")
     _CARD = re.compile(r"(?<![0-9.eE+-])[0-9]{13,19}(?![0-9.eE])")
 
-    def __init__(self, rules: Sequence[Rule], string: Search, counts: dict[str, int]) -> None:
-        """`string` searches one decoded string for `rules`; what fires is added to `counts`."""
-        self._rules, self._string, self._counts = rules, string, counts
-        self._keyed, self._cards = assigned.RULE in rules, OPT_IN["card"] in rules
+    def __init__(self, search: Search, counts: dict[str, int], *, cards: bool) -> None:
+        """`search` is for one decoded string; what fires is added to `counts`. `cards`: are card numbers to go too?"""
+        self._search, self._counts, self._cards = search, counts, cards
         self._kind: str | None = None
         self._keys: dict[str, str] = {}
+        self._alike: dict[str, int] = {}
 
     def scrubbed(self, text: str) -> str | None:
         """The text with secrets masked; None when it is not JSON."""
@@ -66,12 +65,8 @@ class Literals:
     def _literal(self, inner: str, colon: str) -> str:
         """A string with its quotes, and the colon that makes it a key."""
         string = _decoded(inner) if "\\" in inner else inner
-        kind, self._kind = self._kind, assigned.kind_of(string) if colon and self._keyed else None
-        clean = string
-        if kind is not None and (part := assigned.secret_in(kind, string, "json")):
-            name = "password" if kind == "pass" else kind
-            clean = string[: part[0]] + self._mark(name) + string[part[1] :]
-        clean = self._string(clean, self._rules, self._counts)
+        kind, self._kind = self._kind, assigned.kind_of(string) if colon else None
+        clean = self._search(string, self._counts, kind)
         if clean is string:
             return f'"{inner}"{colon}'
         return _encoded(self._told_apart(string, clean) if colon else clean) + colon
@@ -83,8 +78,8 @@ class Literals:
     def _told_apart(self, key: str, clean: str) -> str:
         """Different keys that became equal get a number, or a reader would lose all values but one."""
         if key not in self._keys:
-            same = sum(1 for other in self._keys.values() if other.partition("#")[0] == clean)
-            self._keys[key] = f"{clean}#{same + 1}" if same else clean
+            number = self._alike[clean] = self._alike.get(clean, 0) + 1
+            self._keys[key] = clean if number == 1 else f"{clean}#{number}"
         return self._keys[key]
 
 

@@ -29,14 +29,26 @@ def marker(name: str) -> str:
     return f"[redacted:{name}]"
 
 
-def redact(text: str, rules: Sequence[Rule], counts: dict[str, int]) -> str:
-    """The string without what the rules find; `counts` is raised by rule name. The same object if nothing is found."""
+def masked(text: str, rules: Sequence[Rule], counts: dict[str, int], kind: str | None = None) -> str:
+    """The string without what the rules find; `counts` is raised by rule name. The same object if nothing is found.
+
+    `kind` is what the name that it stands under is the name of (`assigned.kind_of`), when it is the value of a JSON key.
+    """
     for _ in range(_ROUNDS):
-        changed = _once(text, rules, counts)
+        changed = _once(text if kind is None else _under(kind, text, counts), rules, counts)
         if changed is text:
             break
         text = changed
     return text
+
+
+def _under(kind: str, text: str, counts: dict[str, int]) -> str:
+    part = assigned.secret_in(kind, text, "json")
+    if part is None:
+        return text
+    name = "password" if kind == "pass" else kind
+    counts[name] = counts.get(name, 0) + 1
+    return text[: part[0]] + marker(name) + text[part[1] :]
 
 
 def _once(text: str, rules: Sequence[Rule], counts: dict[str, int]) -> str:

@@ -122,7 +122,7 @@ def _either(words: list[str]) -> str:
 # ---- screen ---------------------------------------------------------------------------------------------------------
 
 _RUN = 20
-_LEAD = 16
+_LEAD = 24
 """Most characters by which a beginning may stand before its run."""
 
 _IN_RUN = b"abcdefghijklmnopqrstuvwxyz_-"

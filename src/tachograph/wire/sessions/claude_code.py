@@ -313,7 +313,7 @@ def _fault(failed: Failed) -> tuple[Failure, int | None]:
     """The error of a request: what a retry noted, or the text that the user was shown."""
     noted = members(failed.error)
     status = value(noted["status"]) if "status" in noted else None
-    status = status if isinstance(status, int) and not isinstance(status, bool) else None
+    status = status if isinstance(status, int) and 100 <= status < 600 else None
     shown = opening(failed.error, [])
     if shown is None:
         shown = " ".join(part for part in _texts(failed.error) if part)

@@ -263,8 +263,9 @@ class Turns:
         if line.subtype == "compact_boundary":
             self._put(Compacted(self._at, line.compact_metadata))
         elif line.subtype == "api_error":
-            attempt = line.retry_attempt if isinstance(line.retry_attempt, int) else 1
-            self._put(Failed(self._at, line.error, attempt))
+            attempt = line.retry_attempt
+            known = type(attempt) is int and 0 < attempt < 1_000
+            self._put(Failed(self._at, line.error, attempt if known else 1))
 
     def _progressed(self, line: Line) -> None:
         if self.turn is None or line.parent_tool_use_id is None:

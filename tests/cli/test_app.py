@@ -26,7 +26,9 @@ def test_the_help_lists_commands_and_exit_codes(cli: Run) -> None:
     assert [meaning for code, meaning in MEANINGS.items() if f"{code} {meaning}" not in words] == []
 
 
-@pytest.mark.parametrize("words", [(name,) for name in COMMANDS if name not in ("db", "prices")] + [("db", "check"), ("prices", "show")])
+@pytest.mark.parametrize(
+    "words", [(name,) for name in COMMANDS if name not in ("db", "prices")] + [("db", "check"), ("prices", "show")]
+)
 def test_every_command_takes_the_common_options(cli: Run, words: tuple[str, ...]) -> None:
     """--store, --json and --no-color are options of every command."""
     said = cli(*words, "--help").output
@@ -36,7 +38,10 @@ def test_every_command_takes_the_common_options(cli: Run, words: tuple[str, ...]
 def test_a_slip_of_the_fingers_gets_a_suggestion(cli: Run) -> None:
     """An unknown command is bad usage, and the nearest one is named."""
     result = cli("stast")
-    assert (result.exit_code, result.output.splitlines()[-1]) == (2, "Error: No such command 'stast'. Did you mean 'stats'?")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (
+        2,
+        "Error: No such command 'stast'. Did you mean 'stats'?",
+    )
 
 
 def test_the_version_is_told(cli: Run) -> None:

@@ -11,7 +11,12 @@ from tachograph.store.sqlite import SqliteStore
 
 def test_money_is_exact_decimal_text() -> None:
     """Nano-USD become decimal USD without rounding and without an exponent; unknown stays null."""
-    assert [machine.dollars(nano) for nano in (None, 0, 1, 1_500_000_000)] == [None, "0.000000000", "0.000000001", "1.500000000"]
+    assert [machine.dollars(nano) for nano in (None, 0, 1, 1_500_000_000)] == [
+        None,
+        "0.000000000",
+        "0.000000001",
+        "1.500000000",
+    ]
 
 
 def test_a_run_has_every_fact_and_its_readable_twins(desk: Path) -> None:

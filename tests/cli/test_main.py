@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tachograph.cli.desk import shop
 from tests.cli.conftest import PROGRAM
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -89,7 +90,9 @@ def test_control_c_ends_a_command_quietly(desk: Path) -> None:
     [((), {}, True), (("--no-color",), {}, False), ((), {"NO_COLOR": "1"}, False), ((), {"TERM": "dumb"}, False)],
     ids=["plain", "option", "NO_COLOR", "dumb"],
 )
-def test_colours_are_for_terminals(desk: Path, options: tuple[str, ...], environment: dict[str, str], *, colored: bool) -> None:
+def test_colours_are_for_terminals(
+    desk: Path, options: tuple[str, ...], environment: dict[str, str], *, colored: bool
+) -> None:
     """On a terminal there are colours, unless somebody does not want any; then there is no escape code at all."""
     assert (b"\x1b[" in _on_a_terminal(["ls", "--store", str(desk), *options], environment)) is colored
 
@@ -102,10 +105,10 @@ def test_lines_fit_the_terminal(desk: Path) -> None:
 
 def test_a_pipe_gets_no_colours_and_whole_lines(program: Program, desk: Path) -> None:
     """Into a pipe no escape code is written, and nothing is cut to a width."""
-    done = program("search", "gears", "--store", str(desk))
+    done = program("show", "last", "--messages", "--store", str(desk))
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
-    assert "I would like some of my money back." in done.stdout
+    assert f"{shop.note()[0].text}\n" in done.stdout
 
 
 def test_letters_that_an_encoding_lacks_are_replaced(program: Program, desk: Path) -> None:
@@ -136,7 +139,9 @@ finally:
 def _on_a_terminal(words: list[str], environment: dict[str, str]) -> bytes:
     """What a command writes when its output is a terminal."""
     leader, follower = pty.openpty()
-    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")
+    }
     process = subprocess.Popen(
         [*PROGRAM, *words],
         stdin=follower,

@@ -31,7 +31,10 @@ def tell(
     [
         ([], "(None, 1, None, None, False, None)"),
         (["a", "b", "--count", "3", "--loud"], "(['a', 'b'], 3, None, None, True, None)"),
-        (["--most", "-2", "--where", "/x", "--tag", "a", "--tag", "b"], "(None, 1, -2, PosixPath('/x'), False, ['a', 'b'])"),
+        (
+            ["--most", "-2", "--where", "/x", "--tag", "a", "--tag", "b"],
+            "(None, 1, -2, PosixPath('/x'), False, ['a', 'b'])",
+        ),
     ],
 )
 def test_options_are_read_as_their_types_say(given: list[str], told: str) -> None:

@@ -34,7 +34,10 @@ Dump = Mapping[str, Sequence[Mapping[str, Any]]]
 _PRIVATE = frozenset({"encoding", "body", "loose_pages", "ver"})
 """Columns in which stores may differ: how they pack, and how often they marked."""
 EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=15,
+    deadline=None,
+    # every backend runs the same inherited test: for it alone an example means the same
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.differing_executors],
 )
 
 
@@ -174,7 +177,7 @@ class StoreContract:
                 back = data.draw(st.integers(0, 2))
                 parts.append(batch(events[max(0, cut - back) : cut + size]))
                 cut += size
-            assert _unordered(dump(parts)) == _unordered(dump(whole))
+            assert _named(dump(parts)) == _named(dump(whole))
             assert parts.check() == []
 
     # ---- open steps -----------------------------------------------------------------------------------------------
@@ -280,8 +283,8 @@ class StoreContract:
             gone = frozenset(event.run for event in old)
             replaced.append(batch(new, replace=gone))
             plain.append(batch(new))
-            tables = ("runs", "steps", "calls", "tool_calls", "sessions", "limit_hits", "scores")
-            assert _named(dump(replaced, tables)) == _named(dump(plain, tables))
+            left, expected = _named(dump(replaced)), _named(dump(plain))
+            assert {table: left[table] for table in _OF_EVENTS} == {table: expected[table] for table in _OF_EVENTS}
             assert replaced.check() == []
 
     def test_says_what_each_table_holds(self, store: Any) -> None:
@@ -487,6 +490,7 @@ class StoreContract:
         store.close()
 
 
+_OF_EVENTS = (*PROJECTIONS, "events")
 _SAME_AS_FOLD = {
     "iterations": "iterations",
     "steps": "steps",
@@ -528,20 +532,26 @@ _TOOL_FACTS = {
 
 
 def _unordered(found: Dump) -> Mapping[str, Sequence[str]]:
-    """Rows without their order, and without the numbers that say what came first."""
+    """Rows without their order."""
     return {table: sorted(map(repr, rows)) for table, rows in found.items()}
 
 
 def _named(found: Dump) -> Mapping[str, Sequence[str]]:
-    """Rows without their order, runs by their ids instead of their numbers, messages without theirs."""
-    names = {row["pk"]: row["id"] for row in found["runs"]}
-    numbers = {"pk", "run", "input_node", "output_node", "result_node", "price"}
-    plain: dict[str, Sequence[str]] = {}
-    for table, rows in found.items():
-        whole = [
-            {**{key: value for key, value in row.items() if key not in numbers and not key.endswith("_payload")},
-             "of": names.get(row.get("run", row.get("pk")))}
-            for row in rows
-        ]  # fmt: skip
-        plain[table] = sorted(map(repr, whole))
-    return plain
+    """Rows without their order and without the numbers that say what came first: names stand in their place."""
+    runs = {row["pk"]: row["id"] for row in found["runs"]}
+    hashes = {row["id"]: row["hash"].hex() for row in found["payloads"]}
+    prices = {row["id"]: row["price_id"] for row in found["prices"]}
+    nodes: dict[int, str] = {}
+    for row in sorted(found["nodes"], key=lambda row: row["id"]):
+        nodes[row["id"]] = f"{nodes.get(row['parent'])}/{row['role']}:{hashes.get(row['payload'])}"
+    names = {"pk": runs, "run": runs, "payload": hashes, "price": prices}
+    names |= dict.fromkeys(("input_node", "output_node", "result_node", "parent_node"), nodes)  # type: ignore[arg-type]
+
+    def plain(table: str, row: Mapping[str, Any]) -> str:
+        own = {key: value for key, value in row.items() if key != "id" or table == "runs"}
+        if table == "nodes":
+            own["parent"] = nodes.get(row["parent"])
+        by_name = {key: names[key].get(value) if key in names else value for key, value in own.items()}
+        return repr({key: hashes.get(by_name[key]) if key.endswith("_payload") else by_name[key] for key in by_name})
+
+    return {table: sorted(plain(table, row) for row in rows) for table, rows in found.items()}

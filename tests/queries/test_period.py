@@ -16,16 +16,17 @@ NOW = MIDNIGHT + 10 * HOUR + 90_000_000_000
 
 
 class _Watched:
-    """A store that notes which tables it is asked for, and between which bounds."""
+    """A store that notes which tables it is asked for, and between which bounds; errors apart."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
         self.asked: list[tuple[str, int, int | None]] = []
 
     def find(self, query: Query) -> Page:
-        """Answer, and note the question unless it is about dirty hours or the earliest row."""
+        """Answer, and note the question unless it is about dirty hours, the earliest row or errors."""
         bounds = {where.op: where.value for where in query.where if where.column in ("day", "hour", "started_at")}
-        if query.table != "dirty_hours" and not query.measures:
+        facet = next((where.value for where in query.where if where.column == "facet"), "")
+        if query.table != "dirty_hours" and not query.measures and facet != "error":
             self.asked.append((query.table, bounds["ge"], bounds.get("lt")))
         return self.index.find(query)
 

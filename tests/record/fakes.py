@@ -26,7 +26,10 @@ def _pem(kind: str, lines: int, newline: str = "\n") -> str:
 
 
 TOKENS: Mapping[str, tuple[str, ...]] = {
-    "anthropic_key": ("sk-" + "ant-api03-" + body(93, URLSAFE) + "AA", "sk-" + "ant-admin01-" + body(93, URLSAFE) + "AA"),
+    "anthropic_key": (
+        "sk-" + "ant-api03-" + body(93, URLSAFE) + "AA",
+        "sk-" + "ant-admin01-" + body(93, URLSAFE) + "AA",
+    ),
     "openrouter_key": ("sk-" + "or-v1-" + body(64, HEX),),
     "langfuse_key": ("sk-" + "lf-" + "-".join(body(size, HEX) for size in (8, 4, 4, 4, 12)),),
     "openai_key": ("sk-" + "proj-" + body(74, URLSAFE), "sk-" + "svcacct-" + body(60), "sk-" + "admin-" + body(60)),
@@ -36,7 +39,7 @@ TOKENS: Mapping[str, tuple[str, ...]] = {
     "google_oauth": ("GOC" + "SPX-" + body(28, URLSAFE), "ya" + "29." + body(90, URLSAFE)),
     "aws_key": ("AK" + "IA" + body(16, ascii_uppercase + "234567"), "AS" + "IA" + body(16, ascii_uppercase + "234567")),
     "bedrock_key": ("AB" + "SK" + body(128, BASE62 + "+/"),),
-    "github_token": tuple(f"gh{kind}_{body(36)}" for kind in "pousr") + ("github" + "_pat_" + body(82, BASE62 + "_"),),
+    "github_token": (*(f"gh{kind}_{body(36)}" for kind in "pousr"), "github" + "_pat_" + body(82, BASE62 + "_")),
     "gitlab_token": ("gl" + "pat-" + body(20, URLSAFE), "gl" + "rt-" + body(20, URLSAFE)),
     "slack_token": ("xo" + "xb-" + body(12, digits) + "-" + body(24), "xa" + "pp-1-" + body(40)),
     "slack_webhook": ("/B" + body(9, ascii_uppercase + digits) + "/" + body(24),),

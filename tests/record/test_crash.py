@@ -107,23 +107,6 @@ def test_kill_9_at_200_random_points_loses_nothing(tmp_path: Path) -> None:
     assert list(compose.journals_folder(settings).glob("*/*.seg")) == []
 
 
-def test_sigterm_ends_open_steps_as_cancelled(tmp_path: Path) -> None:
-    """A program without a handler of its own still dies, after everything was closed."""
-    with nursery(tmp_path) as start:
-        child = start(0)
-        time.sleep(0.5)
-        os.kill(child, signal.SIGTERM)
-        gone(child)
-    settings = Settings(home=tmp_path)
-    recover(settings)
-    store = compose.open_store(settings)
-    last = store.find(Query("runs", columns=("status", "stop_reason"), order=("-started_at",), limit=1)).rows[0]
-    open_steps = store.find(Query("steps", measures=(Measure("count"),), group=("status",), limit=None)).rows
-    store.close()
-    assert dict(last) == {"status": "cancelled", "stop_reason": "signal"}
-    assert {row["status"] for row in open_steps} == {"completed", "cancelled"}
-
-
 def script(home: Path, code: str, *, timeout: float = 30) -> subprocess.CompletedProcess[bytes]:
     """Run a few lines of a program with its own home."""
     return subprocess.run(
@@ -133,6 +116,43 @@ def script(home: Path, code: str, *, timeout: float = 30) -> subprocess.Complete
         timeout=timeout,
         check=False,
     )
+
+
+def test_sigterm_ends_open_steps_as_cancelled(tmp_path: Path) -> None:
+    """A program without a handler of its own still dies of the signal, after everything was closed."""
+    done = script(
+        tmp_path,
+        "import os, signal, time, tachograph\n"
+        "with tachograph.run('job'), tachograph.step('outer'), tachograph.step(tachograph.LLMCall('m')):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(20)\n",
+    )
+    settings = Settings(home=tmp_path)
+    recover(settings)
+    store = compose.open_store(settings)
+    steps = store.find(Query("steps", columns=("kind", "status"), order=("step",), limit=None)).rows
+    runs = store.find(Query("runs", columns=("status", "stop_reason"), limit=None)).rows
+    store.close()
+    assert (done.returncode, [dict(row) for row in runs]) == (
+        -signal.SIGTERM,
+        [{"status": "cancelled", "stop_reason": "signal"}],
+    )
+    assert [(row["kind"], row["status"]) for row in steps] == [
+        ("run", "cancelled"), ("custom", "cancelled"), ("llm", "cancelled"),
+    ]  # fmt: skip
+
+
+def test_a_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
+    """Whoever handles SIGTERM decides; leaving by it closes as leaving does."""
+    done = script(
+        tmp_path,
+        "import os, signal, sys, time, tachograph\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "with tachograph.run('job'):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(20)\n",
+    )
+    assert (done.returncode, stored(Settings(home=tmp_path))[1]) == (3, {"cancelled": 1})
 
 
 def test_leaving_the_interpreter_drains_and_closes(tmp_path: Path) -> None:

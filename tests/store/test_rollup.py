@@ -172,9 +172,9 @@ def test_every_facet_holds_every_step(store: Store) -> None:
         assert sums["each"] == sums["model"] == sums["agent"] == sums["project"]
         assert sums["each"][0]["count"] == 6
         errors = _rows(store, table, facet="error")
-        assert {(row["error"], row["status"], row["model"], row["count"]) for row in errors} == {
-            ("Timeout", "failed", "m", 1), ("Timeout", "failed", "n", 1),
-        }  # fmt: skip
+        assert [(row["error"], row["status"], row["model"], row["count"]) for row in merged(errors, KEYS)] == [
+            ("Timeout", "", "", 2),
+        ]
         assert {row["status"] for row in _rows(store, table, facet="model")} == {""}
 
 

@@ -76,7 +76,7 @@ def _reason(row: Row, found: Usage) -> str:
 
 
 def test_every_recorded_reply_counts_as_the_ground_truth_says(shared_data: Path) -> None:
-    """Inclusive input and output, cache and reasoning of 979 replies of 28 providers, exclusions counted with reasons."""
+    """Input, output, cache and reasoning of 979 replies of 28 providers, with exclusions counted by reason."""
     differ: Counter[str] = Counter()
     for row in exchanges(shared_data):
         if row["usage_raw"] is None:
@@ -155,47 +155,31 @@ def test_each_dialect_is_read_by_its_own_rules(raw: Row, wanted: Usage) -> None:
     assert usage.read(raw) == wanted
 
 
+def _chat(prompt: int, completion: int, total: int | None, reasoning: int | None = None, **details: int) -> Row:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
+        "prompt_tokens_details": {f"{name}_tokens": count for name, count in details.items()},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }
+
+
 @pytest.mark.parametrize(
-    ("raw", "uncached", "read", "write", "output"),
+    ("raw", "classes"),
     [
-        # more cached than prompt: the prompt leaves it out
-        ({"prompt_tokens": 20, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 90}}, 20, 90, None, 3),
-        # the total only adds up with the cached tokens on top
-        (
-            {"prompt_tokens": 50, "completion_tokens": 3, "total_tokens": 83, "prompt_tokens_details": {"cached_tokens": 30}},
-            50, 30, None, 3,
-        ),
-        # LiteLLM of Anthropic: the prompt holds what was written, the total does not
-        (
-            {"prompt_tokens": 146, "completion_tokens": 63, "total_tokens": 158, "prompt_tokens_details": {"cached_tokens": 7919}},
-            95, 7919, 51, 63,
-        ),
-        # xAI: reasoning on top of the completion
-        (
-            {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 20, "completion_tokens_details": {"reasoning_tokens": 6}},
-            10, None, None, 10,
-        ),
-        # Mistral: audio on top of the prompt
-        (
-            {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 386, "prompt_tokens_details": {"audio_tokens": 375}},
-            384, None, None, 2,
-        ),
-        # the same tokens named as read and as written
-        (
-            {
-                "prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21,
-                "prompt_tokens_details": {"cached_tokens": 15, "cache_write_tokens": 18},
-            },
-            2, 15, 3, 1,
-        ),
+        pytest.param(_chat(20, 3, None, cached=90), (20, 90, None, 3), id="more cached than prompt: it leaves it out"),
+        pytest.param(_chat(50, 3, 83, cached=30), (50, 30, None, 3), id="the total needs the cached tokens on top"),
+        pytest.param(_chat(146, 63, 158, cached=7919), (95, 7919, 51, 63), id="LiteLLM of Anthropic: writes in prompt"),
+        pytest.param(_chat(10, 4, 20, reasoning=6), (10, None, None, 10), id="xAI: reasoning on top of the completion"),
+        pytest.param(_chat(9, 2, 386, audio=375), (384, None, None, 2), id="Mistral: audio on top of the prompt"),
+        pytest.param(_chat(20, 1, 21, cached=15, cache_write=18), (2, 15, 3, 1), id="tokens named as read and written"),
     ],
-)  # fmt: skip
-def test_a_total_overrules_what_a_dialect_says_of_itself(
-    raw: Row, uncached: int, read: int | None, write: int | None, output: int
-) -> None:
+)
+def test_a_total_overrules_what_a_dialect_says_of_itself(raw: Row, classes: tuple[int | None, ...]) -> None:
     """Where the sum tells that a figure leaves something out, it is put right and marked as inferred."""
     found = usage.read(raw)
-    assert (found.input_uncached, found.cache_read, found.cache_write, found.output) == (uncached, read, write, output)
+    assert (found.input_uncached, found.cache_read, found.cache_write, found.output) == classes
     assert found.basis == "inferred"
 
 
@@ -241,9 +225,9 @@ def test_a_dialect_that_nobody_speaks_is_refused() -> None:
         usage.read({"prompt_tokens": 3}, "klingon")
 
 
-COUNTS = st.none() | st.integers(-5, 2**60) | st.floats() | st.text(max_size=3) | st.booleans()
-PATHS = sorted({path for dialect in usage.DIALECTS.values() for path in (*dialect.input, *dialect.output, *dialect.total,
-                *dialect.cache_read, *dialect.cache_write, *dialect.reasoning, *dialect.beside, *dialect.audio)})  # fmt: skip
+COUNTS = st.integers(-2, 9) | st.none() | st.integers(-5, 2**60) | st.floats() | st.text(max_size=3) | st.booleans()
+PLACES = ("input", "output", "total", "cache_read", "cache_write", "reasoning", "beside", "audio")
+PATHS = sorted({path for dialect in usage.DIALECTS.values() for name in PLACES for path in getattr(dialect, name)})
 
 
 @given(st.sampled_from(sorted(usage.DIALECTS)), st.dictionaries(st.sampled_from(PATHS), COUNTS), st.booleans())

@@ -43,11 +43,6 @@ class JournalState(Struct, frozen=True, kw_only=True):
     damaged_bytes: int
     disk_bytes: int
 
-    @property
-    def lost_its_owner(self) -> bool:
-        """What it holds waits for somebody to adopt it."""
-        return not self.alive
-
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
     """Everything that `doctor` found."""
@@ -72,7 +67,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     @property
     def problems(self) -> list[str]:
         """What somebody should do something about, as sentences."""
-        return [sentence for wrong, sentence in _judged(self) if wrong]
+        return [sentence for count, sentence in _judged(self) if count]
 
 
 def examine(settings: Settings, store: Store) -> Diagnosis:
@@ -108,22 +103,19 @@ def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
     return [row for row in rows if row["owner"] not in known]
 
 
-def _judged(found: Diagnosis) -> Iterator[tuple[bool, str]]:
-    orphans = [each for each in found.journals if each.lost_its_owner]
+def _judged(found: Diagnosis) -> Iterator[tuple[int, str]]:
+    orphans = [each for each in found.journals if not each.alive]
     waiting = sum(each.waiting for each in orphans)
     yield (
-        bool(orphans),
-        f"{len(orphans)} journals of processes that are gone hold {waiting:,} events (--repair adopts them)",
+        len(orphans),
+        f"journals of processes that are gone: {len(orphans)}, with {waiting:,} events (--repair adopts them)",
     )
     damaged = sum(each.damaged_bytes for each in found.journals)
-    yield damaged > 0, f"{damaged:,} bytes in journals are no record"
-    yield bool(found.stuck), f"{len(found.stuck)} runs are open and have no journal any more (--repair ends them)"
-    yield bool(found.leftovers), f"{len(found.leftovers)} unfinished journal folders (--repair removes them)"
-    yield bool(found.losses), f"{len(found.losses)} losses outside any run"
-    yield (
-        found.lossy_runs > 0,
-        f"{found.lossy_runs:,} runs in which something could not be recorded (`show RUN --receipt`)",
-    )
+    yield damaged, f"damage in journals: {damaged:,} bytes are no record"
+    yield len(found.stuck), f"open runs whose journal is gone: {len(found.stuck)} (--repair ends them)"
+    yield len(found.leftovers), f"unfinished journal folders: {len(found.leftovers)} (--repair removes them)"
+    yield len(found.losses), f"losses outside any run: {len(found.losses)}"
+    yield found.lossy_runs, f"runs in which something could not be recorded: {found.lossy_runs:,} (show RUN --receipt)"
 
 
 def _journal(folder: Path, alive: bool, store: Store) -> JournalState:

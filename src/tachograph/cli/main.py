@@ -14,7 +14,9 @@ PACKAGES = ("typer", "rich")
 def main() -> NoReturn:
     """Run the command that `sys.argv` names, and leave with its exit code."""
     try:
-        from tachograph.cli.app import run
+        from tachograph.cli.app import run  # noqa: PLC0415 - its imports are what may be missing
+
+        run()
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package not in PACKAGES:
@@ -23,4 +25,3 @@ def main() -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    run()

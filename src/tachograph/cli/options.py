@@ -29,14 +29,21 @@ Status = Annotated[
 ]
 
 
+_BEYOND = 1 << 63
+"""No time that a store can hold."""
+
+
 def when(terminal: Terminal, option: str, text: str | None) -> int | None:
     """UTC nanoseconds of what an option says. Raises SettingsError."""
     if text is None:
         return None
     try:
-        return moment(text, terminal.clock.now())
-    except (ValueError, OverflowError) as problem:
-        raise SettingsError(option, text, "7d, 12h or 45m ago, or an ISO date or time such as 2026-11-21") from problem
+        found = moment(text, terminal.clock.now())
+    except (ValueError, OverflowError):
+        found = _BEYOND
+    if abs(found) >= _BEYOND:
+        raise SettingsError(option, text, "7d, 12h or 45m ago, or an ISO date or time such as 2026-11-21")
+    return found
 
 
 def period(terminal: Terminal, since: str | None, until: str | None) -> Period:

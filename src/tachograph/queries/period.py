@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tachograph.store.ports import Index
 from tachograph.store.query import Measure, Query, Where
-from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, VALUES, Row, counted, facts
+from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, VALUES, Fact, Row, counted, facts
 
 SECOND = 1_000_000_000
 _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": 24 * HOUR, "w": 7 * 24 * HOUR}
@@ -35,6 +35,8 @@ class Read(Struct, frozen=True):
     """Rows that answer a question; `source` is `rollups`, or `rows` when every step of the period had to be read."""
 
     rows: Sequence[Row]
+    errors: Sequence[Row]
+    """Of the steps that had an error, by kind of step and error."""
     source: str
 
 
@@ -56,14 +58,20 @@ def moment(text: str, now_ns: int) -> int:
 def read(index: Index, period: Period, now_ns: int, keys: Sequence[str], where: Mapping[str, str]) -> Read:
     """Rows of the period that keep `keys` apart (others may be apart too) and meet every equality in `where`.
 
-    Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` is a condition only. With the key `error` the
-    rows are those of steps that had one.
+    Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` is a condition only.
     """
-    facet = _facet({*keys, *where} - {*ALWAYS, "hour", "day"})
+    spans = {*ALWAYS, "hour", "day"}
+    facet = _facet({*keys, *where} - spans)
     if facet is None:
-        return Read(_from_steps(index, (period,), keys, where), "rows")
+        steps = _steps(index, (period,), keys, where)
+        return Read(counted(steps, keys), _errors(steps), "rows")
     plan = _plan(index, period, now_ns, use_days="hour" not in keys)
-    return Read([*_stored(index, plan, facet, where), *_from_steps(index, plan.steps, keys, where)], "rollups")
+    conditions = tuple(Where(key, "eq", value) for key, value in where.items())
+    rows = list(_stored(index, plan, facet, conditions, VALUES))
+    with_error = (*conditions, Where("error", "ne", ""))
+    errors = list(_stored(index, plan, _facet({*where, "error"} - spans) or facet, with_error, ("count",)))
+    steps = _steps(index, plan.steps, keys, where)
+    return Read([*rows, *counted(steps, keys)], [*errors, *_errors(steps)], "rollups")
 
 
 class _Plan(Struct, frozen=True):
@@ -122,35 +130,35 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 def _facet(wanted: set[str]) -> str | None:
     """The smallest facet that keeps these keys apart; None when no roll-up does."""
-    return next((facet for facet in _BY_SIZE if wanted <= set(FACETS[facet])), None)
+    return next((facet for facet, keys in FACETS.items() if wanted <= set(keys)), None)
 
 
-_BY_SIZE = ("model", "project", "agent", "each", "error")
-
-
-def _stored(index: Index, plan: _Plan, facet: str, where: Mapping[str, str]) -> Iterator[Row]:
+def _stored(index: Index, plan: _Plan, facet: str, conditions: Sequence[Where], values: Sequence[str]) -> Iterator[Row]:
     """Rows of roll-ups, with their day (and hour, where they are hours)."""
-    conditions = (Where("facet", "eq", facet), *(Where(key, "eq", value) for key, value in where.items()))
-    keys = (*ALWAYS, *FACETS[facet])
     for table, span, ranges in (("rollup_day", "day", plan.days), ("rollup_hour", "hour", plan.hours)):
+        columns = (span, *ALWAYS, *FACETS[facet], *values)
         for start, stop in ranges:
-            bounds = (Where(span, "ge", start), Where(span, "lt", stop))
-            query = Query(table, (*conditions, *bounds), (span, *keys, *VALUES), limit=None)
-            for row in index.find(query).rows:
+            bounds = (Where("facet", "eq", facet), Where(span, "ge", start), Where(span, "lt", stop))
+            for row in index.find(Query(table, (*bounds, *conditions), columns, limit=None)).rows:
                 yield row if span == "day" else {**row, "day": row["hour"] // DAY_HOURS}
 
 
-def _from_steps(index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]) -> list[Row]:
+def _steps(index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]) -> Sequence[Fact]:
     of_run = tuple(_of_run(key, value) for key, value in where.items() if key in _RUN_CONDITIONS)
-    of_step = {key: value for key, value in where.items() if key not in _RUN_CONDITIONS}
+    of_step = [(key, value) for key, value in where.items() if key not in _RUN_CONDITIONS]
     run_columns = tuple(key for key in keys if key in RUN_KEYS)
-    steps = (
+    found = (
         fact
         for period in periods
         for fact in facts(index, period.since or 0, period.until, where=of_run, run_columns=run_columns)
-        if all(getattr(fact, key) == value for key, value in of_step.items())
     )
-    return counted((fact for fact in steps if fact.error) if "error" in keys else steps, keys)
+    if not of_step:
+        return list(found)
+    return [fact for fact in found if all(getattr(fact, key) == value for key, value in of_step)]
+
+
+def _errors(steps: Iterable[Fact]) -> list[Row]:
+    return counted((fact for fact in steps if fact.error), ("step", "error"))
 
 
 _RUN_CONDITIONS = frozenset(("tenant", "tag", *RUN_KEYS))

@@ -6,8 +6,8 @@ nobody said is None, never 0: a cost is None when not one call has a price, and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +22,8 @@ DIMENSIONS = ("model", "provider", "agent", "project", "day", "hour", "tenant", 
 CONDITIONS = ("tenant", "project", "provider", "model", "agent", "step", "status", "tag", *RUN_KEYS)
 """What statistics can be limited to, each to one value. `tag` and RUN_KEYS read every step of the period."""
 
+_MEASURED = frozenset(("run", "llm", "tool"))
+"""Kinds of steps whose outcomes and times are told; others are counted."""
 _CALLS_ONLY = frozenset(("model", "provider"))
 _SPANS = frozenset(("hour", "day"))
 
@@ -159,16 +161,17 @@ def stats(
     period, where = period or Period(), dict(where or {})
     _known(by, DIMENSIONS, "group by")
     _known(where, CONDITIONS, "limit to")
-    found = read(index, period, now_ns, tuple(dict.fromkeys(("step", *by))), where)
-    errors = read(index, period, now_ns, ("step", "error"), where)
+    keys = tuple(dict.fromkeys(("step", *by)))
+    found = read(index, period, now_ns, keys, where)
+    rows = _parts(found.rows, keys)
     return Stats(
         since=period.since,
         until=period.until,
         as_of=now_ns,
         by=tuple(by),
-        total=_group((), found.rows),
-        groups=_groups(found.rows, tuple(by)) if by else (),
-        errors=_errors(errors.rows),
+        total=_group((), rows),
+        groups=_groups(rows, tuple(by)) if by else (),
+        errors=_errors(found.errors),
         source=found.source,
     )
 
@@ -177,6 +180,21 @@ def _known(asked: Iterable[str], allowed: Sequence[str], what: str) -> None:
     for name in asked:
         if name not in allowed:
             raise ValueError(f"cannot {what} {name!r}; one of {', '.join(allowed)}")
+
+
+def _parts(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:
+    """One row for each combination of keys. Of steps whose times nobody asks for only the number is added up."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    measured = []
+    for row in rows:
+        if row["step"] in _MEASURED:
+            measured.append(row)
+        else:
+            counts[tuple([row[key] for key in keys])] += row["count"]
+    return [
+        *merged(measured, keys),
+        *({**dict(zip(keys, key, strict=True)), "count": count} for key, count in counts.items()),
+    ]
 
 
 def _groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
@@ -190,8 +208,11 @@ def _groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: group.key))
 
 
-def _group(key: tuple[Any, ...], rows: Iterable[Row]) -> Group:
-    kinds = {row["step"]: row for row in sorted(merged(rows, ("step",)), key=itemgetter("step"))}
+def _group(key: tuple[Any, ...], rows: Sequence[Row]) -> Group:
+    kinds = {row["step"]: row for row in merged((row for row in rows if row["step"] in _MEASURED), ("step",))}
+    steps: Counter[str] = Counter()
+    for row in rows:
+        steps[row["step"]] += row["count"]
     spent = kinds.get("llm")
     calls = _outcomes(spent)
     return Group(
@@ -199,7 +220,7 @@ def _group(key: tuple[Any, ...], rows: Iterable[Row]) -> Group:
         runs=_outcomes(kinds.get("run")),
         calls=calls,
         tools=_outcomes(kinds.get("tool")),
-        steps={kind: row["count"] for kind, row in kinds.items()},
+        steps=dict(sorted(steps.items())),
         tokens=_tokens(spent, calls.ended),
         cost=_money(spent, calls.ended),
         first_token=_first_token(spent),
@@ -271,5 +292,8 @@ def _plus(one: int | None, two: int | None) -> int | None:
 
 
 def _errors(rows: Iterable[Row]) -> tuple[ErrorGroup, ...]:
-    groups = [ErrorGroup(row["step"], row["error"], row["count"]) for row in merged(rows, ("step", "error"))]
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row["step"], row["error"]] += row["count"]
+    groups = [ErrorGroup(step, error, count) for (step, error), count in counts.items()]
     return tuple(sorted(groups, key=lambda group: (-group.count, group.step, group.error)))

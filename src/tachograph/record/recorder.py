@@ -137,7 +137,7 @@ class Recorder:
 
     def start(self, run: LiveRun, body: Any, kind: str) -> int | None:
         """Record a start event; its seq is the step's number. None if it could not be kept."""
-        number = self.write(run, lambda seq: ((body, None),))
+        number = self.write(run, lambda seq: ((body, None),), starts=True)
         if number is not None:
             self.opened(run, number, kind)
         return number
@@ -160,10 +160,11 @@ class Recorder:
         return run.open.pop(step, None) is not None
 
     def end_run(self, run: LiveRun, body: RunEnded) -> None:
-        """End a run; steps that are still open are closed as abandoned first, innermost first."""
-        self.close_steps(run, Failure("RunEnded", "the run ended while this step was open"), "abandoned")
+        """End a run; steps that are still open are closed first, innermost first: cancelled with it, or abandoned."""
+        status = "cancelled" if body.status == "cancelled" else "abandoned"
+        run.ended = True
+        self.close_steps(run, Failure("RunEnded", "the run ended while this step was open"), status)
         if self.end(run, 0, body):
-            run.ended = True
             self._runs.pop(run.id, None)
             run.prefix.forget()
 
@@ -186,14 +187,18 @@ class Recorder:
         """Record one body. Its seq, or None when it could not be kept (counted)."""
         return self.write(run, lambda seq: ((body, step),))
 
-    def write(self, run: LiveRun, build: Build) -> int | None:
+    def write(self, run: LiveRun, build: Build, *, starts: bool = False) -> int | None:
         """Record what `build(first seq)` gives, all of it or nothing. The first seq, or None (counted).
+
+        What `starts` something is not recorded in a run that has ended: nothing would ever end it.
 
         One record, one clock reading, one lock: a call's new messages and its start travel together.
         """
         with self._lock:
             if self._busy:
                 self.later(lambda: self.write(run, build))
+                return None
+            if starts and run.ended:
                 return None
             self._busy = True
             try:

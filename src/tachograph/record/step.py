@@ -168,7 +168,7 @@ class CallStep(Step[LLMCall]):
             )  # fmt: skip
             return [*_chained(said, known, seq), (started, None)]
 
-        first = recorder.write(run, build)
+        first = recorder.write(run, build, starts=True)
         if first is None:
             return None
         self._tip = _learned(run, [key for key, _ in fresh], said, known, first)

@@ -96,8 +96,6 @@ class Connections:
                 return self._idle.pop()
         self._make_ready()
         connection = connect(self.path)
-        for statement in views.statements(whole=True):
-            connection.execute(statement)
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -117,10 +115,21 @@ class StoreConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._shows_views = False
         self._expander = Expander(self._dictionary)
         self.expand = self._expander.expand
         self.create_function("contains", 2, contains, deterministic=True)
         self.create_function("payload_text", 2, self._text, deterministic=True)
+
+    def show_views(self) -> None:
+        """Put views with complete contents in front of those of the database."""
+        if self._shows_views:
+            return
+        self.execute("PRAGMA query_only = OFF")
+        for statement in views.statements(whole=True):
+            self.execute(statement)
+        self.execute("PRAGMA query_only = ON")
+        self._shows_views = True
 
     def forget(self) -> None:
         """Dictionaries may have come and gone with a transaction."""

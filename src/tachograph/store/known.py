@@ -177,8 +177,8 @@ class SqliteKnown:
     def _add(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> None:
         encoding, body = self._packed(data)
         row = PayloadRow(
-            id=self._next_payload, hash=hash, canonical=first_64(canonical), size=min(size, 2**63 - 1) if data is None else len(data),
-            encoding=encoding, body=body,
+            id=self._next_payload, hash=hash, canonical=first_64(canonical),
+            size=min(size, 2**63 - 1) if data is None else len(data), encoding=encoding, body=body,
         )  # fmt: skip
         self._new_payloads.append(astuple(row))
         self._payloads[hash.hex()] = self._next_payload

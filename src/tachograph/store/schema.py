@@ -31,9 +31,6 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 1
-"""Raised by every migration. SQLite keeps it in `PRAGMA user_version`."""
-
 metadata = MetaData()
 
 Key = BigInteger().with_variant(Integer, "sqlite")
@@ -129,7 +126,8 @@ runs = Table(
 Index("runs_id", runs.c.id, unique=True)
 Index("runs_execution", runs.c.execution_id)
 Index("runs_started", runs.c.started_at)
-Index("runs_session", runs.c.tenant, runs.c.session, sqlite_where=runs.c.session.is_not(None))
+Index("runs_session", runs.c.session, runs.c.tenant, sqlite_where=runs.c.session.is_not(None))
+Index("runs_user", runs.c.user, sqlite_where=runs.c.user.is_not(None))
 Index("runs_parent", runs.c.parent_run, sqlite_where=runs.c.parent_run.is_not(None))
 Index("runs_open", runs.c.owner, sqlite_where=runs.c.status.in_(["started", "paused"]))
 

@@ -44,7 +44,7 @@ def fetch(relation: Relation) -> str:
 
 
 def select(plan: Plan) -> Statement:
-    """The rows of a page. Plain queries return their columns and then the values of the order; groups their columns."""
+    """The rows of a page. Pages with a limit return their columns and then the values of the order, for the cursor."""
     query = plan.query
     at = _places(plan)
     conditions, values = _conditions(query.where, at)
@@ -52,7 +52,8 @@ def select(plan: Plan) -> Statement:
         chosen = [*(at(name) for name in query.group), *(_measure(m.function, m.column, at) for m in query.measures)]
         ranks = {name: str(place) for place, name in enumerate(plan.columns, 1)}
     else:
-        chosen = [*(at(name) for name in plan.columns), *(at(name) for name, _ in plan.order)]
+        cursor = plan.order if query.limit is not None else ()
+        chosen = [*(at(name) for name in plan.columns), *(at(name) for name, _ in cursor)]
         ranks = {name: at(name) for name, _ in plan.order}
     if query.after is not None:
         text, more = _beyond(plan, query.after, at)

@@ -110,6 +110,7 @@ class SqliteStore:
     def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Rows of a SELECT on tables and views, where prompts and contents are complete."""
         with self._connections.reader() as connection:
+            connection.show_views()
             cursor = connection.execute(statement, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]

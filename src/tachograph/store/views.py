@@ -27,6 +27,11 @@ def statements(*, whole: bool = False) -> list[str]:
     ]
 
 
+def drops() -> list[str]:
+    """DROP VIEW statements for the database."""
+    return [f"DROP VIEW IF EXISTS {name}" for name in ("execution_logs", "llm_call_logs", "tool_call_logs")]
+
+
 def _spelled(query: str, text: str) -> str:
     query = dedent(query).strip()
     for name, expression in _PARTS.items():

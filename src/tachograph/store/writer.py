@@ -124,6 +124,7 @@ class Writer:
         """Whether another connection has committed since our last transaction."""
         seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         self._alone, self._seen = seen == self._seen, seen
+        self._pk: int = self._connection.execute("SELECT coalesce(max(pk), 0) FROM runs").fetchone()[0]
 
     def _move(self, position: Position) -> bool:
         found = self._connection.execute(
@@ -143,16 +144,14 @@ class Writer:
         if state is None or not self._alone:
             found = self._connection.execute(_RUN_BY_ID, (run,)).fetchone()
             if found is None:
-                state = RunState.begin(self._next_pk() if pk is None else pk, first)
+                if pk is None:
+                    pk = self._pk = self._pk + 1
+                state = RunState.begin(pk, first)
             elif state is None or state.row != row_of(RunRow, found):
                 state = RunState(row_of(RunRow, found))
             self._states[run] = state
         self._states.move_to_end(run)
         return state
-
-    def _next_pk(self) -> int:
-        stored: int = self._connection.execute("SELECT coalesce(max(pk), 0) FROM runs").fetchone()[0]
-        return max(stored, max((state.row.pk for state in self._states.values()), default=0)) + 1
 
     def _take(self, changes: Changes, state: RunState, events: Sequence[Event]) -> bool:
         """Project events and write their pages; whether the run has ended with them."""

@@ -278,7 +278,7 @@ def _by_total(given: Figures, over: int, read_: int, write: int) -> _Input | Non
     largest = max(read_, write)
     if over == 0 and largest <= counted < read_ + write:  # the same tokens named as read and as written
         return _Input(counted - largest, largest - read_, guessed=True)
-    if given.audio and over == given.audio:
+    if given.audio and over == given.audio and read_ + write <= counted + over:
         return _Input(counted + over - read_ - write, given.cache_write, guessed=True)
     return None
 

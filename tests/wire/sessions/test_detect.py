@@ -132,7 +132,7 @@ def spoiled(draw: st.DrawFn) -> tuple[str, list[tuple[int, bytes]]]:
     return name, list(enumerate(lines, 1))
 
 
-@settings(max_examples=20000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(spoiled())
 def test_no_line_breaks_a_reader(log: tuple[str, list[tuple[int, bytes]]]) -> None:
     """Whatever a log holds, reading it gives sound runs with distinct ids, and problems with the lines they are on."""

@@ -6,7 +6,6 @@ A file is known by its path and read whole: records of a document, and the lines
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -93,6 +92,15 @@ def _unpacked(raw: BinaryIO) -> bytes:
         with gzip.open(raw) as plain:
             return plain.read()
     if head == b"\x28\xb5\x2f\xfd":
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as frames:
-            return io.BufferedReader(frames).read()
+        return b"".join(_frames(raw.read()))
     return raw.read()
+
+
+def _frames(data: bytes) -> Iterator[bytes]:
+    """What each zstd frame holds. Raises EOFError when the last one is not whole."""
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        yield frame.decompress(data)
+        if not frame.eof:
+            raise EOFError("it ends in the middle of a frame")
+        data = frame.unused_data

@@ -132,7 +132,8 @@ class Intake:
             return
         self.report.files += 1
         self.report.bytes += len(data)
-        self._done.append((file, digest, facts))
+        if facts.whole:
+            self._done.append((file, digest, facts))
         if len(self._waiting) >= BATCH_EVENTS:
             self._flush()
 
@@ -157,16 +158,17 @@ class Intake:
         prints: dict[str, str] = {}
         delegations: list[Delegation] = []
         roots = False
-        for record in self._records(file, reader, lines):
+        tripped: list[Exception] = []
+        for record in self._records(file, reader, lines, tripped):
             print_ = prints[record.run] = fingerprint(record.events)
             delegations.extend(record.delegations)
             self._learn(record.delegations)
             start = record.events[0].body
             roots = roots or not (isinstance(start, RunStarted) and start.parent_run)
             self._run(record, same=before.runs.get(record.run) == print_)
-        return Facts(prints, tuple(delegations), roots)
+        return Facts(prints, tuple(delegations), roots, not tripped)
 
-    def _records(self, file: File, reader: Reader, lines: Lines) -> Iterator[Recorded]:
+    def _records(self, file: File, reader: Reader, lines: Lines, tripped: list[Exception]) -> Iterator[Recorded]:
         origin = Origin(source=file.path.name, at=file.mtime_ns, key=file.key, parents=self._parents)
         try:
             for found in reader(lines, origin):
@@ -176,6 +178,7 @@ class Intake:
                     yield found
         except Exception as problem:  # noqa: BLE001 - one file that trips a reader must not keep the others out
             self.report.trouble(file.path, None, f"the reader gave up: {problem!r}")
+            tripped.append(problem)
 
     # ---- one run --------------------------------------------------------------------------------------------------
 

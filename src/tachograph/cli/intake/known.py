@@ -41,6 +41,8 @@ class Facts(Struct, frozen=True, omit_defaults=True):
     """Sub-agents that its runs started, whose logs are other files."""
     roots: bool = False
     """Whether a run of it has no parent: a sub-agent's log may have been read before the log that names it."""
+    whole: bool = True
+    """Whether the reader came to the end of it; a file that tripped it is read again the next time."""
 
 
 class Known(Struct, frozen=True):

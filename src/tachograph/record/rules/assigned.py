@@ -143,7 +143,6 @@ _ASSIGNMENT = re.compile(
 )
 _OPTION = re.compile(r"--(?<!\S--)([A-Za-z][A-Za-z_-]{2,40}+)[ \t]+(?P<open>[\"'])?(?![-\"'])")
 _CURL_USER = re.compile(r"-(?<= -)(?:u|-user) [\"']?[^\s:\"'\\]{1,100}:([^\s\"'\\]{1,256})")
-_CURL = re.compile(r"\bcurl\b[^\n]*\Z")
 _IN_QUERY = re.compile(r"[?&](?:amp;)?[\w-]{0,24}\Z")
 _QUOTE = {quote: re.compile(rf"(?<!\\)\\*+{quote}") for quote in "\"'`"}
 
@@ -198,12 +197,13 @@ def _options(text: str) -> Iterator[Span]:
     """`--password hunter2`, `curl -u user:password`."""
     for match in _OPTION.finditer(text):
         kind = kind_of(match[1])
-        if kind is not None:
+        if kind in ("password", "pass", "secret", "api_key", "token"):
             span, _ = _judged(text, match.end(), match["open"], kind, "quoted" if match["open"] else "bare")
             if span is not None:
                 yield span
-    for match in _CURL_USER.finditer(text):
-        if _CURL.search(text, max(0, match.start() - 200), match.start()) and not is_placeholder(match[1]):
+    for match in _CURL_USER.finditer(text) if "curl " in text else ():
+        command = text.rfind("curl ", max(0, match.start() - 200), match.start())
+        if command >= 0 and "\n" not in text[command : match.start()] and not is_placeholder(match[1]):
             yield Span(match.start(1), match.end(1), "password")
 
 

@@ -18,7 +18,7 @@ from tachograph.record.rules.redact import marker
 from tachograph.record.spell import valid_text
 
 Search = Callable[[str, dict[str, int], str | None], str]
-"""(decoded string, counts to raise, kind of the key before it) → the string without secrets; the same object if none."""
+"""(string, counts to raise, kind of the key before it) → the string without secrets; the same object if it has none."""
 
 
 class Literals:
@@ -56,11 +56,12 @@ class Literals:
         if not between or between.isspace():
             return between
         kind, self._kind = self._kind, None
+        first = ""
         if kind in ("password", "pass") and (number := self._FIRST_NUMBER.match(between)):
-            return f'"{self._mark("password")}"{between[number.end() :]}'
+            first, between = self._mark("password"), between[number.end() :]
         if self._cards and len(between) >= 13:
-            return self._CARD.sub(lambda match: f'"{self._mark("card")}"' if is_card(match[0]) else match[0], between)
-        return between
+            between = self._CARD.sub(lambda match: self._mark("card") if is_card(match[0]) else match[0], between)
+        return first + between
 
     def _literal(self, inner: str, colon: str) -> str:
         """A string with its quotes, and the colon that makes it a key."""
@@ -72,8 +73,9 @@ class Literals:
         return _encoded(self._told_apart(string, clean) if colon else clean) + colon
 
     def _mark(self, name: str) -> str:
+        """What stands in place of a number."""
         self._counts[name] = self._counts.get(name, 0) + 1
-        return marker(name)
+        return f'"{marker(name)}"'
 
     def _told_apart(self, key: str, clean: str) -> str:
         """Different keys that became equal get a number, or a reader would lose all values but one."""

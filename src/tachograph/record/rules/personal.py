@@ -40,7 +40,7 @@ _PHONE = re.compile(
     r"|0[1-9][0-9]{0,4}[ /-][0-9]{2,8}(?:[ -][0-9]{2,8}){0,4}"  # 0170 1234567, 06 12 34 56 78
     r")(?![\w-]|[./][0-9])"
 )
-_DATE = re.compile(r"[0-9]{2}([./-])[0-9]{2}\1[0-9]{4}")
+_OTHER = re.compile(r"[0-9]{2}([./-])[0-9]{2}\1[0-9]{4}|[0-9]{5}-[0-9]{4}\Z")  # a date, a postal code
 
 _CARD = re.compile(
     r"(?<![\w.-])(?:[0-9]{13,19}"
@@ -60,7 +60,7 @@ def find_phones(text: str) -> Iterator[Span]:
     """Numbers with a country code, and national ones that are written in groups; 9 to 15 digits."""
     for match in _PHONE.finditer(text):
         digits = sum(character.isdigit() for character in match[0])
-        if 9 <= digits <= 15 and not _DATE.match(match[0]):
+        if 9 <= digits <= 15 and not _OTHER.match(match[0]):
             yield Span(match.start(), match.end(), "phone")
 
 

@@ -6,8 +6,7 @@ What stands between two markers is searched like a string of its own, so that re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 
 from tachograph.record.rules import assigned, framed, personal, tokens
 from tachograph.record.rules.rule import Rule, Span, merged
@@ -21,6 +20,8 @@ OPT_IN: Mapping[str, Rule] = personal.RULES
 MARKER = re.compile(r"(\[redacted:[a-z0-9_]{1,64}\])")
 _ROUNDS = 8
 _WINDOW = 4096
+_MARGIN = 16
+"""Characters behind a secret by which a rule may have known it (the `@` behind a password): not cut off either."""
 _BREAK = re.compile(r"\s\S*\Z")
 
 
@@ -32,7 +33,7 @@ def marker(name: str) -> str:
 def masked(text: str, rules: Sequence[Rule], counts: dict[str, int], kind: str | None = None) -> str:
     """The string without what the rules find; `counts` is raised by rule name. The same object if nothing is found.
 
-    `kind` is what the name that it stands under is the name of (`assigned.kind_of`), when it is the value of a JSON key.
+    `kind` is what the string's name is the name of (`assigned.kind_of`), when it is the value of a JSON key.
     """
     for _ in range(_ROUNDS):
         changed = _once(text if kind is None else _under(kind, text, counts), rules, counts)
@@ -64,18 +65,21 @@ def _same(before: str, after: str) -> bool:
 
 
 def _between(text: str, rules: Sequence[Rule], counts: dict[str, int]) -> str:
+    spans = _spans(text, rules)
+    if not spans:
+        return text
     pieces: list[str] = []
     position = 0
-    for start, end, name in _spans(text, rules):
+    for start, end, name in merged(spans):
         pieces += text[position:start], marker(name)
         position = end
         counts[name] = counts.get(name, 0) + 1
     return "".join((*pieces, text[position:])) if pieces else text
 
 
-def _spans(text: str, rules: Sequence[Rule]) -> Iterable[Span]:
+def _spans(text: str, rules: Sequence[Rule]) -> list[Span]:
     data = text.encode("utf-8", "surrogatepass")
-    return merged(chain.from_iterable(rule.find(text) for rule in rules if rule.screen(data)))
+    return [span for _, screen, find in rules if screen(data) for span in find(text)]
 
 
 def safe_end(text: str, end: int, rules: Sequence[Rule] = (*SECRETS, *OPT_IN.values())) -> int:
@@ -90,7 +94,7 @@ def safe_end(text: str, end: int, rules: Sequence[Rule] = (*SECRETS, *OPT_IN.val
     window, cut = text[first : end + _WINDOW], end - first
     word = _BREAK.search(window, max(0, cut - 256), cut)
     cut = cut if word is None else word.start()
-    for span in _spans(window, rules):
-        if span.start < cut < span.end:
+    for span in reversed(list(merged(_spans(window, rules)))):
+        if span.start < cut < span.end + _MARGIN:
             cut = span.start
     return first + cut

@@ -8,16 +8,20 @@ was.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 from tachograph.errors import SchemaMismatch, StoreUnavailable
+from tachograph.store import views
 from tachograph.store.connections import APPLICATION_ID, BUSY_SECONDS, PAGE_SIZE, connect, translated
 
 VERSION = 1
 """The schema this code knows: number of the newest file in `versions`. A database keeps its own in `user_version`."""
+SCRIPTS = Path(__file__).parent
 
 
 def prepare(path: Path, url: str) -> None:
@@ -26,9 +30,9 @@ def prepare(path: Path, url: str) -> None:
     Raises StoreUnavailable when it cannot be opened or created, SchemaMismatch when it is newer or not ours.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(path)
     except OSError as problem:
-        raise StoreUnavailable(url, f"the folder {path.parent} cannot be made: {problem.strerror}") from problem
+        raise StoreUnavailable(url, f"{problem.filename} cannot be made: {problem.strerror}") from problem
     with translated(url), contextlib.closing(connect(path)) as connection:
         if _version(connection, url) == VERSION:
             return
@@ -37,26 +41,47 @@ def prepare(path: Path, url: str) -> None:
         upgrade(path, url)
 
 
-def upgrade(path: Path, url: str, revision: int = VERSION) -> None:
-    """Run Alembic up to a revision, in one transaction, unless another process has done it meanwhile."""
+def _create(path: Path) -> None:
+    """Make the file and its folder, if they are missing, for nobody else to read."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def upgrade(path: Path, url: str, revision: int = VERSION, scripts: Path = SCRIPTS) -> None:
+    """Run Alembic up to a revision, in one transaction, unless another process has done it meanwhile.
+
+    The views hold nothing, so they are made anew after every upgrade and need no migrations.
+    """
     from alembic import command  # noqa: PLC0415 - a third of a second that only an upgrade is worth
     from alembic.config import Config  # noqa: PLC0415
-    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy import create_engine, exc  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(scripts))
     config.set_main_option("path_separator", "os")
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
-    with engine.connect() as shared:
+    with _plain_errors(exc.DBAPIError), engine.connect() as shared:
         shared.exec_driver_sql("BEGIN IMMEDIATE")
         if _version(cast("sqlite3.Connection", shared.connection.dbapi_connection), url) >= revision:
             return
         config.attributes["connection"] = shared
         command.upgrade(config, f"{revision:04}")
+        for statement in (*views.drops(), *views.statements()):
+            shared.exec_driver_sql(statement)
         shared.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         shared.exec_driver_sql(f"PRAGMA user_version = {revision}")
         shared.commit()
+
+
+@contextlib.contextmanager
+def _plain_errors(wrapped: type[Exception]) -> Iterator[None]:
+    """Errors of the database as its driver raises them."""
+    try:
+        yield
+    except wrapped as problem:
+        raise problem.orig if isinstance(getattr(problem, "orig", None), Exception) else problem from None
 
 
 def _version(connection: sqlite3.Connection, url: str) -> int:

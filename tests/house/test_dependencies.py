@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import PurePosixPath
+
+from tests.house.source import ROOT, Module, modules
+
+CORE = {"alembic", "genai_prices", "msgspec", "sqlalchemy", "zstandard"}
+"""What every installation has."""
+
+EXTRAS = {"cli": {"rich", "typer"}}
+"""Room → packages of its extra, which only this room imports."""
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    """Other packages are imported only where the core has them, or in the room whose extra brings them."""
+    strays = {
+        module.path: found
+        for module in modules()
+        if (found := _packages(module) - CORE - EXTRAS.get(PurePosixPath(module.path).parts[2], set()))
+    }
+    assert strays == {}
+
+
+def test_databases_are_imported_by_the_store_alone() -> None:
+    """No module outside the store imports SQLAlchemy or Alembic."""
+    outside = [module for module in modules() if not module.path.startswith("src/tachograph/store/")]
+    assert [module.path for module in outside if _packages(module) & {"alembic", "sqlalchemy"}] == []
+
+
+def test_what_is_imported_is_declared() -> None:
+    """The packages named here are those that pyproject.toml asks for, in the core and in each extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: _names(project["optional-dependencies"][name]) for name in EXTRAS}
+    assert (_names(project["dependencies"]), extras) == (CORE, EXTRAS)
+
+
+def _packages(module: Module) -> set[str]:
+    """Top-level names of the packages a module imports that are neither ours nor Python's."""
+    names = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names - sys.stdlib_module_names - {"tachograph"}
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=!~ ]", item)[0].lower().replace("-", "_") for item in requirements}

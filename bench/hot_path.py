@@ -1,8 +1,8 @@
 """What recording one model call costs the thread that makes it: 2 KB prompt, 0.5 KB answer, usage.
 
-Ours is measured with the append included (`kill -9` loses nothing), with redaction left to the drain and with it done
-first. The peers buffer in memory. CPU is the calling thread's; wall p99 of ours is also taken beside its own drain and a
-thread that computes all the time.
+Ours is measured with the append included (`kill -9` loses nothing), with redaction left to the drain and done first.
+The peers buffer in memory. CPU is the calling thread's; wall p99 of ours is also taken beside its own drain and a thread
+that computes all the time.
 """
 
 from __future__ import annotations
@@ -87,5 +87,5 @@ if __name__ == "__main__":
         "Recording one model call (2 KB prompt, 0.5 KB answer, usage)",
         ("product", "CPU µs", "× OTel", "wall p50 µs", "wall p99 µs"),
         rows(),
-        "Wanted: ≤ 0.5 × OTel with scrubbing in the drain, ≤ 1.2 × with it first; p99 ≤ 1,000 µs beside the busy thread.",
+        "Wanted: ≤ 0.5 × OTel with scrubbing in the drain, ≤ 1.2 × with it first; p99 ≤ 1,000 µs beside a busy thread.",
     )

@@ -40,7 +40,7 @@ def ours() -> float:
         with tachograph.run("bench"):
             found = spent(tachograph_call(), lambda: tachograph.flush(120))
         system.close()
-    return found
+        return found
 
 
 def full_copy() -> float:
@@ -58,8 +58,7 @@ def full_copy() -> float:
                     (time.time(), "gpt-4o", json.dumps(messages), answer),
                 )
 
-        found = spent(record, database.close)
-    return found
+        return spent(record, database.close)
 
 
 def main() -> None:
@@ -75,7 +74,9 @@ def main() -> None:
         ("one row a call in SQLite, whole copy, a commit each", copied),
         ("tachograph → SQLite: events, rows, message tree, costs", mine),
     ]
-    show("One model call, all threads, until it is stored", ("product", "CPU µs"), rows, "Wanted: ≤ 110 µs into SQLite.")
+    show(
+        "One model call, all threads, until it is stored", ("product", "CPU µs"), rows, "Wanted: ≤ 110 µs into SQLite."
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tachograph.instrument.logs import RunIds as RunIds
     from tachograph.record.intent import LLMCall as LLMCall
     from tachograph.record.intent import ToolCall as ToolCall
-    from tachograph.record.scope import traceparent as traceparent
     from tachograph.record.run import run as run
+    from tachograph.record.scope import traceparent as traceparent
     from tachograph.record.step import step as step
     from tachograph.version import VERSION as __version__
 

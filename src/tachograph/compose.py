@@ -74,8 +74,8 @@ _system: System | None = None
 def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: Any) -> System:
     """Record with these settings from now on (over the environment's); what was recording before is closed.
 
-    Raises SettingsError for a value that cannot be used. Returns the system, whose `recorder.health` and `recorder.feed`
-    a program may read.
+    Raises SettingsError for a value that cannot be used. Returns the system, whose `recorder.health` and
+    `recorder.feed` a program may read.
     """
     global _system
     system = System(read(**settings), guard=guard, clock=clock)

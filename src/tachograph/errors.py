@@ -106,7 +106,7 @@ class Ambiguous(TachographError):
 class LimitExceeded(TachographError):
     """A guard refused an action before it happened.
 
-    `metric` is what was measured, `used` how much of it, `requested` how much more was asked for, `threshold` the limit.
+    `metric` is what was measured, `used` how much of it, `requested` how much more was wanted, `threshold` the limit.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class Settings:
     capture: Capture = "full"
     """How much content is kept. Secrets are masked at every level."""
     scrub: Scrub = "inline"
-    """Where redaction happens: before the journal is written, or in the drain (the journal, mode 0600, is then private)."""
+    """Where redaction happens: before the journal is written, or in the drain (the journal is private, mode 0600)."""
     redact: tuple[str, ...] = ()
     """Opt-in rules beside the secrets: email, phone, card."""
     patterns: Mapping[str, str] = field(default_factory=dict)

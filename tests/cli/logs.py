@@ -11,7 +11,7 @@ SESSION = "5e551011-0000-4000-8000-000000000001"
 Line = dict[str, Any]
 
 
-def claude_turn(number: int, *, text: str = "", tool: bool = True) -> list[Line]:
+def claude_turn(number: int, *, text: str = "", tool: bool = True, session: str = SESSION) -> list[Line]:
     """One turn of a coding agent: a prompt, a tool call and its result, an answer."""
     prompt = {"role": "user", "content": text or f"question {number}"}
     call = {"type": "tool_use", "id": f"toolu_{number}", "name": "Read", "input": {"file_path": f"/tmp/{number}.txt"}}
@@ -23,7 +23,7 @@ def claude_turn(number: int, *, text: str = "", tool: bool = True) -> list[Line]
     lines.append(
         _line("assistant", number, 3, _reply(f"msg_{number}_b", [{"type": "text", "text": f"answer {number}"}]))
     )
-    return lines
+    return [{**line, "sessionId": session, "uuid": f"{session}-{line['uuid']}"} for line in lines]
 
 
 def write(path: Path, lines: list[Line]) -> Path:
@@ -42,7 +42,6 @@ def _line(kind: str, turn: int, place: int, message: Line) -> Line:
         "type": kind,
         "uuid": f"{kind}-{turn}-{place}",
         "parentUuid": None if (turn, place) == (0, 0) else f"before-{turn}-{place}",
-        "sessionId": SESSION,
         "isSidechain": False,
         "userType": "external",
         "cwd": "/work/bikes",

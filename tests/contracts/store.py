@@ -297,7 +297,9 @@ class StoreContract:
         store.append(batch(tape.events))
         run = store.find(Query("runs", columns=RELATIONS["runs"].stored)).rows[0]
         assert {name: run[name] for name in _RUN_FACTS} == _RUN_FACTS
-        call = store.find(Query("calls", columns=(*RELATIONS["calls"].stored, "price_id", "price_date", "session"))).rows[0]
+        call = store.find(
+            Query("calls", columns=(*RELATIONS["calls"].stored, "price_id", "price_date", "session"))
+        ).rows[0]
         assert {name: call[name] for name in _CALL_FACTS} == _CALL_FACTS
         tool = store.find(Query("tool_calls", columns=RELATIONS["tool_calls"].stored)).rows[0]
         assert {name: tool[name] for name in _TOOL_FACTS} == _TOOL_FACTS
@@ -364,7 +366,13 @@ class StoreContract:
         store.append(batch(last.events))
         store.append(batch(first.events))
         row = store.find(Query("sessions")).rows[0]
-        assert (row["runs"], row["llm_calls"], row["tool_calls"], row["cost_nano"], row["total_tokens"]) == (2, 2, 2, 60, 44)
+        assert (row["runs"], row["llm_calls"], row["tool_calls"], row["cost_nano"], row["total_tokens"]) == (
+            2,
+            2,
+            2,
+            60,
+            44,
+        )
         assert (row["status"], row["user"], row["last_run"]) == ("handed_off", "bob", last.run)
         assert (row["started_at"], row["updated_at"]) == (BEGAN, last.events[-2].at)
 
@@ -409,7 +417,12 @@ class StoreContract:
         for number in range(5):
             tape = call_run(f"run {number}", user="ab"[number % 2], tags=("x",) if number else ())
             store.append(batch(tape.events))
-        measures = (Measure("count"), Measure("sum", "cost_nano"), Measure("max", "started_at"), Measure("count", "tags"))
+        measures = (
+            Measure("count"),
+            Measure("sum", "cost_nano"),
+            Measure("max", "started_at"),
+            Measure("count", "tags"),
+        )
         query = Query("runs", group=("user",), measures=measures, order=("-sum_cost_nano",), total=True)
         page = store.find(query)
         assert [tuple(row.values()) for row in page.rows] == [("a", 3, 90, BEGAN, 2), ("b", 2, 60, BEGAN, 2)]
@@ -438,7 +451,7 @@ class StoreContract:
     @pytest.mark.parametrize(("needle", "expected"), [("ORDER", 2), ("on its", 2), ("\u00c4rger", 1), ("absent", 0)])
     def test_finds_messages_by_their_text(self, store: Any, needle: str, expected: int) -> None:
         """Search folds case, looks through escapes, and names run and event, newest run first."""
-        for number, said in enumerate(("plain", "\u00e4rger \"quoted\"")):
+        for number, said in enumerate(("plain", '\u00e4rger "quoted"')):
             tape = call_run(f"run {number}")
             tape.events = [msgspec.structs.replace(event, at=event.at + number) for event in tape.events]
             tape.say("user", {"role": "user", "content": said})

@@ -26,7 +26,8 @@ class _Watched:
         """Answer, and note the question unless it is about dirty hours, the earliest row or errors."""
         bounds = {where.op: where.value for where in query.where if where.column in ("day", "hour", "started_at")}
         facet = next((where.value for where in query.where if where.column == "facet"), "")
-        if query.table != "dirty_hours" and not query.measures and facet != "error":
+        about_rows = query.group or not query.measures
+        if about_rows and query.table != "dirty_hours" and facet != "error":
             self.asked.append((query.table, bounds["ge"], bounds.get("lt")))
         return self.index.find(query)
 

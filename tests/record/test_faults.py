@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import tachograph
-from tachograph import LLMCall, ToolCall, Usage, compose, run, step
+from tachograph import LLMCall, Usage, compose, run, step
 from tachograph.compose import System
 from tachograph.events.note import Loss
 from tachograph.events.run import RunStarted
@@ -94,7 +94,7 @@ def explode(*_: object, **__: object) -> Any:
     raise RuntimeError("our own fault")
 
 
-PARTS: dict[str, Callable[[System, pytest.MonkeyPatch], None]] = {
+PARTS: dict[str, Callable[[System, pytest.MonkeyPatch], object]] = {
     "journal": lambda system, patch: patch.setattr(system.recorder.journal, "append", explode),
     "codec": lambda _, patch: patch.setattr("tachograph.record.recorder.codec.encode_all", explode),
     "sanitize": lambda _, patch: patch.setattr("tachograph.record.recorder.to_json", explode),
@@ -109,7 +109,7 @@ PARTS: dict[str, Callable[[System, pytest.MonkeyPatch], None]] = {
     "feed": lambda system, patch: (
         system.recorder.feed.subscribe(),
         patch.setattr(system.recorder.feed, "publish", explode),
-    )[0],
+    ),
     "worker": lambda system, patch: patch.setattr(system.recorder, "on_activity", explode),
     "recorder": lambda _, patch: patch.setattr("tachograph.record.scope._source", explode),
 }

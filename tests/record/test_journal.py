@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_damage_costs_only_the_records_it_touches(said: list[bytes], data: st.Da
     places = []
     for _, payload in records:
         places.append(len(blob))
-        blob += journals._RECORD.pack(journals.RECORD_MAGIC, len(payload), journals.zlib.crc32(payload)) + payload
+        blob += journals._RECORD.pack(journals.RECORD_MAGIC, len(payload), zlib.crc32(payload)) + payload
     victim = data.draw(st.integers(0, len(said) - 2))
     blob[places[victim] + 8] ^= 0xFF
     found = list(journals.read_records(bytes(blob)))
@@ -124,7 +125,11 @@ def test_a_segment_says_when_its_writer_has_left_it(tmp_path: Path) -> None:
     journal.append(b"y" * 60_000, 7)
     after = journals.read_header(journals.segment_path(journal.folder, 1))
     journal.close()
-    assert ((before and before.whole), (after and after.whole), journals.segments(journal.folder)) == (False, True, [1, 2])
+    assert ((before and before.whole), (after and after.whole), journals.segments(journal.folder)) == (
+        False,
+        True,
+        [1, 2],
+    )
 
 
 def test_files_are_private(tmp_path: Path) -> None:

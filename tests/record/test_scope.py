@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,7 +38,7 @@ def here() -> int | None:
     return None if found is None else found.step
 
 
-def numbers(count: int, step: int = 1) -> Iterator[int]:
+def numbers(count: int, step: int = 1) -> Generator[int, None, None]:
     """A stream inside a step; it checks its own place at every turn."""
     with Entered(step):
         for number in range(count):

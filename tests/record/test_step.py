@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +33,7 @@ def events() -> Iterator[Captured]:
 
 def ends(events: Captured) -> list[tuple[int, str]]:
     """(step, status) of every end, in order."""
-    found = []
+    found: list[tuple[int, str]] = []
     for event in events:
         if isinstance(event.body, (RunEnded, StepEnded, CallEnded)):
             found.append((event.step, event.body.status))
@@ -101,9 +101,14 @@ def test_a_stream_keeps_first_token_chunks_timeline_and_text(events: Captured) -
 
 def test_an_aborted_stream_keeps_the_partial_text(events: Captured) -> None:
     """What had arrived before the connection broke is the output of the failed attempt."""
-    with run("desk"), pytest.raises(ConnectionError), step(LLMCall("m")) as call:
-        call.add("half a sen")
-        raise ConnectionError("cut")
+
+    def cut() -> None:
+        with step(LLMCall("m")) as call:
+            call.add("half a sen")
+            raise ConnectionError("cut")
+
+    with run("desk"), pytest.raises(ConnectionError):
+        cut()
     ended = events.of(CallEnded)[0].body
     assert (ended.status, ended.error.type, ended.error.category) == ("failed", "ConnectionError", "network")
     assert events.of(MessageAppended)[0].body.message.text == '{"role":"assistant","content":"half a sen"}'
@@ -124,7 +129,8 @@ def test_tools_end_in_the_state_they_were_given(events: Captured) -> None:
             tool.skip("seen before")
     found = [(event.body.state, event.body.reason) for event in events.of(ToolEnded)]
     assert found == [
-        ("completed", None), ("failed", None), ("failed", None), ("rejected", "not allowed"), ("skipped", "seen before"),
+        ("completed", None), ("failed", None), ("failed", None), ("rejected", "not allowed"),
+        ("skipped", "seen before"),
     ]  # fmt: skip
     assert events.of(ToolStarted)[0].body == ToolStarted(
         name="a", call_id="c1", arguments=inline('{"x":1}'), classification="read"
@@ -170,7 +176,7 @@ def test_a_run_inside_a_run_is_its_child(events: Captured) -> None:
 def test_every_way_out_ends_a_step_once(events: Captured) -> None:
     """Return, exception, generator close, an abandoned stream, cancellation, interrupt, exit."""
 
-    def stream() -> Iterator[int]:
+    def stream() -> Generator[int, None, None]:
         with step("stream"):
             yield 1
             yield 2

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,80 +21,60 @@ from tachograph.store.rollup import (
     KEYS,
     SUMS,
     VALUES,
-    Fact,
     Row,
     Shelf,
-    counted,
-    facts,
     merged,
     project_of,
     refresh,
+    summed,
 )
 from tests.strategies import BEGAN, Tape
 
-_small = st.none() | st.integers(0, 10**12)
 _names = st.sampled_from(("", "a", "b"))
-_facts = st.builds(
-    Fact,
-    row=st.fixed_dictionaries({"session": st.sampled_from((None, "s"))}),
-    tenant=_names,
-    project=_names,
-    agent=_names,
-    status=st.sampled_from(("started", "completed", "failed", "cancelled", "abandoned")),
-    error=_names,
-    started_at=st.integers(0, 3 * HOUR),
-    duration_ns=_small,
-    step=st.sampled_from(("run", "llm", "tool")),
-    provider=_names,
-    model=_names,
-    first_token_ns=_small,
-    uncached_tokens=_small,
-    output_tokens=_small,
-    usage_missing=st.none() | st.booleans(),
-    cost_nano=_small,
-    unpriced=st.none() | st.booleans(),
+_times = st.lists(st.integers(0, 10**12), max_size=6)
+
+
+def _row(keys: tuple[str, ...], sums: list[int], times: list[int]) -> Row:
+    packed = histogram.of(times).pack() or None
+    return {
+        **dict(zip(KEYS, keys, strict=True)), **dict(zip(SUMS, sums, strict=True)),
+        "duration_min_ns": min(times, default=None), "duration_max_ns": max(times, default=None),
+        "hist": packed, "first_token_hist": packed,
+    }  # fmt: skip
+
+
+_rows_of_keys = st.builds(
+    _row,
+    st.tuples(*(_names for _ in KEYS)),
+    st.lists(st.integers(0, 2**40), min_size=len(SUMS), max_size=len(SUMS)),
+    _times,
 )
-_KEY_SETS = ((), ("model",), ("tenant", "step", "status"), ("hour",), ("session", "day"), KEYS)
+_key_sets = st.sampled_from(((), ("model",), ("tenant", "step", "status"), KEYS))
 
 
 def _ordered(rows: Sequence[Row]) -> list[list[tuple[str, Any]]]:
     return sorted((sorted(row.items()) for row in rows), key=repr)
 
 
-@given(st.lists(st.lists(_facts, max_size=8), max_size=4), st.sampled_from(_KEY_SETS))
-def test_merging_rows_is_counting_all_steps(parts: list[list[Fact]], keys: tuple[str, ...]) -> None:
-    """Rows of parts merge to the rows of the whole, however the steps were split."""
-    whole = counted([fact for part in parts for fact in part], keys)
-    assert _ordered(merged([row for part in parts for row in counted(part, keys)], keys)) == _ordered(whole)
+@given(st.lists(st.lists(_rows_of_keys, max_size=5), max_size=4), _key_sets)
+def test_rows_merge_in_any_order_and_grouping(parts: list[list[Row]], keys: tuple[str, ...]) -> None:
+    """Merging rows that were merged before gives what merging all of them at once does."""
+    whole = merged([row for part in parts for row in part], keys)
+    assert _ordered(merged([row for part in parts for row in merged(part, keys)], keys)) == _ordered(whole)
+    assert _ordered(merged([row for part in reversed(parts) for row in merged(part, KEYS)], keys)) == _ordered(whole)
 
 
-@given(st.lists(_facts, max_size=12))
-def test_fewer_keys_are_sums_of_more(steps: list[Fact]) -> None:
-    """A marginal made from finer rows is the marginal made from the steps."""
-    fine = counted(steps, KEYS)
-    for keys in combinations(KEYS, 2):
-        assert _ordered(merged(fine, keys)) == _ordered(counted(steps, keys))
-
-
-def test_a_row_holds_these_figures() -> None:
-    """Sums, least and most, and packed histograms of one group, spelled out; what is unknown adds nothing."""
-    call: dict[str, Any] = {"tenant": "t", "project": "", "agent": "", "error": "", "started_at": 0, "step": "llm"}
-    known = Fact(
-        {}, **call, status="completed", duration_ns=8, first_token_ns=2, uncached_tokens=5, cache_read_tokens=4,
-        cache_write_tokens=3, output_tokens=2, reasoning_tokens=1, usage_missing=False, cost_nano=30,
-        input_cost_nano=20, output_cost_nano=10, unpriced=False, reported_cost_nano=31,
-    )  # fmt: skip
-    unknown = Fact({}, **call, status="failed", duration_ns=4, usage_missing=True, unpriced=True)
-    still_open = Fact({}, **call, status="started", duration_ns=None)
-    assert counted([known, unknown, still_open], ("tenant",)) == [
+def test_a_merged_row_holds_these_figures() -> None:
+    """Sums add up, the least and the most stay, histograms are those of all values; keys that are not asked for go."""
+    one = _row(("a",) * len(KEYS), list(range(len(SUMS))), [4, 8])
+    two = _row(("b",) * len(KEYS), [1] * len(SUMS), [])
+    assert merged([one, two], ()) == [
         {
-            "tenant": "t", "count": 3, "completed": 1, "failed": 1, "cancelled": 0, "abandoned": 0, "timed": 2,
-            "duration_ns": 12, "uncached_tokens": 5, "cache_read_tokens": 4, "cache_write_tokens": 3,
-            "output_tokens": 2, "reasoning_tokens": 1, "usage_missing": 1, "cost_nano": 30, "input_cost_nano": 20,
-            "output_cost_nano": 10, "unpriced": 1, "reported_cost_nano": 31, "duration_min_ns": 4, "duration_max_ns": 8,
-            "hist": histogram.of([8, 4]).pack(), "first_token_hist": histogram.of([2]).pack(),
+            **{name: number + 1 for number, name in enumerate(SUMS)}, "duration_min_ns": 4, "duration_max_ns": 8,
+            "hist": histogram.of([4, 8]).pack(), "first_token_hist": histogram.of([4, 8]).pack(),
         }
     ]  # fmt: skip
+    assert merged([], ("tenant",)) == []
 
 
 @pytest.mark.parametrize(
@@ -233,18 +212,50 @@ def test_days_are_the_sums_of_their_hours(hours: list[int]) -> None:
     store.close()
 
 
-def test_steps_are_read_by_time_and_by_their_run(store: Store) -> None:
-    """Facts are the steps that started in the period, calls with their figures, limited by what their run says."""
+def test_steps_add_up_to_these_figures(store: Store) -> None:
+    """Calls bring tokens, money and times to first token, other steps only their times; what is unknown adds nothing."""
+    tape = Tape("figures", at=BEGAN)
+    tape.begin(agent_type="desk", tags=("project:shop",), session="s")
+    usage, cost = Usage(5, 4, 3, 2, 1, basis="provider"), Cost("priced", input=20, output=10, total=30)
+    tape.reply(tape.call(model="m"), usage=usage, cost=cost, reported_cost=31, first_token_ns=2)
+    tape.reply(tape.call(model="m"), "failed")
+    tape.call(model="m")
+    tape.result(tape.tool(), state="rejected")
+    store.append(Batch(tape.events))
+    second = histogram.of([1_000_000]).pack()
+    nothing = dict.fromkeys(SUMS, 0)
+    times = {"duration_min_ns": 1_000_000, "duration_max_ns": 1_000_000}
+    no_times = dict.fromkeys(("duration_min_ns", "duration_max_ns", "hist", "first_token_hist"))
+    assert _ordered(summed(store, BEGAN, None, ("step", "project", "model", "session"))) == _ordered(
+        [
+            {
+                **nothing, **times, "step": "llm", "project": "shop", "model": "m", "session": "s", "count": 3,
+                "completed": 1, "failed": 1, "timed": 2, "duration_ns": 2_000_000, "uncached_tokens": 5,
+                "cache_read_tokens": 4, "cache_write_tokens": 3, "output_tokens": 2, "reasoning_tokens": 1,
+                "usage_missing": 1, "cost_nano": 30, "input_cost_nano": 20, "output_cost_nano": 10, "unpriced": 1,
+                "reported_cost_nano": 31, "hist": histogram.of([1_000_000] * 2).pack(),
+                "first_token_hist": histogram.of([2]).pack(),
+            },
+            {
+                **nothing, **times, "step": "tool", "project": "shop", "model": "", "session": "s", "count": 1,
+                "failed": 1, "timed": 1, "duration_ns": 1_000_000, "hist": second, "first_token_hist": None,
+            },
+            {**nothing, **no_times, "step": "run", "project": "shop", "model": "", "session": "s", "count": 1},
+        ]
+    )  # fmt: skip
+
+
+def test_steps_are_limited_by_time_and_by_their_run(store: Store) -> None:
+    """Steps belong to the period in which they started; conditions are about their runs."""
     store.append(Batch([*_run("a", 0).events, *_run("b", 1, "other").events]))
-    every = list(facts(store, 0))
-    assert sorted((fact.tenant, fact.hour - FIRST, fact.step) for fact in every) == [
-        ("default", 0, "llm"), ("default", 0, "llm"), ("default", 0, "run"),
-        ("other", 1, "llm"), ("other", 1, "llm"), ("other", 1, "run"),
-    ]  # fmt: skip
-    first = (FIRST + 1) * HOUR
-    assert [fact.tenant for fact in facts(store, 0, first)] == ["default"] * 3
-    assert [fact.hour for fact in facts(store, 0, where=(Where("tenant", "eq", "other"),))] == [FIRST + 1] * 3
-    done = [fact for fact in every if fact.step == "llm" and fact.status == "completed"]
-    assert [(fact.model, fact.uncached_tokens, fact.cost_nano, fact.duration_ns) for fact in done] == [
-        ("m", 10, 7, 1_000_000)
-    ] * 2
+    first, second = FIRST * HOUR, (FIRST + 1) * HOUR
+
+    def counts(since: int, until: int | None, *where: Where) -> dict[tuple[str, str], int]:
+        rows = summed(store, since, until, ("tenant", "step"), where)
+        return {(row["tenant"], row["step"]): row["count"] for row in rows}
+
+    own, other = {("default", "run"): 1, ("default", "llm"): 2}, {("other", "run"): 1, ("other", "llm"): 2}
+    assert counts(first, None) == own | other
+    assert counts(first, second) == own
+    assert counts(first, None, Where("tenant", "eq", "other")) == other
+    assert counts(0, first) == {}

@@ -26,7 +26,7 @@ def read(reader: Reader, records: Iterable[Any], origin: Origin | None = None) -
     found = list(reader(encoded(records), origin or Origin("log.jsonl")))
     assert [item for item in found if isinstance(item, Problem)] == []
     runs = [item for item in found if isinstance(item, Recorded)]
-    assert [faults(run.events) for run in runs] == [[] for _ in runs]
+    assert [fault for run in runs for fault in faults(run.events)] == []
     return runs
 
 
@@ -56,8 +56,8 @@ def transcript(run: Recorded, tip: int | None = None) -> list[Any]:
     found: list[Any] = []
     here: int | None = max(messages, default=None) if tip is None else tip
     while here is not None:
-        found.append(messages[here].message.value())  # type: ignore[union-attr]
-        here = messages[here].parent  # type: ignore[union-attr]
+        found.append(messages[here].message.value())
+        here = messages[here].parent
     return found[::-1]
 
 

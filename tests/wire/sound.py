@@ -16,7 +16,7 @@ from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted, 
 from tachograph.events.tool import ToolEnded, ToolStarted
 
 _STARTS = (RunStarted, StepStarted, CallStarted, ToolStarted)
-_ENDS = {RunEnded: RunStarted, StepEnded: StepStarted, CallEnded: CallStarted, ToolEnded: ToolStarted}
+_ENDS: dict[type, type] = {RunEnded: RunStarted, StepEnded: StepStarted, CallEnded: CallStarted, ToolEnded: ToolStarted}
 
 
 def faults(events: Sequence[Event]) -> list[str]:
@@ -54,9 +54,9 @@ def _brackets(events: Sequence[Event]) -> Iterator[str]:
             open_steps[event.seq] = event
             if event.step != event.seq:
                 yield f"start {event.seq} names step {event.step}"
-        elif type(body) in _ENDS:
+        elif (wanted := _ENDS.get(type(body))) is not None:
             start = open_steps.pop(event.step, None)
-            if start is None or type(start.body) is not _ENDS[type(body)]:
+            if start is None or type(start.body) is not wanted:
                 yield f"end {event.seq} closes step {event.step}, which is not open"
             elif event.at < start.at:
                 yield f"step {event.step} ends before it starts"

@@ -68,8 +68,8 @@ def test_recorded_costs_are_found(shared_data: Path) -> None:
     for row in exchanges(shared_data):
         extra = (row["usage_reported"] or {}).get("extra") or {}
         if "cost_reported" in extra or "cost_in_usd_ticks" in extra:
-            usd, ticks = extra.get("cost_reported"), extra.get("cost_in_usd_ticks")
-            wanted.append(round(usd * 1e9) if usd is not None else round(ticks / 10))
+            usd = extra.get("cost_reported")
+            wanted.append(round(extra["cost_in_usd_ticks"] / 10 if usd is None else usd * 1e9))
             found.append(reported_cost(row["usage_raw"]))
     assert len(wanted) == 65
     assert found == wanted

@@ -14,7 +14,7 @@ PACKAGES = ("typer", "rich")
 def main() -> NoReturn:
     """Run the command that `sys.argv` names, and leave with its exit code."""
     try:
-        from tachograph.cli.app import run  # noqa: PLC0415 - its imports are what may be missing
+        from tachograph.cli.app import run
 
         run()
     except ModuleNotFoundError as missing:

@@ -106,6 +106,25 @@ class Histogram(Struct, frozen=True):
         return float(2.0 ** ((index - 1 + part) / OCTAVE))
 
 
+class Tally:
+    """Counts values one by one: the aggregate function `histogram` of a database."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def step(self, value: int | None) -> None:
+        """Count a value; None is none."""
+        if value is not None:
+            index = bisect_right(_EDGES, value)
+            self._counts[index] = self._counts.get(index, 0) + 1
+
+    def finalize(self) -> bytes | None:
+        """The packed histogram; None when nothing was counted."""
+        return Histogram(self._counts).pack() if self._counts else None
+
+
 def of(values: Iterable[int]) -> Histogram:
     """The histogram of some values."""
     return Histogram(dict(Counter(bucket(value) for value in values)))

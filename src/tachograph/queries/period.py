@@ -8,20 +8,19 @@ are, they have one shape and add up, so an answer is exact at the moment it is g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from msgspec import Struct
 
 from tachograph.store.ports import Index
 from tachograph.store.query import Measure, Query, Where
-from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, VALUES, Fact, Row, counted, facts
+from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, RUN_KEYS, VALUES, Row, summed
 
 SECOND = 1_000_000_000
 _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": 24 * HOUR, "w": 7 * 24 * HOUR}
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
-RUN_KEYS = ("session", "user", "environment", "source", "version")
-"""Columns of a run that no roll-up carries: grouping or filtering by them reads steps."""
 
 
 class Period(Struct, frozen=True):
@@ -60,18 +59,17 @@ def read(index: Index, period: Period, now_ns: int, keys: Sequence[str], where: 
 
     Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` is a condition only.
     """
-    spans = {*ALWAYS, "hour", "day"}
-    facet = _facet({*keys, *where} - spans)
+    facet = _facet({*keys, *where})
     if facet is None:
-        steps = _steps(index, (period,), keys, where)
-        return Read(counted(steps, keys), _errors(steps), "rows")
+        rows, errors = _from_steps(index, (period,), keys, where)
+        return Read(rows, errors, "rows")
     plan = _plan(index, period, now_ns, use_days="hour" not in keys)
     conditions = tuple(Where(key, "eq", value) for key, value in where.items())
-    rows = list(_stored(index, plan, facet, conditions, VALUES))
+    rows = _stored(index, plan, facet, conditions, VALUES)
     with_error = (*conditions, Where("error", "ne", ""))
-    errors = list(_stored(index, plan, _facet({*where, "error"} - spans) or facet, with_error, ("count",)))
-    steps = _steps(index, plan.steps, keys, where)
-    return Read([*rows, *counted(steps, keys)], [*errors, *_errors(steps)], "rollups")
+    errors = _stored(index, plan, _facet({*where, "error"}) or facet, with_error, ("count",))
+    fresh, fresh_errors = _from_steps(index, plan.steps, keys, where)
+    return Read([*rows, *fresh], [*errors, *fresh_errors], "rollups")
 
 
 class _Plan(Struct, frozen=True):
@@ -130,35 +128,62 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 def _facet(wanted: set[str]) -> str | None:
     """The smallest facet that keeps these keys apart; None when no roll-up does."""
-    return next((facet for facet, keys in FACETS.items() if wanted <= set(keys)), None)
+    return next((facet for facet, keys in FACETS.items() if wanted <= {*keys, *ALWAYS, *_SPANS}), None)
 
 
-def _stored(index: Index, plan: _Plan, facet: str, conditions: Sequence[Where], values: Sequence[str]) -> Iterator[Row]:
+_SPANS: Mapping[str, int] = {"hour": HOUR, "day": DAY_HOURS * HOUR}
+
+
+def _stored(index: Index, plan: _Plan, facet: str, conditions: Sequence[Where], values: Sequence[str]) -> list[Row]:
     """Rows of roll-ups, with their day (and hour, where they are hours)."""
+    found: list[Row] = []
     for table, span, ranges in (("rollup_day", "day", plan.days), ("rollup_hour", "hour", plan.hours)):
         columns = (span, *ALWAYS, *FACETS[facet], *values)
         for start, stop in ranges:
             bounds = (Where("facet", "eq", facet), Where(span, "ge", start), Where(span, "lt", stop))
-            for row in index.find(Query(table, (*bounds, *conditions), columns, limit=None)).rows:
-                yield row if span == "day" else {**row, "day": row["hour"] // DAY_HOURS}
+            rows = index.find(Query(table, (*bounds, *conditions), columns, limit=None)).rows
+            found += rows if span == "day" else ({**row, "day": row["hour"] // DAY_HOURS} for row in rows)
+    return found
 
 
-def _steps(index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]) -> Sequence[Fact]:
+def _from_steps(
+    index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]
+) -> tuple[list[Row], list[Row]]:
+    """The same from steps: their rows, and those of the steps that had an error."""
     of_run = tuple(_of_run(key, value) for key, value in where.items() if key in _RUN_CONDITIONS)
-    of_step = [(key, value) for key, value in where.items() if key not in _RUN_CONDITIONS]
-    run_columns = tuple(key for key in keys if key in RUN_KEYS)
-    found = (
-        fact
-        for period in periods
-        for fact in facts(index, period.since or 0, period.until, where=of_run, run_columns=run_columns)
-    )
-    if not of_step:
-        return list(found)
-    return [fact for fact in found if all(getattr(fact, key) == value for key, value in of_step)]
+    of_step = {key: value for key, value in where.items() if key not in _RUN_CONDITIONS}
+    spans = {span: length for span, length in _SPANS.items() if span in keys}
+    asked = tuple(dict.fromkeys((*(key for key in keys if key not in _SPANS), *of_step, "step", "error")))
+    rows: list[Row] = []
+    for period in periods:
+        for part in _slices(index, period, min(spans.values(), default=None)):
+            since = part.since or 0
+            when = {span: since // length for span, length in spans.items()}
+            found = summed(index, since, part.until, asked, of_run)
+            rows += ({**row, **when} for row in found if of_step.items() <= row.items())
+    return rows, [row for row in rows if row["error"]]
 
 
-def _errors(steps: Iterable[Fact]) -> list[Row]:
-    return counted((fact for fact in steps if fact.error), ("step", "error"))
+def _slices(index: Index, period: Period, length: int | None) -> Iterable[Period]:
+    """A period in parts that lie within one hour, or one day, each; whole when `length` is None."""
+    if length is None:
+        return (period,)
+    since = _edge(index, "min", period) if period.since is None else period.since
+    last = _edge(index, "max", period) if period.until is None else period.until - 1
+    if since is None or last is None:
+        return ()
+    starts = range(since // length * length, last + 1, length)
+    return [Period(max(since, start), min(last + 1, start + length)) for start in starts]
+
+
+def _edge(index: Index, function: Literal["min", "max"], period: Period) -> int | None:
+    """When the first or the last step of a period started; None when there is none."""
+    measure = Measure(function, "started_at")
+    where: tuple[Where, ...] = (Where("started_at", "ge", period.since or 0),)
+    if period.until is not None:
+        where = (*where, Where("started_at", "lt", period.until))
+    found: int | None = index.find(Query("steps", where, measures=(measure,))).rows[0][measure.name]
+    return found
 
 
 _RUN_CONDITIONS = frozenset(("tenant", "tag", *RUN_KEYS))

@@ -13,9 +13,9 @@ from typing import Any
 from msgspec import Struct
 
 from tachograph.fold.histogram import unpack
-from tachograph.queries.period import RUN_KEYS, Period, read
+from tachograph.queries.period import Period, read
 from tachograph.store.ports import Index
-from tachograph.store.rollup import STATUSES, Row, merged
+from tachograph.store.rollup import RUN_KEYS, STATUSES, Row, merged
 
 DIMENSIONS = ("model", "provider", "agent", "project", "day", "hour", "tenant", "step", "status", *RUN_KEYS)
 """What statistics can be grouped by. RUN_KEYS (session, user, …) read every step of the period, the others roll-ups."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -180,11 +179,17 @@ def _bounded(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
         cache.popitem(last=False)
 
 
-@lru_cache(maxsize=256)
-def _fields_of(kind: Hashable, wanted: type) -> tuple[str, ...]:
+_FIELDS: dict[tuple[type[Any], type[Any]], tuple[str, ...]] = {}
+
+
+def _fields_of(kind: type[Any], wanted: type[Any]) -> tuple[str, ...]:
     """Names of a struct's fields whose type mentions `wanted` (a Literal mentions no str)."""
-    hints = typing.get_type_hints(kind)
-    return tuple(name for name, hint in hints.items() if _mentions(hint, wanted) and name != "execution_id")
+    known = _FIELDS.get((kind, wanted))
+    if known is None:
+        hints = typing.get_type_hints(kind)
+        known = tuple(name for name, hint in hints.items() if _mentions(hint, wanted) and name != "execution_id")
+        _FIELDS[kind, wanted] = known
+    return known
 
 
 def _mentions(hint: Any, wanted: type) -> bool:

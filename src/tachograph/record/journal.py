@@ -6,8 +6,8 @@ was copied survives the death of the process. Space is allocated before it is wr
 here and never a SIGBUS later. Records carry a magic number, a length and a CRC-32; damage is skipped to the next whole
 record.
 
-    header (512 bytes): magic, schema version, whole (1 when the writer has left it), segment number, created, heartbeat,
-                        owner as JSON
+    header (512 bytes): magic, schema version, whole (1 when the writer has left it), segment number, created,
+                        heartbeat, owner as JSON
     record: magic u32 · length u32 · crc32 u32 · payload (events written together, MessagePack)
 """
 

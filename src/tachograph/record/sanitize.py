@@ -162,14 +162,14 @@ class _Walk:
         self._nodes = limits.nodes
         self._pieces: list[bytes] = []
         self._marks: dict[str, None] = {}
-        self._lost = 0
+        self._lost: int | None = None
         self._open: set[int] = set()
 
     def written(self, value: object) -> Sanitized:
         """The value as JSON text."""
         self._value(value, 0)
         data = b"".join(self._pieces)
-        return Sanitized(data.decode(), len(data) + self._lost if self._lost else None, tuple(self._marks))
+        return Sanitized(data.decode(), None if self._lost is None else len(data) + self._lost, tuple(self._marks))
 
     def _put(self, piece: bytes) -> None:
         self._pieces.append(piece)
@@ -177,6 +177,11 @@ class _Walk:
 
     def _mark(self, mark: str) -> None:
         self._marks[mark] = None
+
+    def _lose(self, size: int) -> None:
+        """Bytes that were cut, less those of the marker that says so."""
+        self._mark("cut")
+        self._lost = (self._lost or 0) + size
 
     def _value(self, value: Any, level: int) -> None:
         kind = type(value)
@@ -263,10 +268,10 @@ class _Walk:
         return self._left < _ROOM or self._nodes <= 0
 
     def _rest(self, count: int, words: bytes) -> None:
-        self._mark("cut")
-        self._lost += 2 * count
+        self._lose(2 * count)
         if self._left >= 64:
-            self._put(words % count)
+            self._put(marker := words % count)
+            self._lose(-len(marker))
 
     def _key(self, key: Any, members: Members, taken: dict[str, int]) -> bytes:
         """A key as a JSON string. One that had to be changed gets a number if it would equal another."""
@@ -301,14 +306,14 @@ class _Walk:
             data = self._valid(text)
             if len(data) <= room:
                 return data
-        self._mark("cut")
         room -= 80
         end = min(len(text), room)
         while (size := len(self._valid(text[:end])) - 2) > room:
             end = end * room // size
         end = self._limits.border(text, end)
-        self._lost += len(text) - end
-        return self._valid(f"{text[:end]} [cut: first {end} of {len(text)} characters]")
+        marker = f" [cut: first {end} of {len(text)} characters]"
+        self._lose(len(text) - end - len(marker))
+        return self._valid(text[:end] + marker)
 
     def _valid(self, text: str) -> bytes:
         try:

@@ -68,7 +68,7 @@ def recorder_or_none() -> Recorder | None:
     try:
         return recorder()
     except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps; logged once
-        log.error("nothing is recorded: %s", problem)
+        log.error("nothing is recorded: %s", problem)  # noqa: TRY400 - the message says it all
         _source = _nothing
         return None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tachograph.errors import StoreUnavailable
+from tachograph.fold.histogram import Tally
 from tachograph.store import views
 from tachograph.store.evaluate import contains
 from tachograph.store.squeeze import Expander
@@ -120,6 +121,7 @@ class StoreConnection(sqlite3.Connection):
         self.expand = self._expander.expand
         self.create_function("contains", 2, contains, deterministic=True)
         self.create_function("payload_text", 2, self._text, deterministic=True)
+        self.create_aggregate("histogram", 1, Tally)  # type: ignore[arg-type]
 
     def show_views(self) -> None:
         """Put views with complete contents in front of those of the database."""

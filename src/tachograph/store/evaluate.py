@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tachograph.fold import histogram
 from tachograph.store.query import Measure, Page, Query, Where
 from tachograph.store.relations import Plan, plan
 
@@ -112,7 +113,12 @@ def _measured(measure: Measure, rows: Sequence[Cells]) -> Any:
     return _FOLD[measure.function](values)
 
 
-_FOLD: Mapping[str, Callable[[list[Any]], Any]] = {"sum": sum, "min": min, "max": max}
+_FOLD: Mapping[str, Callable[[list[Any]], Any]] = {
+    "sum": sum,
+    "min": min,
+    "max": max,
+    "histogram": lambda values: histogram.of(values).pack(),
+}
 
 
 def _sorted(rows: Iterable[Cells], made: Plan) -> list[Cells]:

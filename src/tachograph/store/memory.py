@@ -121,6 +121,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._tables = Tables()
         self._states: dict[str, RunState] = {}
+        self._pk = 0
 
     # ---- log ------------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class MemoryStore:
             for run, events in by_run.items():
                 self._fresh(run, events, batch)
             changes = Changes(self._tables)
+            self._pk = max(self._tables.rows["runs"], default=0)
             replaced = {run: pk for run in sorted(batch.replace) if (pk := self._remove(changes, run)) is not None}
             for hash, data in batch.payloads.items():
                 self._tables.keep(hash, data, batch.canonical.get(hash))
@@ -289,7 +291,9 @@ class MemoryStore:
         run = events[0].run
         state = self._states.get(run)
         if state is None:
-            pk = pks.get(run) or max(self._tables.rows["runs"], default=0) + 1
+            pk = pks.get(run)
+            if pk is None:
+                pk = self._pk = self._pk + 1
             state = self._states[run] = RunState.begin(pk, events[0])
         fresh = following(state.row, events)
         if fresh:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Op = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "prefix", "null", "not_null"]
-Function = Literal["count", "sum", "min", "max"]
+Function = Literal["count", "sum", "min", "max", "histogram"]
 
 
 class Where(Struct, frozen=True):
@@ -24,7 +24,10 @@ class Where(Struct, frozen=True):
 
 
 class Measure(Struct, frozen=True):
-    """One aggregate: `count` of rows (column empty) or of non-null values, `sum`, `min`, `max`."""
+    """One aggregate: `count` of rows (column empty) or of non-null values, `sum`, `min`, `max`, `histogram`.
+
+    A histogram is packed (`fold.histogram`). All but `count` are None where there is no value.
+    """
 
     function: Function
     column: str = ""

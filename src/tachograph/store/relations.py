@@ -65,12 +65,18 @@ class Relation:
     @cached_property
     def flags(self) -> frozenset[str]:
         """Columns that are true or false."""
-        return frozenset(name for name, kind in self.row.__annotations__.items() if kind == "bool")
+        return frozenset(name for name, kind in self._kinds.items() if kind == "bool")
 
     @cached_property
     def never_null(self) -> frozenset[str]:
         """Columns that always have a value."""
-        return frozenset(name for name, kind in self.row.__annotations__.items() if "None" not in kind)
+        return frozenset(name for name, kind in self._kinds.items() if "None" not in kind)
+
+    @property
+    def _kinds(self) -> Mapping[str, str]:
+        """Column → its type, as it is written in the row."""
+        parts = (part.__dict__.get("__annotations__", {}) for part in reversed(self.row.__mro__))
+        return {name: kind for part in parts for name, kind in part.items()}
 
 
 _TIMES = ("ended_at",)

@@ -1,27 +1,27 @@
 """Roll-ups: the sums of an hour, so that a month of analytics reads hundreds of rows instead of millions.
 
 A row stands for all steps that started in one hour (or day) and share its keys; it holds sums and packed latency
-histograms. Rows of that shape come from two operations and no others: `counted` makes them from steps, `merged` from
-other rows. So hours, days, marginals and answers agree with the steps by construction, and with each other.
+histograms. Rows of that shape come from two operations and no others: `summed` asks the store to add up steps, `merged`
+adds up rows. So hours, days, marginals and answers agree with the steps by construction, and with each other.
 
 Closed hours are computed anew whenever they are dirty and replace what was there: doing it twice changes nothing. The
-hour that is still open is nobody's roll-up; whoever asks reads its steps.
+hour that is still open is nobody's roll-up; whoever asks has its steps added up.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from tachograph.fold import histogram
 from tachograph.store.ports import Index
-from tachograph.store.query import Query, Where
+from tachograph.store.query import Measure, Query, Where
 
 HOUR = 3_600_000_000_000
 """Nanoseconds."""
@@ -45,63 +45,23 @@ their rows, not thousands.
 ALWAYS = ("tenant", "step")
 """Keys that every facet keeps."""
 KEYS = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
-
-_BLANK = dict.fromkeys(KEYS, "")
-
+"""`step` is the kind of step; `error` the type of its error, else the category; what a step has not is ''."""
+RUN_KEYS = ("session", "user", "environment", "source", "version")
+"""Columns of a run that steps can be summed by, though no roll-up keeps them apart."""
 STATUSES = ("completed", "failed", "cancelled", "abandoned")
 """Columns that count the steps that ended so; what `count` has beyond them is open."""
-_DURATION_SUMS = ("timed", "duration_ns")
-_CALL_SUMS = (
-    "uncached_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "usage_missing",
-    "cost_nano", "input_cost_nano", "output_cost_nano", "unpriced", "reported_cost_nano",
+
+_OF_STEPS = ("count", *STATUSES, "timed", "duration_ns")
+_ADDED = (
+    "uncached_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "cost_nano",
+    "input_cost_nano", "output_cost_nano", "reported_cost_nano",
 )  # fmt: skip
-SUMS = ("count", *STATUSES, *_DURATION_SUMS, *_CALL_SUMS)
+SUMS = (*_OF_STEPS, *_ADDED, "usage_missing", "unpriced")
 """Columns that add up."""
 VALUES = (*SUMS, "duration_min_ns", "duration_max_ns", "hist", "first_token_hist")
 """All columns that are not keys."""
 
 PROJECT_TAG = "project:"
-
-
-class Fact(NamedTuple):
-    """One step as the roll-ups see it. The fields from `provider` on are those of model calls."""
-
-    row: Row
-    """What was read; the columns of its run may serve as keys too."""
-    tenant: str
-    project: str
-    agent: str
-    status: str
-    error: str
-    """Type of its error, else its category; empty when it had none."""
-    started_at: int
-    duration_ns: int | None
-    step: str
-    """Kind of the step."""
-    provider: str = ""
-    model: str = ""
-    first_token_ns: int | None = None
-    uncached_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    usage_missing: bool | None = None
-    cost_nano: int | None = None
-    input_cost_nano: int | None = None
-    output_cost_nano: int | None = None
-    unpriced: bool | None = None
-    reported_cost_nano: int | None = None
-
-    @property
-    def hour(self) -> int:
-        """Hour it started in, counted from 1970 (UTC)."""
-        return self.started_at // HOUR
-
-    @property
-    def day(self) -> int:
-        """Day it started in, counted from 1970 (UTC)."""
-        return self.hour // DAY_HOURS
 
 
 class Shelf(Index, Protocol):
@@ -134,9 +94,9 @@ def refresh(shelf: Shelf, now_ns: int) -> int:
 def _refresh_day(shelf: Shelf, day: int, marks: Sequence[Row]) -> None:
     hours: dict[str, dict[int, list[Row]]] = {mark["tenant"]: {} for mark in marks}
     for hour in sorted({mark["hour"] for mark in marks}):
-        by_tenant: dict[str, list[Fact]] = defaultdict(list)
-        for fact in facts(shelf, hour * HOUR, (hour + 1) * HOUR):
-            by_tenant[fact.tenant].append(fact)
+        by_tenant: dict[str, list[Row]] = defaultdict(list)
+        for row in summed(shelf, hour * HOUR, (hour + 1) * HOUR, KEYS):
+            by_tenant[row["tenant"]].append(row)
         for tenant in {mark["tenant"] for mark in marks if mark["hour"] == hour}:
             hours[tenant][hour] = hour_rows(by_tenant[tenant])
     for tenant, again in hours.items():
@@ -145,13 +105,16 @@ def _refresh_day(shelf: Shelf, day: int, marks: Sequence[Row]) -> None:
         shelf.replace_rollups(done, again, {day: day_rows(chain(rest, *again.values()))})
 
 
-def hour_rows(steps: Sequence[Fact]) -> list[Row]:
-    """The rows of one hour, all facets, made from its steps."""
+def hour_rows(rows: Sequence[Row]) -> list[Row]:
+    """The rows of one hour, all facets, made from its rows by all KEYS."""
     found: list[Row] = []
     for facet, keys in FACETS.items():
-        chosen = (fact for fact in steps if fact.error) if facet == "error" else steps
-        found += ({**_BLANK, **row, "facet": facet} for row in counted(chosen, (*ALWAYS, *keys)))
+        chosen = (row for row in rows if row["error"]) if facet == "error" else rows
+        found += ({**_BLANK, **row, "facet": facet} for row in merged(chosen, (*ALWAYS, *keys)))
     return found
+
+
+_BLANK = dict.fromkeys(KEYS, "")
 
 
 def day_rows(hours: Iterable[Row]) -> list[Row]:
@@ -159,41 +122,25 @@ def day_rows(hours: Iterable[Row]) -> list[Row]:
     return merged(hours, ("facet", *KEYS))
 
 
-def counted(steps: Iterable[Fact], keys: Sequence[str]) -> list[Row]:
-    """Rows made from steps: one for each combination of `keys`, which are attributes of Fact or columns of the run."""
-    key = _key_of(keys)
-    groups: dict[Any, list[Fact]] = defaultdict(list)
-    for fact in steps:
-        groups[key(fact)].append(fact)
-    return [{**dict(zip(keys, values, strict=True)), **_sums(group)} for values, group in groups.items()]
-
-
 def merged(rows: Iterable[Row], keys: Sequence[str]) -> list[Row]:
-    """Rows made from rows: one for each combination of `keys`. A key that a row lacks is ''."""
+    """Rows made from rows: one for each combination of `keys`."""
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[tuple([row.get(key, "") for key in keys])].append(row)
+        groups[tuple([row[key] for key in keys])].append(row)
     return [{**dict(zip(keys, values, strict=True)), **_total(group)} for values, group in groups.items()]
 
 
-def facts(
-    index: Index, since: int, until: int | None = None, *, where: Sequence[Where] = (), run_columns: Sequence[str] = ()
-) -> Iterator[Fact]:
-    """The steps that started in `since` ≤ t < `until` (UTC ns; None: no end).
+def summed(index: Index, since: int, until: int | None, keys: Sequence[str], where: Sequence[Where] = ()) -> list[Row]:
+    """Rows made from the steps that started in `since` ≤ t < `until` (UTC ns; None: no end).
 
-    `where` are conditions on columns that steps and calls both have, those of their run among them; `run_columns` are
-    columns of the run to be used as keys.
+    One for each combination of `keys`, of KEYS and RUN_KEYS. `where` are conditions on columns of their runs.
     """
     period = (Where("started_at", "ge", since), *where)
     if until is not None:
         period = (*period, Where("started_at", "lt", until))
-    columns = (*_COMMON, *run_columns)
-    order = ("started_at",)  # as the index has it: nothing needs sorting
-    steps = Query("steps", (*period, Where("kind", "ne", "llm")), (*columns, "kind"), order=order, limit=None)
-    for row in index.find(steps).rows:
-        yield Fact(row, *_common(row), row["kind"])
-    for row in index.find(Query("calls", period, (*columns, *_OF_CALLS), order=order, limit=None)).rows:
-        yield _call(row)
+    steps = _grouped(index, "steps", (*period, Where("kind", "ne", "llm")), keys)
+    calls = _grouped(index, "calls", period, keys)
+    return merged(map(_step_row, steps), keys) + merged(map(_call_row, calls), keys)
 
 
 @lru_cache(maxsize=1024)
@@ -205,78 +152,90 @@ def project_of(tags: str | None) -> str:
     return next((name[len(PROJECT_TAG) :] for name in names if name.startswith(PROJECT_TAG)), "")
 
 
-_COMMON = (
-    "tenant", "tags", "agent_type", "status", "started_at", "duration_ns", "error_type", "error_category",
-)  # fmt: skip
-_OF_CALLS = (
-    "provider", "model", "first_token_ns", "uncached_tokens", "cache_read_tokens", "cache_write_tokens",
-    "output_tokens", "reasoning_tokens", "usage_basis", "cost_nano", "input_cost_nano", "output_cost_nano",
-    "cost_state", "reported_cost_nano",
-)  # fmt: skip
+# ---- steps → rows ----------------------------------------------------------------------------------------------------
+
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "project": ("tags",),
+    "agent": ("agent_type",),
+    "step": (),
+    "error": ("error_type", "error_category"),
+}
+"""Key → the columns it is made of, where it is not a column itself."""
+_APART: Mapping[str, tuple[str, ...]] = {"steps": ("status", "kind"), "calls": ("status", "usage_basis", "cost_state")}
+"""Columns that steps are always grouped by, to be counted by what they say."""
+_ONLY_CALLS = ("provider", "model")
+_TIMES = (
+    Measure("count"),
+    Measure("count", "duration_ns"),
+    Measure("sum", "duration_ns"),
+    Measure("min", "duration_ns"),
+    Measure("max", "duration_ns"),
+    Measure("histogram", "duration_ns"),
+)
+_FIRST_TOKEN = Measure("histogram", "first_token_ns")
+_MEASURES: Mapping[str, tuple[Measure, ...]] = {
+    "steps": _TIMES,
+    "calls": (*_TIMES, *(Measure("sum", name) for name in _ADDED), _FIRST_TOKEN),
+}
 
 
-def _common(row: Row) -> tuple[str, str, str, str, str, int, int | None]:
-    return (
-        row["tenant"],
-        project_of(row["tags"]),
-        row["agent_type"] or "",
-        row["status"],
-        row["error_type"] or row["error_category"] or "",
-        row["started_at"],
-        row["duration_ns"],
-    )
+def _grouped(index: Index, table: str, where: tuple[Where, ...], keys: Sequence[str]) -> Sequence[Row]:
+    own = (key for key in keys if table == "calls" or key not in _ONLY_CALLS)
+    columns = dict.fromkeys(chain(_APART[table], *(_COLUMNS.get(key, (key,)) for key in own)))
+    return index.find(Query(table, where, group=tuple(columns), measures=_MEASURES[table], limit=None)).rows
 
 
-def _call(row: Row) -> Fact:
-    return Fact(
-        row,
-        *_common(row),
-        "llm",
-        row["provider"],
-        row["model"],
-        row["first_token_ns"],
-        row["uncached_tokens"],
-        row["cache_read_tokens"],
-        row["cache_write_tokens"],
-        row["output_tokens"],
-        row["reasoning_tokens"],
-        row["usage_basis"] == "missing",
-        row["cost_nano"],
-        row["input_cost_nano"],
-        row["output_cost_nano"],
-        row["cost_state"] == "unpriced",
-        row["reported_cost_nano"],
-    )
+def _step_row(found: Row) -> Row:
+    return {**_keys(found), **_NOT_CALLED, **_times(found), "step": found["kind"]}
 
 
-def _key_of(keys: Sequence[str]) -> Callable[[Fact], tuple[Any, ...]]:
-    """A function from a step to its key values."""
-    if all(key in Fact._fields for key in keys) and len(keys) > 1:
-        return itemgetter(*map(Fact._fields.index, keys))
-    return lambda fact: tuple([getattr(fact, key) if hasattr(Fact, key) else fact.row[key] or "" for key in keys])
-
-
-_COLUMNS = tuple(Fact._fields.index(name) for name in _CALL_SUMS)
-_STATUS, _DURATION, _FIRST_TOKEN = map(Fact._fields.index, ("status", "duration_ns", "first_token_ns"))
-
-
-def _sums(group: Sequence[Fact]) -> dict[str, Any]:
-    columns = list(zip(*group, strict=True))
-    ends = Counter(columns[_STATUS])
-    times = [ns for ns in columns[_DURATION] if ns is not None]
-    first = [ns for ns in columns[_FIRST_TOKEN] if ns is not None]
+def _call_row(found: Row) -> Row:
     return {
-        "count": len(group),
-        **{status: ends[status] for status in STATUSES},
-        "timed": len(times),
-        "duration_ns": sum(times),
-        **{name: sum(filter(None, columns[place])) for name, place in zip(_CALL_SUMS, _COLUMNS, strict=True)},
-        "duration_min_ns": min(times, default=None),
-        "duration_max_ns": max(times, default=None),
-        "hist": histogram.of(times).pack() or None,
-        "first_token_hist": histogram.of(first).pack() or None,
+        **_keys(found),
+        **_times(found),
+        **{name: found[f"sum_{name}"] or 0 for name in _ADDED},
+        "step": "llm",
+        "usage_missing": found["count"] if found["usage_basis"] == "missing" else 0,
+        "unpriced": found["count"] if found["cost_state"] == "unpriced" else 0,
+        "first_token_hist": found[_FIRST_TOKEN.name],
     }
 
+
+_NOT_CALLED: Row = {
+    **dict.fromkeys(_ONLY_CALLS, ""),
+    **dict.fromkeys((*_ADDED, "usage_missing", "unpriced"), 0),
+    "first_token_hist": None,
+}
+
+
+def _keys(found: Row) -> dict[str, Any]:
+    """Keys as far as their columns were asked for."""
+    keys = {name: found[name] or "" for name in (*KEYS, *RUN_KEYS) if name in found}
+    if "tags" in found:
+        keys["project"] = project_of(found["tags"])
+    if "agent_type" in found:
+        keys["agent"] = found["agent_type"] or ""
+    if "error_type" in found:
+        keys["error"] = found["error_type"] or found["error_category"] or ""
+    return keys
+
+
+def _times(found: Row) -> dict[str, Any]:
+    ended = dict.fromkeys(STATUSES, 0)
+    if found["status"] in ended:
+        ended[found["status"]] = found["count"]
+    return {
+        **ended,
+        "count": found["count"],
+        "timed": found["count_duration_ns"],
+        "duration_ns": found["sum_duration_ns"] or 0,
+        "duration_min_ns": found["min_duration_ns"],
+        "duration_max_ns": found["max_duration_ns"],
+        "hist": found["histogram_duration_ns"],
+    }
+
+
+# ---- rows → rows -----------------------------------------------------------------------------------------------------
 
 _sums_of = itemgetter(*SUMS)
 

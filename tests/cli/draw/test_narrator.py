@@ -90,7 +90,7 @@ def test_runs_that_mix_are_named() -> None:
     narrator = Narrator()
     bodies = [RunStarted(name="a", execution_id="e"), RunStarted(name="a very long name of a run", execution_id="e")]
     lines = [narrator.tell(Event(f"r{number}", 0, START, 0, 0, body)).plain for number, body in enumerate(bodies)]
-    assert [line[8:38] for line in lines] == ["  a                         0  ", "  a very long name of…      0  "]
+    assert [line[8:38] for line in lines] == ["  a                         0 ", "  a very long name of…      0 "]
     known = narrator.tell(Event("r0", 1, START, 0, 0, Note(name="x"))).plain
     unknown = narrator.tell(Event("0189aaaa-bbbb-7", 1, START, 0, 0, Note(name="x"))).plain
     assert (known[10:11], unknown[10:23]) == ("a", "0189aaaa-bbbb")

@@ -66,8 +66,8 @@ def test_calls_wait_for_their_input_and_tools_for_their_call() -> None:
         ("CallEnded", 4), ("RunEnded", 4),
     ]  # fmt: skip
     assert tools(run) == [("Read", "t1", {"file_path": "/till.py"}, "completed", "print(1)")]
-    assert run.events[5].body.requested_by == 2  # type: ignore[union-attr]
-    assert run.events[7].body.message == 6  # type: ignore[union-attr]
+    assert run.events[5].body.requested_by == 2
+    assert run.events[7].body.message == 6
 
 
 def test_a_grown_session_changes_nothing_that_was_told() -> None:
@@ -204,7 +204,7 @@ def test_commands_trigger_a_run_only_when_a_reply_follows() -> None:
     log.user("<command-name>/review</command-name>").user("Review the till.", isMeta=True).text("fine", "m2")
     log.user("<command-name>/exit</command-name>")
     first, second = _read(log)
-    said = [run.events[0].body.input.value() for run in (first, second)]  # type: ignore[union-attr]
+    said = [run.events[0].body.input.value() for run in (first, second)]
     assert said == ["hello", "<command-name>/review</command-name>"]
     assert len(transcript(first)) == 4
     assert [message["content"] for message in transcript(second)][1] == "Review the till."
@@ -291,8 +291,39 @@ def test_the_title_of_a_conversation_is_a_note_of_its_run() -> None:
     assert [(note.name, note.data and note.data.value()) for note in notes] == [("summary", "The till")]
 
 
+def test_prompts_typed_while_the_agent_works_are_notes() -> None:
+    """What was queued reaches the model as context: it is kept beside the run, and other attachments are not."""
+    log = ClaudeLog().user("go").call("Bash", {}, "t1", "m1")
+    log.add("attachment", attachment={"type": "queued_command", "prompt": "and the door"})
+    log.add("attachment", attachment={"type": "todo", "content": []})
+    (run,) = _read(log.result("t1", "ok").text("done", "m2"))
+    notes = [e.body for e in run.events if isinstance(e.body, Note)]
+    assert [(note.name, note.data and note.data.value()) for note in notes] == [("queued_prompt", "and the door")]
+
+
+def test_a_reply_in_plain_words_is_read() -> None:
+    """Content that is a string instead of blocks is one block of text."""
+    log = ClaudeLog().user("go").add("assistant", message={"id": "m1", "content": "done"})
+    assert outcome(_read(log)[0]) == ("completed", "final_answer", "done")
+
+
+def test_results_in_one_message_are_answered_in_order() -> None:
+    """Two results of one id in the same message go to the two calls of that id."""
+    log = ClaudeLog().user("go").call("Read", {"n": 1}, "a", "m1").call("Read", {"n": 2}, "a", "m1")
+    results = [{"type": "tool_result", "tool_use_id": "a", "content": words} for words in ("one", "two")]
+    (run,) = _read(log.user(results).text("done", "m2"))
+    assert [(given["n"], result) for _, _, given, _, result in tools(run)] == [(1, "one"), (2, "two")]
+
+
+def test_a_log_without_times_begins_with_its_file() -> None:
+    """Lines without timestamps happen when the file was written."""
+    lines = [{key: item for key, item in line.items() if key != "timestamp"} for line in claude_session().lines]
+    runs = read(claude_code.read, lines, Origin("log.jsonl", at=10**18))
+    assert {event.at for run in runs for event in run.events} == {10**18}
+
+
 def test_lone_surrogates_and_broken_bytes_are_mended() -> None:
     """Half an emoji, cut by JavaScript, costs nothing but the half."""
     line = {"type": "user", "uuid": "u", "sessionId": "s", "timestamp": "2026-01-01T00:00:00Z"}
     log: list[Any] = [{**line, "message": {"role": "user", "content": "cut \ud83d"}}, *claude_session().lines[1:]]
-    assert Facts(read(claude_code.read, log)).starts[0].input.value() == "cut \ufffd"  # type: ignore[union-attr]
+    assert Facts(read(claude_code.read, log)).starts[0].input.value() == "cut \ufffd"

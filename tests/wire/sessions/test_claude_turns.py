@@ -12,7 +12,7 @@ from tests.wire.samples import ClaudeLog, claude_odds
 
 def _turns(log: ClaudeLog) -> list[Turn]:
     turns = Turns()
-    found = []
+    found: list[Turn] = []
     for number, line in enumerate((line for line in log.lines if not line["isSidechain"]), 1):
         found += turns.feed(number, msgspec.json.decode(json.dumps(line).encode(), type=Line))
     last = turns.close()

@@ -65,6 +65,15 @@ def test_a_prompt_logged_twice_stands_in_the_transcript_once() -> None:
     assert transcript(_read(before)[1])[0] == {"role": "user", "content": "and now?"}
 
 
+def test_a_prompt_that_overtakes_a_run_is_not_part_of_it() -> None:
+    """The item of a prompt, logged before its event while the run before is not over, opens the new run."""
+    item = codex_line(ITEM, 3, type="message", role="user", content=[{"type": "input_text", "text": "stop"}])
+    asked = codex_line(ITEM, 2, type="function_call", name="shell", arguments="{}", call_id="c1")
+    first, second = _read([_prompt("go", 1), asked, item, _prompt("stop", 3), _words("ok", 4)])
+    assert [message["type"] for message in transcript(first) if "type" in message] == ["function_call"]
+    assert transcript(second)[0] == item["payload"]
+
+
 def test_instructions_open_every_transcript() -> None:
     """What the session was told at its start is the first message of each run."""
     log = codex_session()
@@ -202,7 +211,7 @@ def test_bare_items_of_old_rollouts_are_read() -> None:
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done again"}]},
     ]
     runs = _read(log)
-    assert [run.events[0].body.input.value() for run in runs] == ["go", "again"]  # type: ignore[union-attr]
+    assert [run.events[0].body.input.value() for run in runs] == ["go", "again"]
     assert [outcome(run)[2] for run in runs] == ["done", "done again"]
     assert tools(runs[0]) == [("local_shell", "c1", {"command": ["ls"]}, "completed", "a")]
     assert runs[0].events[0].at == 1_748_779_200_000_000_000

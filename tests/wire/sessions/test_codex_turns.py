@@ -14,7 +14,7 @@ ITEM, EVENT = "response_item", "event_msg"
 
 def _turns(log: list[Any]) -> list[Turn]:
     turns = Turns()
-    found = []
+    found: list[Turn] = []
     for number, record in enumerate(log, 1):
         raw = json.dumps(record).encode()
         found += turns.feed(number, msgspec.json.decode(raw, type=Line), raw)

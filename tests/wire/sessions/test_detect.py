@@ -65,10 +65,10 @@ def test_every_indexed_file_is_recognised(shared_data: Path) -> None:
 
 
 def test_places_name_formats_that_have_a_reader() -> None:
-    """Each place where agents keep logs names a reader, homes below the user's and patterns below those."""
+    """Each place where agents keep logs names a reader, homes in the user's and patterns below those."""
     for place in detect.PLACES:
         assert place.format in detect.READERS
-        assert all(home.startswith("~/") for home in place.homes)
+        assert all(home == "~" or home.startswith("~/") for home in place.homes)
         assert place.patterns
         assert not any(pattern.startswith(("/", "~")) for pattern in place.patterns)
 
@@ -127,7 +127,8 @@ def spoiled(draw: st.DrawFn) -> tuple[str, list[tuple[int, bytes]]]:
     lines = [json.dumps(record).encode() for record in log]
     for _ in range(draw(st.integers(0, 2))):
         lines.insert(draw(st.integers(0, len(lines))), draw(st.binary(max_size=20) | st.just(b"\xff{")))
-    if lines and draw(st.booleans()):
+    cut: bool = draw(st.booleans())
+    if lines and cut:
         lines[-1] = lines[-1][: draw(st.integers(0, len(lines[-1])))]
     return name, list(enumerate(lines, 1))
 
@@ -135,7 +136,7 @@ def spoiled(draw: st.DrawFn) -> tuple[str, list[tuple[int, bytes]]]:
 @settings(max_examples=300, deadline=None)
 @given(spoiled())
 def test_no_line_breaks_a_reader(log: tuple[str, list[tuple[int, bytes]]]) -> None:
-    """Whatever a log holds, reading it gives sound runs with distinct ids, and problems with the lines they are on."""
+    """Whatever a log holds, reading it gives sound runs, and problems with the lines they are on."""
     name, lines = log
     found = list(detect.READERS[name](lines, Origin("spoiled.jsonl", at=5)))
     runs = [item for item in found if isinstance(item, Recorded)]

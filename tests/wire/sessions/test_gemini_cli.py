@@ -37,7 +37,7 @@ def test_a_user_message_is_a_run_and_a_reply_a_call() -> None:
         ("completed", "final_answer", "it says x"),
         ("failed", "provider_error", None),
     ]
-    assert Facts([second]).starts[0].metadata.value()["continues"] == first.run  # type: ignore[union-attr]
+    assert Facts([second]).starts[0].metadata.value()["continues"] == first.run
     assert [event.body.name for event in second.events if isinstance(event.body, Note)] == ["error"]
 
 

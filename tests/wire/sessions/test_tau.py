@@ -17,7 +17,7 @@ def _scores(run: Recorded) -> list[tuple[str, float | None, str]]:
 
 
 def test_agent_and_customer_are_told_apart() -> None:
-    """The agent's calls have iterations, the customer's have none; each side's tools are its own; the greeting is none."""
+    """The agent's calls have iterations, the customer's have none; tools are their side's; the greeting is no call."""
     (run,) = read(tau.read, [tau2_simulation()])
     agent, user = Facts([run], "agent"), Facts([run], "user")
     assert [start.iteration for start, _ in agent.calls] == [1, 2, 3]

@@ -52,7 +52,7 @@ def tail(
     else:
         teller = _Teller(terminal, Narrator())
         seen = news(store).seen
-        teller.tell_last(_so_far(store), max(0, lines))
+        teller.tell_last(_so_far(store, seen), max(0, lines))
         _follow_all(teller, store, seen)
 
 
@@ -112,9 +112,9 @@ def _is_live(run: Run) -> bool:
     return not run.source
 
 
-def _so_far(store: Store) -> Iterator[Event]:
-    """What runs that are open now have done, oldest run first."""
+def _so_far(store: Store, seen: Mapping[str, int]) -> Iterator[Event]:
+    """What runs that are open now have done up to what was seen, oldest run first."""
     found = runs(store, Filter(status="started"), limit=_OPEN_RUNS).runs
     for run in reversed(found):
         if _is_live(run):
-            yield from events(store, run.id)
+            yield from events(store, run.id, limit=seen.get(run.id, 0))

@@ -37,7 +37,7 @@ def looked_in() -> list[str]:
 
 def _homes(place: Place) -> Iterator[Path]:
     # Another program's variable is no setting of ours.
-    named = os.environ.get(place.variable)  # noqa: TID251
+    named = os.environ.get(place.variable) if place.variable else None  # noqa: TID251
     seen: set[Path] = set()
     for text in named.split(",") if named else place.homes:
         home = Path(text.strip()).expanduser()

@@ -11,7 +11,6 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -62,26 +61,19 @@ def upgrade(path: Path, url: str, revision: int = VERSION, scripts: Path = SCRIP
     config.set_main_option("script_location", str(scripts))
     config.set_main_option("path_separator", "os")
     engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=NullPool)
-    with _plain_errors(exc.DBAPIError), engine.connect() as shared:
-        shared.exec_driver_sql("BEGIN IMMEDIATE")
-        if _version(cast("sqlite3.Connection", shared.connection.dbapi_connection), url) >= revision:
-            return
-        config.attributes["connection"] = shared
-        command.upgrade(config, f"{revision:04}")
-        for statement in (*views.drops(), *views.statements()):
-            shared.exec_driver_sql(statement)
-        shared.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        shared.exec_driver_sql(f"PRAGMA user_version = {revision}")
-        shared.commit()
-
-
-@contextlib.contextmanager
-def _plain_errors(wrapped: type[Exception]) -> Iterator[None]:
-    """Errors of the database as its driver raises them."""
     try:
-        yield
-    except wrapped as problem:
-        raise problem.orig if isinstance(getattr(problem, "orig", None), Exception) else problem from None
+        with engine.connect() as shared:
+            shared.exec_driver_sql("BEGIN IMMEDIATE")
+            if _version(cast("sqlite3.Connection", shared.connection.dbapi_connection), url) < revision:
+                config.attributes["connection"] = shared
+                command.upgrade(config, f"{revision:04}")
+                for statement in (*views.drops(), *views.statements()):
+                    shared.exec_driver_sql(statement)
+                shared.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+                shared.exec_driver_sql(f"PRAGMA user_version = {revision}")
+                shared.commit()
+    except exc.DBAPIError as problem:
+        raise (problem.orig or problem) from problem
 
 
 def _version(connection: sqlite3.Connection, url: str) -> int:

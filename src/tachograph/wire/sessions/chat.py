@@ -206,11 +206,12 @@ def reply(
 
 def listen(draft: Draft, at: int, message: Message, raw: Raw | bytes) -> None:
     """A message nobody's model wrote: joins the transcript and ends the tool calls it answers."""
-    results = [(draft.pending(result.call_id), result) for result in answered(message)]
-    only = results[0][0] if len(results) == 1 else None
+    results = answered(message)
+    only = draft.pending(results[0].call_id) if len(results) == 1 else None
     seq = draft.say(at, _name(message.role), raw, only or 0)
-    for step, result in results:
-        if step is not None and step == draft.pending(result.call_id):
+    for result in results:
+        step = draft.pending(result.call_id)
+        if step is not None:
             error = failure("ToolError", "the tool reported an error") if result.failed else None
             state: Any = "failed" if result.failed else "completed"
             draft.answer(step, at, state, result=result.result, message=seq, error=error)

@@ -10,10 +10,9 @@ result of that call names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from tachograph.events.content import Content
 from tachograph.events.run import Failure, Status, StepStarted
@@ -100,11 +99,11 @@ class _Log:
         for turn in self.turns.feed(number, line):
             yield from self.tell(turn, growing=False)
 
-    def close(self) -> Found:
-        """The run that is not over when the log ends."""
+    def close(self, *, growing: bool = True) -> Found:
+        """The run that is not over when the log ends; `growing` unless no more can come."""
         turn = self.turns.close()
         if turn is not None:
-            yield from self.tell(turn, growing=True)
+            yield from self.tell(turn, growing=growing)
 
     def tell(self, turn: Turn, *, growing: bool) -> Found:
         """A turn as a run, then the runs of sub-agents whose lines stood among its own."""
@@ -119,7 +118,7 @@ class _Log:
                     yield from log.feed(number, line)
                 except msgspec.DecodeError as fault:
                     yield Problem(number, str(fault))
-            yield from log.close()
+            yield from log.close(growing=growing)
 
 
 class _Run:
@@ -135,7 +134,7 @@ class _Run:
         self._attempt = 1
         line = turn.line
         key = line.uuid or f"{log.origin.key or log.origin.source}#{turn.number}"
-        self.draft = Draft(FORMAT, key, turn.at, log.origin, turn.number)
+        self.draft = Draft(FORMAT, key, turn.at or None, log.origin, turn.number)
         self._begin(log, line)
 
     def _begin(self, log: _Log, line: Line) -> None:
@@ -174,7 +173,7 @@ class _Run:
                 case Compacted():
                     self._compacted(item)
                 case Remark():
-                    self.draft.note(item.at, "summary", present(item.text))
+                    self.draft.note(item.at, item.name, present(item.data))
         status, reason, answer, error = _ending(self.turn, growing)
         return self.draft.finish(status, reason, growing=growing, output=answer, error=error)
 
@@ -210,8 +209,8 @@ class _Run:
             block = part.block
             if block.type != "tool_use":
                 continue
-            name, call_id = str(block.name), None if block.id is None else str(block.id)
-            step = self.draft.ask(part.at, name, call_id, present(block.input), requested_by=call, index=index)
+            name = str(block.name)
+            step = self.draft.ask(part.at, name, _id(block.id), present(block.input), requested_by=call, index=index)
             index += 1
             if name in _TASKS:
                 self._delegated(step, block)
@@ -226,11 +225,12 @@ class _Run:
         self._named(step, self.turn.agents.get(str(block.id)))
 
     def _heard(self, heard: Heard) -> None:
-        results = [block for block in heard.blocks if block.type == "tool_result"]
-        steps = [self.draft.pending(None if block.tool_use_id is None else str(block.tool_use_id)) for block in results]
-        seq = self.draft.say(heard.at, "user", heard.message, steps[0] or 0 if len(steps) == 1 else 0)
-        for block, step in zip(results, steps, strict=True):
-            if step is None or step != self.draft.pending(str(block.tool_use_id)):
+        results = [(block, _id(block.tool_use_id)) for block in heard.blocks if block.type == "tool_result"]
+        only = self.draft.pending(results[0][1]) if len(results) == 1 else None
+        seq = self.draft.say(heard.at, "user", heard.message, only or 0)
+        for block, call_id in results:
+            step = self.draft.pending(call_id)
+            if step is None:
                 continue
             state, error = _state(block, heard.line.tool_use_result)
             self.draft.answer(step, heard.at, state, result=present(block.content), message=seq, error=error)
@@ -304,11 +304,6 @@ def _state(block: Block, result: Raw) -> tuple[ToolState, Failure | None]:
     return "failed", failure("ToolError", text(block.content) or "")
 
 
-class _Error(Struct):
-    status: Any = None
-    message: Any = None
-
-
 def _fault(failed: Failed) -> tuple[Failure, int | None]:
     """The error of a request: what a retry noted, or the text that the user was shown."""
     noted = members(failed.error)
@@ -337,6 +332,10 @@ def _chains(side: list[tuple[int, Line]]) -> dict[str, list[tuple[int, Line]]]:
         roots[here] = root
         chains.setdefault(root, []).append((number, line))
     return chains
+
+
+def _id(given: object) -> str | None:
+    return None if given is None else str(given)
 
 
 def _prompt_of(line: Line) -> str:

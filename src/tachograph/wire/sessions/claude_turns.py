@@ -8,13 +8,13 @@ next one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-from tachograph.wire.lines import NULL, elements, text
+from tachograph.wire.lines import NULL, compose, elements, members, text
 from tachograph.wire.sessions.chat import Block
 from tachograph.wire.times import nanoseconds
 
@@ -61,6 +61,7 @@ class Line(Struct, rename="camel"):
     compact_metadata: Raw = NULL
     leaf_uuid: str | None = None
     summary: Raw = NULL
+    attachment: Raw = NULL
     parent_tool_use_id: str | None = msgspec.field(default=None, name="parentToolUseID")
     data: Raw = NULL
 
@@ -118,10 +119,11 @@ class Compacted(Struct):
 
 
 class Remark(Struct):
-    """The title that was given to the conversation."""
+    """Something beside the conversation: the title it was given (`summary`), what was typed while the agent worked."""
 
     at: int
-    text: Raw
+    name: str
+    data: Raw
 
 
 Item = Reply | Heard | Failed | Compacted | Remark
@@ -185,7 +187,9 @@ class Turns:
         elif line.type == "progress":
             self._progressed(line)
         elif line.type == "summary" and line.leaf_uuid in self._uuids:
-            self._put(Remark(self._at, line.summary))
+            self._put(Remark(self._at, "summary", line.summary))
+        elif line.type == "attachment":
+            self._attached(members(line.attachment))
 
     def close(self) -> Turn | None:
         """The turn that is not over when the log ends."""
@@ -218,7 +222,7 @@ class Turns:
         if failed:
             turn.items.append(Failed(self._at, said.content, None))
             return
-        parts = [Part(raw, _block.decode(raw), self._at) for raw in elements(said.content) or ()]
+        parts = [Part(raw, _block.decode(raw), self._at) for raw in _listed(said.content)]
         name = said.id or line.uuid or f"line {number}"
         known = turn.replies.get(name)
         if known is None:
@@ -274,6 +278,10 @@ class Turns:
         if agent is not None:
             self.turn.agents[line.parent_tool_use_id] = agent
 
+    def _attached(self, attachment: Mapping[str, Raw]) -> None:
+        if text(attachment.get("type", NULL)) == "queued_command":
+            self._put(Remark(self._at, "queued_prompt", attachment.get("prompt", NULL)))
+
     def _put(self, item: Item) -> None:
         if self.turn is None or (self.turn.concluded and not isinstance(item, Remark)):
             self._between.append(item)
@@ -289,6 +297,14 @@ _said = msgspec.json.Decoder(Said)
 _block = msgspec.json.Decoder(Block)
 _progress = msgspec.json.Decoder(_Progress)
 _block_list = msgspec.json.Decoder(list[Block])
+
+
+def _listed(content: Raw) -> list[Raw]:
+    """The blocks of a reply; words alone are one block of text."""
+    listed = elements(content)
+    if listed is not None:
+        return listed
+    return [] if text(content) is None else [Raw(compose({"type": b'"text"', "text": content}))]
 
 
 def _blocks(content: Raw) -> list[Block]:

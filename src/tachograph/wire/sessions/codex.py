@@ -89,7 +89,7 @@ class _Run:
         self.turn = turn
         meta, origin = log.turns.meta, log.origin
         key = f"{meta.id}:{turn.number}" if meta.id else f"{origin.key or origin.source}#{turn.number}"
-        self.draft = draft = Draft(FORMAT, key, turn.at, origin, turn.number)
+        self.draft = draft = Draft(FORMAT, key, turn.at or None, origin, turn.number)
         self.provider = meta.model_provider or "openai"
         name = (log.link.name if log.link else None) or FORMAT
         draft.begin(

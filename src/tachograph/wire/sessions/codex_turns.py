@@ -204,6 +204,10 @@ class Turns:
     def _prompted(self, number: int, item: Item) -> Iterator[Turn]:
         said = text(item.message)
         heard: list[Logged] = self._between
+        last = self.turn.items[-1] if self.turn is not None and self.turn.items else None
+        if self.turn is not None and isinstance(last, Logged) and last.item.prompts and last.item.words == said:
+            heard.append(last)  # the item came before the event, while the turn before was not over
+            self.turn.items.pop()
         if not any(logged.item.prompts and logged.item.words == said for logged in heard):
             raw = compose({"role": b'"user"', "content": item.message})
             heard.append(Logged(self._at, raw, Item(type="message", role="user", content=item.message)))

@@ -52,7 +52,7 @@ class Place(Struct, frozen=True):
     variable: str
     """Environment variable that names another home."""
     homes: tuple[str, ...]
-    """Default homes, below the user's own."""
+    """Default homes: the user's own, or below it."""
     patterns: tuple[str, ...]
     """Glob patterns below a home."""
     later: str = ""
@@ -76,8 +76,12 @@ PLACES: tuple[Place, ...] = (
     Place(
         gemini_cli.FORMAT,
         "GEMINI_CLI_HOME",
-        ("~/.gemini",),
-        ("tmp/*/chats/session-*.json", "tmp/*/chats/session-*.jsonl", "tmp/*/chats/*/*.jsonl"),
+        ("~",),
+        (
+            ".gemini/tmp/*/chats/session-*.json",
+            ".gemini/tmp/*/chats/session-*.jsonl",
+            ".gemini/tmp/*/chats/*/*.jsonl",
+        ),
     ),
 )
 """Logs of coding agents on this machine."""

@@ -25,9 +25,10 @@ from tachograph.wire.lines import encoded, verbatim
 
 
 class Delegation(Struct, frozen=True):
-    """A sub-agent at work: the name its own log goes by, and the step of the run that started it."""
+    """A sub-agent at work: what its own log calls it, and the step of the run that started it."""
 
     agent: str
+    """Claude Code: `<session>/<agent id>`; Codex: the thread's id."""
     run: str
     step: int
     name: str | None = None
@@ -64,7 +65,7 @@ class Origin(Struct, frozen=True):
     key: str = ""
     """Identity for records without an id of their own; the source when it is empty."""
     parents: Mapping[str, Sequence[Delegation]] = {}
-    """Delegations found in other logs, by agent: what links a sub-agent's log to the run that started it."""
+    """Delegations found in other logs, by `agent`, in order: they link a sub-agent's runs to those that started it."""
 
 
 Found = Iterator[Recorded | Problem]
@@ -140,7 +141,7 @@ class Draft:
 
     def call(self, provider: str, model: str, *, at: int | None = None, counted: bool = True, **facts: Any) -> int:
         """A model call starts, at `ready` unless told otherwise. Those that do not count have no iteration number."""
-        if counted and facts.get("attempt", 1) == 1:
+        if counted and (facts.get("attempt", 1) == 1 or not self.iteration):
             self.iteration += 1
         number = self.iteration if counted else None
         body = CallStarted(provider=provider, model=model, iteration=number, input=self.tip, **facts)

@@ -182,8 +182,10 @@ class _History:
 
     def _finished(self, event: _Event, args: Mapping[str, Raw], at: int) -> None:
         step = self._steps.pop(event.id, None)
-        if step is not None:
+        if step is not None and isinstance(self.draft.events[step].body, ToolStarted):
             self.draft.answer(step, at, "completed")
+        elif step is not None:
+            self.draft.end_step(step, at)
         said = [args.get(name, NULL) for name in ("final_thought", "message", "thought")]
         self.answer = next((present(raw) for raw in said if (text(raw) or "").strip()), encoded(""))
 

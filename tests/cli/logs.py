@@ -44,7 +44,7 @@ def _line(kind: str, turn: int, place: int, message: Line) -> Line:
         "parentUuid": None if (turn, place) == (0, 0) else f"before-{turn}-{place}",
         "isSidechain": False,
         "userType": "external",
-        "cwd": "/work/bikes",
+        "cwd": "/srv/bikes",
         "version": "2.0.0",
         "timestamp": f"2026-03-01T10:{turn:02}:{place:02}.000Z",
         "requestId": f"req_{turn}_{place}",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -80,5 +79,5 @@ def test_a_failure_is_kept_not_raised(orphaned: Settings, monkeypatch: pytest.Mo
     adoption = Adoption(orphaned, store)
     assert adoption.round().finished is False
     assert str(adoption.problem) == f"store {store.url} is not available: database is locked"
-    assert len(os.listdir(journals_folder(orphaned))) == 2
+    assert len(list(journals_folder(orphaned).iterdir())) == 2
     store.close()

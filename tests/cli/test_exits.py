@@ -21,7 +21,7 @@ from tachograph.cli import exits
         (errors.CodecError("a"), 1),
     ],
 )
-def test_an_error_has_its_exit_code(problem: Exception, code: int) -> None:
+def test_an_error_has_its_exit_code(problem: errors.TachographError | OSError, code: int) -> None:
     """What is wrong with the request, with what it asks for, and with the data can be told apart by a script."""
     assert exits.code_for(problem) == code
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.fold.histogram import Histogram, bucket, merged, of, unpack
+from tachograph.fold.histogram import Histogram, Tally, bucket, merged, of, unpack
 
 WIDTH = 2 ** (1 / 8)
 durations = st.integers(0, 2**63 - 1) | st.integers(0, 40)
@@ -54,6 +54,16 @@ def test_merge_is_associative_and_commutative(a: Histogram, b: Histogram, c: His
 def test_pack_round_trip(histogram: Histogram) -> None:
     """What was packed unpacks to the same counts."""
     assert unpack(histogram.pack()) == histogram
+
+
+@given(st.lists(st.none() | durations))
+def test_counting_one_by_one(values: list[int | None]) -> None:
+    """The aggregate function counts what is not None and packs it; of nothing it makes nothing."""
+    tally = Tally()
+    for value in values:
+        tally.step(value)
+    known = [value for value in values if value is not None]
+    assert tally.finalize() == (of(known).pack() if known else None)
 
 
 def test_packed_form_is_stable() -> None:

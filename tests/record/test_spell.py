@@ -20,25 +20,35 @@ ONE = UUID(int=1)
 
 
 class Colour(enum.Enum):
+    """An enumeration of strings."""
+
     RED = "red"
 
 
 class Level(enum.IntEnum):
+    """An enumeration that is an int."""
+
     HIGH = 3
 
 
 class Word(str):
+    """A string whose `str` must not be asked for."""
+
     def __str__(self) -> str:
         raise AssertionError("the text of a string is not asked for")
 
 
 class Point(msgspec.Struct):
+    """A struct."""
+
     x: int
     y: Any = None
 
 
 @dataclasses.dataclass
 class Pair:
+    """A dataclass."""
+
     left: int
     right: Any = dataclasses.field(default=None)
 
@@ -50,6 +60,7 @@ class Model:
         self.fields = fields
 
     def model_dump(self) -> dict[str, Any]:
+        """The fields."""
         return self.fields
 
 
@@ -62,6 +73,7 @@ class Scalar:
         self.value, self.size, self.shape = value, size, (size,)
 
     def tolist(self) -> Any:
+        """The value, in Python's own types."""
         return self.value
 
 
@@ -76,6 +88,8 @@ class Hostile:
 
 
 class HostileList(list[int]):
+    """A list whose own methods raise."""
+
     def __iter__(self) -> Iterator[int]:
         raise RuntimeError("no iteration")
 
@@ -84,7 +98,10 @@ class HostileList(list[int]):
 
 
 class HostileDict(dict[str, int]):
+    """A dict whose own methods raise."""
+
     def items(self) -> Any:
+        """Nobody gets them."""
         raise RuntimeError("no items")
 
     def __iter__(self) -> Iterator[str]:
@@ -115,7 +132,7 @@ SPELLINGS: list[tuple[Any, Spelled]] = [
     (memoryview(b"ab"), Spelled("ab", "bytes")),
     (b"mostly te\xfft, some of it not", Spelled("mostly te\ufffdt, some of it not", "bytes")),
     (b"\x89\xff\xfe\x00", Spelled("base64:if/+AA==", "binary")),
-    (datetime(2026, 1, 2, 3, 4, 5), Spelled("2026-01-02T03:04:05", "naive")),
+    (datetime(2026, 1, 2, 3, 4, 5), Spelled("2026-01-02T03:04:05", "naive")),  # noqa: DTZ001 - on purpose
     (datetime(2026, 1, 2, 3, 4, 5, 6, UTC), Spelled("2026-01-02T03:04:05.000006+00:00")),
     (datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=2))), Spelled("2026-01-02T00:00:00+02:00")),
     (date(2026, 1, 2), Spelled("2026-01-02")),
@@ -209,7 +226,7 @@ def test_a_model_that_raises_is_described() -> None:
 def test_only_the_first_parts_are_taken() -> None:
     """Of a large collection only as many parts are copied as there is room for, with the true number beside them."""
     assert spell(list(range(1_000)), 2) == Spelled(Items([0, 1], 1_000))
-    assert spell({number: None for number in range(1_000)}, 1) == Spelled(Members([(0, None)], 1_000))
+    assert spell(dict.fromkeys(range(1000)), 1) == Spelled(Members([(0, None)], 1_000))
 
 
 def test_text_of_any_object() -> None:

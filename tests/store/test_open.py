@@ -27,7 +27,9 @@ def test_a_home_is_found() -> None:
     assert sqlite_path("sqlite:~/a.db") == Path.home() / "a.db"
 
 
-@pytest.mark.parametrize("url", ["postgres://host/db", "sqlite:", "sqlite://host/db", "sqlite::memory:", "", "memory:x"])
+@pytest.mark.parametrize(
+    "url", ["postgres://host/db", "sqlite:", "sqlite://host/db", "sqlite::memory:", "", "memory:x"]
+)
 def test_what_cannot_be_opened_is_refused(url: str) -> None:
     """The error says what can be."""
     with pytest.raises(SettingsError, match="sqlite:PATH"):

@@ -213,7 +213,7 @@ def test_days_are_the_sums_of_their_hours(hours: list[int]) -> None:
 
 
 def test_steps_add_up_to_these_figures(store: Store) -> None:
-    """Calls bring tokens, money and times to first token, other steps only their times; what is unknown adds nothing."""
+    """Calls bring tokens, money and first tokens, other steps only their times; what is unknown adds nothing."""
     tape = Tape("figures", at=BEGAN)
     tape.begin(agent_type="desk", tags=("project:shop",), session="s")
     usage, cost = Usage(5, 4, 3, 2, 1, basis="provider"), Cost("priced", input=20, output=10, total=30)

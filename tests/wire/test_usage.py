@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -106,6 +107,30 @@ def test_classes_of_recorded_replies_never_overlap(shared_data: Path) -> None:
         assert (found.reasoning or 0) <= (found.output or 0), row["file"]
 
 
+def _as_extracted(found: Usage) -> dict[str, int]:
+    extra = found.extra or {}
+    figures = {
+        "input_tokens": found.input_total, "output_tokens": found.output, "cache_read_tokens": found.cache_read,
+        "cache_write_tokens": found.cache_write, "input_audio_tokens": extra.get("input_audio"),
+        "output_audio_tokens": extra.get("output_audio"), "cache_audio_read_tokens": extra.get("cache_audio"),
+    }  # fmt: skip
+    return {name: count or 0 for name, count in figures.items()}
+
+
+def test_usage_of_the_price_list_is_read_alike(shared_data: Path) -> None:
+    """What the price list's own extractors read of 684 replies, but for compactions and Mistral's cache count."""
+    lines = gzip.decompress((shared_data / "usage_prices" / "genai_prices_cases.jsonl.gz").read_bytes()).splitlines()
+    differ: Counter[str] = Counter()
+    for row in map(json.loads, lines):
+        body = row["body"]
+        raw = body.get("usage") or body.get("usageMetadata") or body["meta"]
+        found = _as_extracted(usage.read(raw))
+        if all({name: item["usage"].get(name, 0) for name in found} != found for item in row["extracted"]):
+            differ["compaction" if "iterations" in raw else next(key for key in raw if key.startswith("num_"))] += 1
+    assert len(lines) == 684
+    assert differ == {"compaction": 2, "num_cached_tokens": 6}
+
+
 # --- the rules, one by one ---
 
 
@@ -199,6 +224,19 @@ def test_a_compaction_inside_a_request_is_added() -> None:
     ]
     found = usage.read({"input_tokens": 6, "output_tokens": 5, "iterations": iterations})
     assert found == Usage(input_uncached=606, output=55, basis="provider")
+
+
+def test_audio_and_pictures_are_counted_apart() -> None:
+    """Gemini lists the modalities of prompt, cache and answer; text is no modality of its own price."""
+    raw = {
+        "promptTokenCount": 30, "candidatesTokenCount": 9, "cachedContentTokenCount": 20,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 5}, {"modality": "AUDIO", "tokenCount": 25}, 3],
+        "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 4}, {"modality": "IMAGE", "tokenCount": 2}],
+    }  # fmt: skip
+    found = usage.read(raw)
+    assert found.extra == {"input_audio": 25, "cache_audio": 20, "output_image": 6}
+    assert (found.input_uncached, found.cache_read, found.output) == (10, 20, 9)
 
 
 def test_the_halves_of_a_stream_are_laid_over_each_other() -> None:

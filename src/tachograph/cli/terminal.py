@@ -18,13 +18,10 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tachograph.cli.adopt import Adoption
-from tachograph.compose import journals_folder, open_store
 from tachograph.errors import StoreUnavailable
 from tachograph.record.clock import SYSTEM, Clock
-from tachograph.record.drain import find_journals
 from tachograph.settings import Settings
-from tachograph.store.open import sqlite_path
+from tachograph.store.open import open_store, sqlite_path
 from tachograph.store.ports import Store
 
 PIPE_WIDTH = 250
@@ -63,16 +60,20 @@ class Terminal:
     @cached_property
     def store(self) -> Store:
         """The store, with what journals still held moved into it first. Raises SettingsError, StoreError."""
-        path, journals = self._file, journals_folder(self.settings)
-        if path is not None and not path.exists() and not find_journals(journals):
+        path = self._file
+        waiting = path is not None and _holds_folders(path.with_name(f"{path.name}.journals"))
+        if path is not None and not path.exists() and not waiting:
             raise StoreUnavailable(self.settings.store_url, "nothing is recorded there yet (try import, or demo)")
-        Adoption(self.settings, self.bare_store).round()
+        if waiting:
+            from tachograph.cli.adopt import Adoption  # noqa: PLC0415 - loads the recorder, which few reads need
+
+            Adoption(self.settings, self.bare_store).round()
         return self.bare_store
 
     @cached_property
     def bare_store(self) -> Store:
         """The store as it is. Raises SettingsError, StoreError."""
-        self._opened = open_store(self.settings)
+        self._opened = open_store(self.settings.store_url)
         return self._opened
 
     def use_store(self, url: str) -> None:
@@ -138,3 +139,8 @@ def screen(color: bool, *, stderr: bool) -> Screen:
     system: Literal["auto"] | None = "auto" if color and not console.no_color else None
     width = None if console.is_terminal else PIPE_WIDTH
     return Screen(stderr=stderr, color_system=system, width=width)
+
+
+def _holds_folders(folder: Path) -> bool:
+    """Whether there may be journals: see `compose.journals_folder` for where they lie."""
+    return folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())

@@ -230,6 +230,8 @@ class Recorder:
         self.journal.append(codec.encode_all([event]), event.at)
         run.next_seq += 1
         run.lost = 0
+        self.recorded += 1
+        self.feed.publish([event])
 
     def later(self, action: Callable[[], object]) -> None:
         """Leave an action for the next emit or the worker: for finalisers and signal handlers."""

@@ -121,7 +121,7 @@ def _weight(value: Any, limit: float, node: float, depth: int) -> float:
 def _weight_of_dict(value: dict[Any, Any], limit: float, node: float, depth: int) -> float:
     total = node
     for key, item in value.items():
-        if type(key) is not str:
+        if type(key) is not str or "\0" in key:
             return inf
         if type(item) is str:  # spelled out, since nearly all values are
             total += len(key) + len(item) + node if "\0" not in item else inf

@@ -81,7 +81,10 @@ _CHAT = Dialect(
     audio=("prompt_tokens_details.audio_tokens",),
     extra={
         "input_audio": ("prompt_tokens_details.audio_tokens",),
+        "input_image": ("prompt_tokens_details.image_tokens",),
         "output_audio": ("completion_tokens_details.audio_tokens",),
+        "output_image": ("completion_tokens_details.image_tokens",),
+        "web_searches": ("server_tool_use_details.web_search_requests",),
     },
 )  # fmt: skip
 
@@ -157,6 +160,8 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 """Every dialect by name. OpenAI-compatible hosts, LiteLLM, Mistral, DeepSeek, xAI and Ollama speak `openai.chat`."""
 
+_BY_MODALITY = {"promptTokensDetails": "input", "cacheTokensDetails": "cache", "candidatesTokensDetails": "output"}
+
 _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("gemini", ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")),
     ("gemini.interactions", ("total_input_tokens",)),
@@ -193,6 +198,7 @@ def read(raw: Mapping[str, Any] | None, dialect: str | None = None, basis: Basis
     if name == "anthropic" and isinstance(raw.get("iterations"), list):
         raw = _all_iterations(raw)
     extra = {key: count for key, paths in spoken.extra.items() if (count := _first(raw, paths))}
+    extra.update(_modalities(raw))
     return settle(figures(raw, spoken), spoken, basis, extra or None)
 
 
@@ -263,7 +269,7 @@ def _split_input(given: Figures, dialect: Dialect) -> _Input:
     if dialect.cached_apart:
         return _Input(given.input + beside, given.cache_write)
     over = None if given.total is None or given.output is None else given.total - given.input - given.output
-    if over is not None and (found := _by_total(given, over, read_, write)):
+    if over is not None and not dialect.reasoning_apart and (found := _by_total(given, over, read_, write)):
         return found
     if read_ + write > given.input or (over and over == read_ + write):
         return _Input(given.input, given.cache_write, guessed=True)
@@ -273,7 +279,7 @@ def _split_input(given: Figures, dialect: Dialect) -> _Input:
 def _by_total(given: Figures, over: int, read_: int, write: int) -> _Input | None:
     """What the total says about the input; `over` is by how much it exceeds input + output."""
     counted = given.input or 0
-    if -counted <= over < 0 and given.cache_write is None:  # LiteLLM: writes inside the prompt, not in the total
+    if -counted < over < 0 and given.cache_read is not None and given.cache_write is None:  # LiteLLM of Anthropic
         return _Input(counted + over, -over, guessed=True)
     largest = max(read_, write)
     if over == 0 and largest <= counted < read_ + write:  # the same tokens named as read and as written
@@ -304,6 +310,18 @@ def _all_iterations(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     keys = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     added = {key: sum(_count(item.get(key)) or 0 for item in compactions) for key in keys}
     return {**raw, **{key: (_count(raw.get(key)) or 0) + more for key, more in added.items() if more}}
+
+
+def _modalities(raw: Mapping[str, Any]) -> dict[str, int]:
+    """Gemini: how many tokens of input, cache and output were audio, image or video."""
+    found: dict[str, int] = {}
+    for key, side in _BY_MODALITY.items():
+        items = raw.get(key)
+        for item in items if isinstance(items, list) else ():
+            kind = str(item.get("modality")).lower() if isinstance(item, dict) else ""
+            if kind in ("audio", "image", "video") and (count := _count(item.get("tokenCount"))):
+                found[f"{side}_{kind}"] = found.get(f"{side}_{kind}", 0) + count
+    return found
 
 
 def _bucket(key: str) -> str | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,12 @@ def test_a_file_can_be_packed_and_read_back(cli: Run, filled: Path, tmp_path: Pa
     result = cli("export", "--output", str(file), store=filled)
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("7 runs, ")
-    unpack = {".jsonl": bytes, ".gz": gzip.decompress, ".zst": zstandard.ZstdDecompressor().decompressobj().decompress}
-    assert unpack[file.suffix](file.read_bytes()).decode() == cli("export", store=filled).stdout
+    packings: dict[str, Callable[[bytes], bytes]] = {
+        ".jsonl": bytes,
+        ".gz": gzip.decompress,
+        ".zst": zstandard.ZstdDecompressor().decompressobj().decompress,
+    }
+    assert packings[file.suffix](file.read_bytes()).decode() == cli("export", store=filled).stdout
     assert cli("import", str(file), store=copy).exit_code == 0
     before, after = (objects(cli("ls", "--json", store=path).stdout) for path in (filled, copy))
     assert after == before

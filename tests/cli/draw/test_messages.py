@@ -63,4 +63,4 @@ def test_what_was_not_kept_or_is_no_json_is_told_too() -> None:
         "\ntool\n␛[2J{",
         "\nuser\n(empty)",
     ]
-    assert [form["message"] for form in messages.as_json(found)][0] is None
+    assert next(messages.as_json(found))["message"] is None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from tachograph.cli.intake import exported
 from tachograph.events import codec
-from tachograph.events.envelope import Event
+from tachograph.events.envelope import Body, Event
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted
 from tachograph.wire.sessions.draft import Origin, Problem, Recorded
@@ -11,7 +11,7 @@ ORIGIN = Origin("export.jsonl")
 
 
 def _run(name: str, *, ended: bool = True) -> list[Event]:
-    bodies = [RunStarted(name=name, execution_id="exec_0_0"), Note(name="x"), RunEnded(status="completed")]
+    bodies: list[Body] = [RunStarted(name=name, execution_id="exec_0_0"), Note(name="x"), RunEnded(status="completed")]
     return [Event(name, seq, seq, seq, 0, body) for seq, body in enumerate(bodies if ended else bodies[:2])]
 
 

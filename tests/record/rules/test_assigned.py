@@ -129,6 +129,7 @@ def test_prose_and_schemas_do_not_pass_the_screen() -> None:
     ("name", "kind"),
     [
         ("password", "password"), ("dbPassword", "password"), ("PGPASSWORD", "password"), ("pass", "pass"),
+        ("dbPass", "pass"), ("SMTP_PASS", "pass"), ("compass", None), ("BYPASS", None),
         ("client_secret", "secret"), ("AWS_SECRET_ACCESS_KEY", "api_key"), ("x-api-key", "api_key"),
         ("Api Key", "api_key"), ("private_key", "secret"), ("GITHUB_TOKEN", "token"), ("next_page_token", None),
         ("Proxy-Authorization", "authorization"), ("Set-Cookie", "cookie"), ("X-Amz-Signature", "url_signature"),
@@ -142,8 +143,8 @@ def test_names_are_sensitive_by_their_ends(name: str, kind: str | None) -> None:
 
 
 PIECES = st.sampled_from(
-    ["password", "api_key", "Token", "authorization", "sig", "=", ":", "=>", ":=", '"', "'", "\\", '\\"', " ", "\n", "&",
-     "?", "--", "-u ", "curl ", "Bearer ", "hunter22", LONG, "{", "[", ",", "}", "é", "null", "$X", "x"]
+    ["password", "api_key", "Token", "authorization", "sig", "=", ":", "=>", ":=", '"', "'", "\\", '\\"', " ", "\n",
+     "&", "?", "--", "-u ", "curl ", "Bearer ", "hunter22", LONG, "{", "[", ",", "}", "é", "null", "$X", "x"]
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ def shout(text: str, counts: dict[str, int], kind: str | None) -> str:
 
 
 def scrubbed(text: str, *, cards: bool = False) -> tuple[str | None, dict[str, int]]:
+    """What becomes of a text, and what was counted."""
     counts: dict[str, int] = {}
     return Literals(shout, counts, cards=cards).scrubbed(text), counts
 

@@ -68,7 +68,9 @@ def test_prose_and_code_do_not_pass_the_screen() -> None:
     assert (tokens.screen(prose.encode()), tokens.screen(code.encode())) == (False, False)
 
 
-@given(st.text(BASE62, max_size=3), st.sampled_from(EXAMPLES), st.text(" .,:;!?\"'()<>\n\t/é鍵", min_size=1, max_size=3))
+@given(
+    st.text(BASE62, max_size=3), st.sampled_from(EXAMPLES), st.text(" .,:;!?\"'()<>\n\t/é鍵", min_size=1, max_size=3)
+)
 def test_a_token_inside_a_longer_word_is_none(before: str, example: tuple[str, str], after: str) -> None:
     """Behind letters or digits a beginning is no beginning; behind anything else it is."""
     name, token = example
@@ -77,7 +79,7 @@ def test_a_token_inside_a_longer_word_is_none(before: str, example: tuple[str, s
     assert (whole in found) == (not before) or name in ("slack_webhook", "telegram_token", "azure_client_secret")
 
 
-@given(st.text(URLSAFE + " .\n\\\"sk-", max_size=400))
+@given(st.text(URLSAFE + ' .\n\\"sk-', max_size=400))
 def test_what_is_found_passes_the_screen(text: str) -> None:
     """The screen never says no to a text in which something is found, plain or as JSON."""
     if list(tokens.find(text)):

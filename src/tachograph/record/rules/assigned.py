@@ -41,6 +41,8 @@ for _word in sorted(_WORDS, key=len, reverse=True):
     _BY_ENDING.setdefault(_word[-3:], []).append((_word.replace(" ", ""), _WORDS[_word]))
 _PAGING = ("page", "next", "prev", "continuation", "sync", "cursor", "resum")
 """A token of these says where a list goes on, and is no secret."""
+_IN_WORD = re.compile(r"[a-z]pass\Z|[A-Z]PASS\Z")
+"""compass, bypass"""
 
 
 def kind_of(name: str) -> str | None:
@@ -52,7 +54,8 @@ def kind_of(name: str) -> str | None:
 def _kind(name: str) -> str | None:
     end = name.lower().replace("_", "").replace("-", "").replace(" ", "")
     kind = next((kind for word, kind in _BY_ENDING[name[-3:].lower()] if end.endswith(word)), None)
-    return None if kind == "token" and any(word in end for word in _PAGING) else kind
+    harmless = any(word in end for word in _PAGING) if kind == "token" else kind == "pass" and _IN_WORD.search(name)
+    return None if harmless else kind
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------

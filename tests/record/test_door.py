@@ -1,0 +1,171 @@
+"""The door: admitted before, ended once, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from tachograph import LimitExceeded, LLMCall, ToolCall, Usage, run, step
+from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.limit import LimitHit
+from tachograph.events.run import RunEnded, StepEnded, StepStarted
+from tachograph.events.tool import ToolEnded
+from tachograph.limits.guard import Intent, Refused, Spent, Ticket
+from tachograph.testing import Captured, capture
+from tests.record.shapes import ends, shapes
+
+
+class Stingy:
+    """A guard that allows one model call and no tool named `rm`, and remembers what it settled."""
+
+    def __init__(self) -> None:
+        self.settled: list[Usage | None] = []
+
+    def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
+        """One model call, no rm."""
+        if intent.kind == "llm" and spent.llm_calls >= 1:
+            return Refused("max_llm_calls", 1, 1, 1)
+        if intent.name == "rm":
+            return Refused("denied_tool", 0, 1, 0, reason="rm is not allowed", evidence=(0,))
+        return Ticket()
+
+    def settle(self, ticket: Ticket, usage: Usage | None, now: int) -> None:
+        """Remember."""
+        self.settled.append(usage)
+
+
+def test_a_refusal_is_recorded_and_raised_before_the_effect() -> None:
+    """One LimitHit per refusal, the body never runs, a refused tool ends as rejected, tickets are settled."""
+    guard, ran = Stingy(), []
+    with capture(guard) as events, run("desk"):
+        with step(LLMCall("m")) as call:
+            call.usage = Usage(1, 0, 0, 1, basis="provider")
+        with pytest.raises(LimitExceeded, match="max_llm_calls"), step(LLMCall("m")):
+            ran.append("llm")
+        with pytest.raises(LimitExceeded, match="rm is not allowed"), step(ToolCall("rm")):
+            ran.append("rm")
+    hits = [(event.body.metric, event.body.refused_kind, event.body.refused_name) for event in events.of(LimitHit)]
+    assert (hits, ran) == ([("max_llm_calls", "llm", "m"), ("denied_tool", "tool", "rm")], [])
+    assert [(event.body.state, event.body.reason) for event in events.of(ToolEnded)] == [
+        ("rejected", "rm is not allowed")
+    ]
+    assert guard.settled == [Usage(1, 0, 0, 1, basis="provider")]
+    assert events.of(RunEnded)[0].body.status == "completed"
+
+
+def test_a_guard_that_breaks_does_not_stop_the_program() -> None:
+    """Its failure is a fault of ours: the effect happens once."""
+
+    class Broken(Stingy):
+        def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
+            raise RuntimeError("guard")
+
+    ran = []
+    with capture(Broken()) as events, step(LLMCall("m")):
+        ran.append(1)
+    assert (ran, [event.body.status for event in events.of(CallEnded)]) == ([1], ["completed"])
+
+
+def test_every_way_out_ends_a_step_once(events: Captured) -> None:
+    """Return, exception, generator close, an abandoned stream, cancellation, interrupt, exit."""
+
+    def stream() -> Generator[int, None, None]:
+        with step("stream"):
+            yield 1
+            yield 2
+
+    async def sleeper() -> None:
+        async with step("sleeper"):
+            await asyncio.sleep(10)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(sleeper())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with run("all"):
+        list(stream())
+        closed = stream()
+        next(closed)
+        closed.close()
+        dropped = stream()
+        next(dropped)
+        del dropped
+        gc.collect()
+        asyncio.run(cancelled())
+        for error in (KeyboardInterrupt, SystemExit, RuntimeError):
+            with pytest.raises(error), step("raises"):
+                raise error
+    assert [status for _, status in ends(events)] == [
+        "completed", "cancelled", "cancelled", "cancelled", "cancelled", "cancelled", "failed", "completed",
+    ]  # fmt: skip
+    assert len({number for number, _ in ends(events)}) == len(ends(events))
+
+
+def test_a_step_that_is_never_left_ends_when_it_is_collected(events: Captured) -> None:
+    """A stream object that was dropped ends with the next event, not in its finaliser."""
+    with run("desk") as desk:
+        held = step("forgotten").__enter__()
+        del held
+        gc.collect()
+        desk.note("later")
+    assert [type(event.body).__name__ for event in events] == [
+        "RunStarted", "StepStarted", "Note", "StepEnded", "RunEnded",
+    ]  # fmt: skip
+    assert events.of(StepEnded)[0].body.status == "cancelled"
+
+
+def test_a_step_outside_any_run_brings_its_own(events: Captured) -> None:
+    """Nothing is dropped for lack of a run."""
+    with step("alone"):
+        pass
+    assert shapes(events) == [("RunStarted", 0), ("StepStarted", 1), ("StepEnded", 1), ("RunEnded", 0)]
+
+
+def test_a_thousand_concurrent_runs_and_32_threads_do_not_cross(events: Captured) -> None:
+    """Each run has exactly its own steps, calls and usage."""
+
+    async def one(number: int) -> None:
+        async with run(f"run-{number}"):
+            for turn in range(3):
+                async with step(LLMCall(f"model-{number}", [{"role": "user", "content": f"{number}/{turn}"}])) as call:
+                    await asyncio.sleep(0)
+                    call.usage = Usage(number, 0, 0, turn, basis="provider")
+
+    async def many() -> None:
+        await asyncio.gather(*(one(number) for number in range(1000)))
+
+    asyncio.run(many())
+    threads = [threading.Thread(target=lambda n=number: asyncio.run(one(n))) for number in range(1000, 1032)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    by_run: dict[str, list[Any]] = {}
+    for event in events:
+        by_run.setdefault(event.run, []).append(event)
+    assert len(by_run) == 1032
+    for found in by_run.values():
+        number = int(found[0].body.name.removeprefix("run-"))
+        bodies = [event.body for event in found]
+        assert [event.seq for event in found] == list(range(len(found)))
+        assert {body.model for body in bodies if isinstance(body, CallStarted)} == {f"model-{number}"}
+        usages = [body.usage for body in bodies if isinstance(body, CallEnded)]
+        assert usages == [Usage(number, 0, 0, turn, basis="provider") for turn in range(3)]
+
+
+def test_a_run_of_ten_thousand_steps(events: Captured) -> None:
+    """Long runs keep their order and their parents."""
+    with run("long"):
+        for number in range(5_000):
+            with step("outer"), step(f"inner-{number}"):
+                pass
+    assert len(events) == 20_002
+    assert all(event.body.parent == event.seq - 1 for event in events.of(StepStarted)[1::2])

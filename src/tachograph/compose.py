@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import sys
 from functools import partial
@@ -22,6 +21,8 @@ from tachograph.record.recorder import Recorder
 from tachograph.record.scrub import Scrubber
 from tachograph.record.worker import Worker
 from tachograph.settings import Settings, read
+from tachograph.store import open as store_open
+from tachograph.store.open import sqlite_path
 from tachograph.store.ports import Store
 from tachograph.store.query import Query, Where
 from tachograph.version import VERSION
@@ -98,9 +99,8 @@ def flush(timeout: float = 10.0) -> bool:
 def journals_folder(settings: Settings) -> Path:
     """Where the journals of a store lie: beside a SQLite file, else in `home`."""
     url = settings.store_url
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite":
-        path = Path(rest.removeprefix("///") if not rest.startswith("////") else rest[3:])
+    if url.partition(":")[0] in ("sqlite", url):
+        path = sqlite_path(url)
         return path.with_name(f"{path.name}.journals")
     name = "".join(letter if letter.isalnum() else "-" for letter in url)[:80]
     return settings.home / "journals" / name
@@ -129,9 +129,7 @@ def scrubber_for(settings: Settings) -> Scrubber:
 
 def open_store(settings: Settings) -> Store:
     """The store of these settings. Raises SettingsError, SchemaMismatch, StoreUnavailable."""
-    from tachograph.store.open import open_store as opened  # noqa: PLC0415 - loads SQLAlchemy
-
-    return opened(settings.store_url)
+    return store_open.open_store(settings.store_url)
 
 
 def admitter_for(settings: Settings, store: Store, scrubber: Scrubber) -> Admitter:
@@ -178,7 +176,7 @@ def _hash_key(home: Path) -> bytes:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
+            file.write(SYSTEM.entropy(32).hex().encode())
     return path.read_bytes()
 
 

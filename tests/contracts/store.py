@@ -451,17 +451,16 @@ class StoreContract:
     @pytest.mark.parametrize(("needle", "expected"), [("ORDER", 2), ("on its", 2), ("\u00c4rger", 1), ("absent", 0)])
     def test_finds_messages_by_their_text(self, store: Any, needle: str, expected: int) -> None:
         """Search folds case, looks through escapes, and names run and event, newest run first."""
-        for number, said in enumerate(("plain", '\u00e4rger "quoted"')):
-            tape = call_run(f"run {number}")
-            tape.events = [msgspec.structs.replace(event, at=event.at + number) for event in tape.events]
-            tape.say("user", {"role": "user", "content": said})
-            store.append(batch(tape.events))
+        first, last = call_run("first"), call_run("last")
+        last.events = [msgspec.structs.replace(event, at=event.at + 1) for event in last.events]
+        last.say("user", {"role": "user", "content": '\u00e4rger "quoted"'})
+        store.append(batch(last.events, first.events))
         found = store.search(needle)
         assert len(found) == expected
-        assert store.search('"QUOTED"')[0]["run_id"] == tape.run
+        assert store.search('"QUOTED"')[0]["run_id"] == last.run
         if needle == "ORDER":
             assert [(hit["run_id"], hit["seq"], hit["role"]) for hit in found] == [
-                (tape.run, 1, "user"), (call_run("run 0").run, 1, "user"),
+                (last.run, 1, "user"), (first.run, 1, "user"),
             ]  # fmt: skip
             assert len(store.search(needle, limit=1)) == 1
 
@@ -557,8 +556,8 @@ def _named(found: Dump) -> Mapping[str, Sequence[str]]:
     nodes: dict[int, str] = {}
     for row in sorted(found["nodes"], key=lambda row: row["id"]):
         nodes[row["id"]] = f"{nodes.get(row['parent'])}/{row['role']}:{hashes.get(row['payload'])}"
-    names = {"pk": runs, "run": runs, "payload": hashes, "price": prices}
-    names |= dict.fromkeys(("input_node", "output_node", "result_node", "parent_node"), nodes)  # type: ignore[arg-type]
+    names: dict[str, Mapping[int, str]] = {"pk": runs, "run": runs, "payload": hashes, "price": prices}
+    names |= dict.fromkeys(("input_node", "output_node", "result_node"), nodes)
 
     def plain(table: str, row: Mapping[str, Any]) -> str:
         own = {key: value for key, value in row.items() if key != "id" or table == "runs"}

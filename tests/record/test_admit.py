@@ -90,7 +90,7 @@ def test_what_our_recorder_left_pending_is_redacted_here() -> None:
     pending = Content(text=f'"{KEY}"', size=9, level="pending")
     bodies = [Note(name="a", data=pending), Note(name="b", data=inline(f'"{KEY}"'))]
     batch = admitter().admit([event(body) for body in bodies], scrubbed=True)
-    assert [found.body.data.text for found in batch.events] == ['"[redacted:openai_key]"', f'"{KEY}"']  # type: ignore[union-attr]
+    assert [found.body.data.text for found in batch.events] == ['"[redacted:openai_key]"', f'"{KEY}"']
 
 
 def test_calls_are_priced_by_what_was_asked_and_how_it_ended() -> None:
@@ -107,7 +107,7 @@ def test_calls_are_priced_by_what_was_asked_and_how_it_ended() -> None:
         ],
         scrubbed=True,
     )
-    assert [found.body.cost.price_id for found in batch.events] == ["openai/m@7", "google/g@7", "/s@7", ""]  # type: ignore[union-attr]
+    assert [found.body.cost.price_id for found in batch.events] == ["openai/m@7", "google/g@7", "/s@7", ""]
 
 
 @pytest.mark.parametrize("level", ["none", "hashed", "redacted", "full"])
@@ -116,7 +116,7 @@ def test_every_capture_level_keeps_what_it_says(level: str) -> None:
     text = '{"role":"user","content":"write to joe@example.com"}'
     gate = admitter(level=level, key=b"k")
     batch = gate.admit([event(MessageAppended(role="user", message=inline(text)))], scrubbed=False)
-    message = batch.events[0].body.message  # type: ignore[union-attr]
+    message = batch.events[0].body.message
     kept = [data.decode() for data in batch.payloads.values()]
     assert (message.level, message.hash is None, kept) == {
         "none": ("none", True, []),

@@ -132,7 +132,7 @@ def test_a_dead_owner_is_finished_for(desk: Desk) -> None:
     desk.die()
     desk.system = desk.started()
     done = desk.drain().round()
-    ends = [(event.step, event.body.status, event.at) for event in desk.events()[-3:]]  # type: ignore[union-attr]
+    ends = [(event.step, event.body.status, event.at) for event in desk.events()[-3:]]
     assert ends == [(2, "abandoned", alive_at), (1, "abandoned", alive_at), (0, "abandoned", alive_at)]
     assert (done.abandoned, journal.folder.exists(), desk.drain().round()) == (1, False, Drained())
     assert {name.number for name in (outer, inner, call)} == {0, 1, 2}

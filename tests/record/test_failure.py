@@ -24,10 +24,13 @@ def masked(text: str) -> str:
 
 def test_a_failure_says_class_message_and_place_without_secrets() -> None:
     """The message and the traceback pass the mask; without content no traceback is kept."""
-    try:
+
+    def login() -> None:
         raise ConnectionError("login hunter2 refused")
-    except ConnectionError as error:
-        kept, bare = failure_of(error, masked), failure_of(error, masked, content=False)
+
+    with pytest.raises(ConnectionError) as raised:
+        login()
+    kept, bare = failure_of(raised.value, masked), failure_of(raised.value, masked, content=False)
     assert (kept.type, kept.message, kept.category) == ("ConnectionError", "login *** refused", "network")
     assert kept.traceback is not None
     assert "test_failure.py" in kept.traceback

@@ -39,7 +39,7 @@ def test_an_end_is_written_once_whoever_comes_first(events: Captured) -> None:
     recorder = scope.recorder()
     with run("desk"):
         at = step("x").__enter__()
-        live = scope.current().run  # type: ignore[union-attr]
+        live = scope.current().run
         said = [recorder.end(live, 1, StepEnded(status="failed")) for _ in range(2)]
         at.__exit__(None, None, None)
     assert (said, len(events.of(StepEnded))) == ([True, False], 1)
@@ -119,7 +119,7 @@ def test_leaving_ends_everything_and_starts_nothing(events: Captured) -> None:
     inner.__exit__(None, None, None)
     outer.__exit__(None, None, None)
     ended = [event.body for event in events.of(RunEnded)]
-    assert [(body.status, body.stop_reason) for body in ended] == [("cancelled", "signal")]  # type: ignore[union-attr]
+    assert [(body.status, body.stop_reason) for body in ended] == [("cancelled", "signal")]
     assert len(events) == 4
 
 

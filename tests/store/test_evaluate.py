@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.store.evaluate import answer, contains, spellings
+from tachograph.store.evaluate import Tables, answer, contains, spellings
 from tachograph.store.query import Measure, Query, Where
 from tachograph.store.relations import RELATIONS
 from tachograph.store.rows import RunRow, ScoreRow
 
-TABLES = {
+TABLES: Tables = {
     **{name: {} for name in RELATIONS},
     "runs": {
         1: RunRow(pk=1, id="a", execution_id="x", user="Ann", tags='["red","blue"]', started_at=5, updated_at=5),

@@ -83,7 +83,8 @@ def test_a_damaged_file_says_so(store: SqliteStore) -> None:
 def test_a_rebuild_mends_projections(store: SqliteStore) -> None:
     """Rows that were lost or wrong are made again from the log, and everything stale is marked."""
     before = dump(store, PROJECTIONS)
-    spoil(store, "DELETE FROM calls", "UPDATE steps SET name = 'x'", "DELETE FROM sessions", "UPDATE runs SET name = 'x'",
+    spoil(store, "DELETE FROM calls", "UPDATE steps SET name = 'x'", "DELETE FROM sessions",
+          "UPDATE runs SET name = 'x'",
           "DELETE FROM dirty_hours")  # fmt: skip
     assert store.rebuild() == {table: len(before[table]) for table in PROJECTIONS}
     assert dump(store, PROJECTIONS) == before

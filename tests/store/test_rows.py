@@ -18,7 +18,7 @@ _known = st.none() | st.integers(0, 10**12)
 @EXAMPLES
 @given(tokens=st.tuples(_known, _known, _known, _known), duration=_known)
 def test_a_call_adds_up_as_the_database_does(tokens: tuple[int | None, ...], duration: int | None) -> None:
-    """Input is None only when no class of it is known, the total unless both sides are; the end is start and duration."""
+    """Input is None only when no class of it is known, the total unless both sides are; the end follows the start."""
     uncached, read, write, output = tokens
     row = rows.CallRow(
         run=1, step=1, provider="p", model="m", started_at=7, duration_ns=duration, uncached_tokens=uncached,
@@ -38,7 +38,9 @@ def test_computed_columns_are_the_databases(tmp_path: Path) -> None:
             cache_read_tokens=4, cache_write_tokens=5, output_tokens=6,
         ),
         "steps": rows.StepRow(run=1, step=0, kind="run", name="n", started_at=5, duration_ns=9),
-        "calls": rows.CallRow(run=1, step=1, provider="p", model="m", started_at=1, cache_read_tokens=2, output_tokens=3),
+        "calls": rows.CallRow(
+            run=1, step=1, provider="p", model="m", started_at=1, cache_read_tokens=2, output_tokens=3
+        ),
         "tool_calls": rows.ToolRow(run=1, step=2, name="n", started_at=3),
         "sessions": rows.SessionRow(
             tenant="t", session="s", started_at=1, updated_at=1, last_run="a", last_started_at=1, output_tokens=4

@@ -46,7 +46,8 @@ def test_short_commands_load_no_toolkit(store: SqliteStore) -> None:
     program = (
         "import sys; from pathlib import Path; from tachograph.store.open import open_store\n"
         "from tachograph.store.ports import Batch; from tachograph.store.query import Query\n"
-        f"store = open_store({store.url!r}); assert store.find(Query('calls')).rows; store.append(Batch()); store.close()\n"
+        f"store = open_store({store.url!r}); assert store.find(Query('calls')).rows\n"
+        "store.append(Batch()); store.close()\n"
         "print([name for name in ('sqlalchemy', 'alembic') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT / "src", capture_output=True, text=True, check=True)
@@ -63,7 +64,7 @@ def test_the_file_is_ours_alone(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_locked_is_unavailable(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another process writes for longer than we wait, nothing is stored; reading goes on; afterwards all is well."""
+    """While another process writes for longer than we wait, nothing is stored; reading goes on, and later writing."""
     monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
     tape = call_run()
     store.append(batch(tape.events[:2]))

@@ -65,7 +65,7 @@ class Terminal:
         if path is not None and not path.exists() and not waiting:
             raise StoreUnavailable(self.settings.store_url, "nothing is recorded there yet (try import, or demo)")
         if waiting:
-            from tachograph.cli.adopt import Adoption  # noqa: PLC0415 - loads the recorder, which few reads need
+            from tachograph.cli.adopt import Adoption
 
             Adoption(self.settings, self.bare_store).round()
         return self.bare_store

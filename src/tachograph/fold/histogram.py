@@ -17,12 +17,12 @@ with 200,000 random values, whose own noise comes on top, within 0.2 %; for a be
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from math import isqrt, sqrt
-from struct import pack, unpack_from
 
 from msgspec import Struct
 
@@ -90,7 +90,7 @@ class Histogram(Struct, frozen=True):
             counts.append(self.counts[index])
             last = index
         width = next(width for width in _WIDTHS if max(counts) < 1 << 8 * width)
-        return bytes((width,)) + bytes(steps) + pack(f"<{len(counts)}{_WIDTHS[width]}", *counts)
+        return bytes((width,)) + bytes(steps) + struct.pack(f"<{len(counts)}{_WIDTHS[width]}", *counts)
 
     def _inside(self, index: int, rank: float) -> float:
         """The value at `rank` (0 ≤ rank < count) of a bucket whose density runs along a straight slope."""
@@ -150,7 +150,9 @@ def _pairs(packed: bytes) -> Iterable[tuple[int, int]]:
         return ()
     width = packed[0]
     buckets, rest = divmod(len(packed) - 1, 1 + width)
-    if width not in _WIDTHS or rest or sum(packed[1 : 1 + buckets]) > len(_EDGES):
+    steps, counts = packed[1 : 1 + buckets], packed[1 + buckets :]
+    if width not in _WIDTHS or rest or sum(steps) > len(_EDGES):
         raise ValueError(f"not a packed histogram: {packed[:40].hex()} ({len(packed)} bytes)")
-    numbers = unpack_from(f"<{buckets}{_WIDTHS[width]}", packed, 1 + buckets)
-    return zip(accumulate(packed[1 : 1 + buckets]), numbers, strict=True)
+    return zip(
+        accumulate(steps), counts if width == 1 else struct.unpack(f"<{buckets}{_WIDTHS[width]}", counts), strict=True
+    )

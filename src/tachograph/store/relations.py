@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import get_annotations
 
 from msgspec import Struct
 
@@ -75,7 +76,7 @@ class Relation:
     @property
     def _kinds(self) -> Mapping[str, str]:
         """Column → its type, as it is written in the row."""
-        parts = (part.__dict__.get("__annotations__", {}) for part in reversed(self.row.__mro__))
+        parts = (get_annotations(part) for part in reversed(self.row.__mro__) if issubclass(part, Struct))
         return {name: kind for part in parts for name, kind in part.items()}
 
 

@@ -76,9 +76,8 @@ def _report(terminal: Terminal, opened_at: int) -> None:
         return
     for run in found:
         terminal.show(draw(run_detail(store, run.id), terminal.out.width), "")
-    terminal.show(
-        Text("Everything together", "bold"), *draw_stats(totals), "", *_next_steps(terminal.settings.store_url)
-    )
+    summary = draw_stats(totals, terminal.out.width)
+    terminal.show(Text("Everything together", "bold"), *summary, "", *_next_steps(terminal.settings.store_url))
 
 
 def _next_steps(url: str) -> Iterator[Text]:

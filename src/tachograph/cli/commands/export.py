@@ -56,18 +56,20 @@ def export(
         session=session,
         project=project,
     )
-    chosen: Sequence[Run] = [pick(store, name) for name in run or ()] or list(_all(terminal, where))
-    lines = 0
+    named = [pick(store, name) for name in run or ()]
+    total = len(named) or runs(store, where, limit=1, total=True).total
+    count = lines = 0
     with ExitStack() as stack:
         write = terminal.write if output is None else stack.enter_context(_opened(output)).write
-        bar = stack.enter_context(terminal.progress("exporting", total=len(chosen), hidden=output is None))
-        for each in chosen:
+        bar = stack.enter_context(terminal.progress("exporting", total=total, hidden=output is None))
+        for each in named or _all(terminal, where):
             for event in events(store, each.id):
                 write(codec.to_json(event) + b"\n")
                 lines += 1
+            count += 1
             bar.advance(bar.task_ids[0])
     if output is not None:
-        terminal.tell(f"{human.count(len(chosen))} runs, {human.count(lines)} events in {output}")
+        terminal.tell(f"{human.some(count, 'run')}, {human.some(lines, 'event')} in {output}")
 
 
 def _all(terminal: Terminal, where: Filter) -> Iterator[Run]:

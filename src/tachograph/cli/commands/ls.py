@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from tachograph.cli import human, machine, options
+from tachograph.cli.asked import asked
 from tachograph.cli.command import command, command_app
+from tachograph.cli.draw.columns import Column, table
 from tachograph.cli.pick import short
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.repeats import most_repeated
@@ -74,37 +75,40 @@ def ls(
     elif not page.runs:
         terminal.tell(f"No runs in {terminal.settings.store_url} yet." if where == Filter() else "No such runs.")
     else:
-        terminal.show(_table(page.runs, repeats))
+        said = asked(terminal.store, [run.id for run in page.runs])
+        terminal.show(table(list(_columns(page.runs, repeats, said)), terminal.out.width))
         if page.after is not None:
             terminal.tell(f"The first {limit}; more with --limit.")
 
 
-def _table(found: Sequence[Run], repeats: Mapping[str, int]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("run", "outcome", "name", "session", "started"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ("time", "iter", "calls", "tools", "tokens", "cost", "repeats"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for run in found:
-        table.add_row(*_cells(run, repeats.get(run.id, 0)))
-    return table
+def _columns(found: Sequence[Run], repeats: Mapping[str, int], said: Mapping[str, str]) -> Iterator[Column]:
+    """A column for each fact, with the most important ones staying longest on a narrow screen."""
+    yield Column("run", [Text(short(run), "cyan") for run in found])
+    yield Column("outcome", [_outcome(run) for run in found])
+    yield Column("name", [Text(human.line(f"{'↳ ' if run.parent else ''}{run.name}", 40)) for run in found])
+    yield Column("session", [Text(human.line(run.session or "", 13), "dim") for run in found], keep=2)
+    yield Column("started", [Text(human.moment(run.started_at)) for run in found], keep=6)
+    yield Column("time", [Text(human.duration(run.duration_ns)) for run in found], right=True, keep=7)
+    yield Column("iter", [Text(human.count(run.iterations)) for run in found], right=True, keep=1)
+    yield Column("calls", [Text(human.count(run.llm_calls)) for run in found], right=True, keep=4)
+    yield Column("tools", [Text(human.count(run.tool_calls)) for run in found], right=True, keep=4)
+    yield Column("tokens", [_tokens(run) for run in found], right=True, keep=5)
+    yield Column("cost", [_cost(run) for run in found], right=True)
+    yield Column("repeats", [_repeats(repeats.get(run.id, 0)) for run in found], right=True, keep=8)
+    yield Column("asked", [Text(said.get(run.id, ""), "dim") for run in found], keep=3, gives_way=True)
 
 
-def _cells(run: Run, repeated: int) -> list[Text]:
-    style = human.STATUS_STYLES.get(run.status, "")
-    name = f"{'↳ ' if run.parent else ''}{run.name}"
-    again = f"{repeated}×" if repeated >= REPEATS_SHOWN else ""
-    return [
-        Text(short(run), "cyan"),
-        Text(human.line(human.outcome(run.status, run.stop_reason)), style),
-        Text(human.line(name, 40)),
-        Text(human.line(run.session or "", 24), "dim"),
-        Text(human.moment(run.started_at)),
-        Text(human.duration(run.duration_ns)),
-        Text(human.count(run.iterations)),
-        Text(human.count(run.llm_calls)),
-        Text(human.count(run.tool_calls)),
-        Text(f"{human.short(run.input_total)} → {human.short(run.output)}" if run.llm_calls else ""),
-        Text(human.money(run.cost, run.unpriced) if run.llm_calls else ""),
-        Text(again, "bold red" if repeated >= REPEATS_LOUD else "yellow"),
-    ]
+def _outcome(run: Run) -> Text:
+    return Text(human.line(human.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, ""))
+
+
+def _tokens(run: Run) -> Text:
+    return Text(f"{human.short(run.input_total)} → {human.short(run.output)}" if run.llm_calls else "")
+
+
+def _cost(run: Run) -> Text:
+    return Text(human.money(run.cost, run.unpriced) if run.llm_calls else "")
+
+
+def _repeats(count: int) -> Text:
+    return Text(f"{count}×" if count >= REPEATS_SHOWN else "", "bold red" if count >= REPEATS_LOUD else "yellow")

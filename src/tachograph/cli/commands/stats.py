@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tachograph.cli import human, machine, options
 from tachograph.cli.command import command, command_app
+from tachograph.cli.draw.columns import ALWAYS, Column, table
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
@@ -61,7 +62,7 @@ def command_stats(
     if terminal.json:
         terminal.give(as_json(found))
     else:
-        terminal.show(*draw(found, limit))
+        terminal.show(*draw(found, terminal.out.width, limit))
 
 
 def _conditions(only: Sequence[str]) -> dict[str, str]:
@@ -72,12 +73,12 @@ def _conditions(only: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def draw(found: Stats, limit: int = 30) -> Iterator[Any]:
+def draw(found: Stats, width: int, limit: int = 30) -> Iterator[Any]:
     """The totals, the groups, and what went wrong most often."""
     yield _totals(found)
     if found.groups:
         yield Text()
-        yield _groups(found, limit)
+        yield _groups(found, limit, width)
     if len(found.groups) > limit:
         yield Text(f"… {len(found.groups) - limit:,} more (--limit)", "dim")
     if found.errors:
@@ -148,31 +149,38 @@ def _cost(group: Group) -> str:
     return " · ".join(parts)
 
 
-def _groups(found: Stats, limit: int) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in found.by:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+def _groups(found: Stats, limit: int, width: int) -> Table:
+    groups = found.groups[:limit]
     calls_only = not {"model", "provider"}.isdisjoint(found.by)
-    counted = ("calls", "ok") if calls_only else ("runs", "ok", "calls", "tools")
-    for name in (*counted, "input", "cached", "output", "cost", "p50", "p95", "p99"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for group in found.groups[:limit]:
-        outcome = group.calls if calls_only else group.runs
-        more = () if calls_only else (human.count(group.calls.count), human.count(group.tools.count))
-        table.add_row(
-            *(Text(key_text(name, key), "bold") for name, key in zip(found.by, group.key, strict=True)),
-            human.count(outcome.count), human.share(outcome.success_rate), *more,
-            human.short(group.tokens.input_total), human.short(group.tokens.cache_read),
-            human.short(group.tokens.output), human.money(group.cost.total, group.cost.unpriced),
-            *_percentiles(outcome.latency),
-        )  # fmt: skip
-    return table
+    outcomes = [group.calls if calls_only else group.runs for group in groups]
+
+    def column(name: str, texts: Iterable[str], keep: int) -> Column:
+        return Column(name, [Text(text) for text in texts], right=True, keep=keep)
+
+    keys = [
+        Column(name, [Text(key_text(name, group.key[place]), "bold") for group in groups], gives_way=True)
+        for place, name in enumerate(found.by)
+    ]
+    counts = [column("calls" if calls_only else "runs", (human.count(each.count) for each in outcomes), ALWAYS)]
+    counts.append(column("ok", (human.share(each.success_rate) for each in outcomes), 7))
+    if not calls_only:
+        counts.append(column("calls", (human.count(group.calls.count) for group in groups), 4))
+        counts.append(column("tools", (human.count(group.tools.count) for group in groups), 4))
+    sums = [
+        column("input", (human.short(group.tokens.input_total) for group in groups), 6),
+        column("cached", (human.short(group.tokens.cache_read) for group in groups), 3),
+        column("output", (human.short(group.tokens.output) for group in groups), 6),
+        column("cost", (human.money(group.cost.total, group.cost.unpriced) for group in groups), ALWAYS),
+    ]
+    times = [
+        column(name, (_quantile(each.latency, name) for each in outcomes), keep)
+        for name, keep in (("p50", 5), ("p95", 5), ("p99", 1))
+    ]
+    return table([*keys, *counts, *sums, *times], width)
 
 
-def _percentiles(found: Latency | None) -> tuple[str, str, str]:
-    if found is None:
-        return ("", "", "")
-    return human.duration(found.p50_ns), human.duration(found.p95_ns), human.duration(found.p99_ns)
+def _quantile(found: Latency | None, name: str) -> str:
+    return "" if found is None else human.duration(getattr(found, f"{name}_ns"))
 
 
 def key_text(name: str, key: str | int) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from tachograph.cli import human
+from tachograph.cli.draw.columns import Column, table
 from tachograph.cli.pick import short
 from tachograph.events.limit import LimitHit
 from tachograph.fold.receipt import Receipt
@@ -23,7 +22,6 @@ from tachograph.queries.steps import Below, Step
 
 HEAD, TAIL = 120, 40
 """Steps shown at the beginning and at the end of a run that has more than both."""
-NARROWEST = 24
 _KINDS = {"run": "bold", "llm": "magenta", "tool": "blue"}
 
 
@@ -66,23 +64,23 @@ def _tokens(below: Below) -> str:
 
 def _tree(steps: Sequence[Step], width: int, *, whole: bool) -> RenderableType:
     guides = _guides([step.depth for step in steps])
-    lines = [(guide, _label(step), _figures(step)) for guide, step in zip(guides, steps, strict=True)]
+    lines = [
+        (Text.assemble((guide, "dim"), _label(step)), *_figures(step))
+        for guide, step in zip(guides, steps, strict=True)
+    ]
     left_out = 0 if whole else max(0, len(lines) - HEAD - TAIL)
     if left_out:
-        gap = ("│  ", Text(f"… {left_out:,} more steps (--all shows them)", "dim"), (Text(), Text(), Text(), Text()))
-        lines = [*lines[:HEAD], gap, *lines[len(lines) - TAIL :]]
-    taken = sum(max(cell_len(figures[column].plain) for _, _, figures in lines) + 2 for column in range(4))
-    room = max(NARROWEST, width - taken)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    for _ in range(3):
-        table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    for guide, label, figures in lines:
-        first = Text.assemble((guide, "dim"), label)
-        first.truncate(room, overflow="ellipsis")
-        table.add_row(first, *figures)
-    return table
+        gap = Text.assemble(("│  ", "dim"), (f"… {left_out:,} more steps (--all shows them)", "dim"))
+        lines = [*lines[:HEAD], (gap, Text(), Text(), Text(), Text()), *lines[len(lines) - TAIL :]]
+    name, took, tokens, cost, mark = zip(*lines, strict=True)
+    columns = (
+        Column("", name, gives_way=True),
+        Column("", took, right=True),
+        Column("", tokens, right=True, keep=1),
+        Column("", cost, right=True),
+        Column("", mark, keep=2),
+    )
+    return table(columns, width, header=False)
 
 
 def _guides(depths: Sequence[int]) -> list[str]:

@@ -1,0 +1,102 @@
+"""The worker: life signs, flushing, leaving in bounded time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import tachograph
+from tachograph import compose, run
+from tachograph.record import journal as journals
+from tachograph.record.drain import Drain
+from tachograph.store.query import Query
+
+
+def threads() -> int:
+    """How many workers run."""
+    return sum(thread.name == "tachograph" for thread in threading.enumerate())
+
+
+def test_it_starts_with_the_first_run_and_leaves_with_the_system(tmp_path: Path) -> None:
+    """Configuring starts nothing; closing stops it, and may be done twice."""
+    system = compose.configure(home=tmp_path)
+    before = threads()
+    with run("desk"):
+        during = threads()
+    system.close()
+    system.close()
+    assert (during - before, threads() - before) == (1, 0)
+
+
+def test_it_beats_and_prepares(tmp_path: Path) -> None:
+    """The current segment's heartbeat moves while nothing is recorded; the next segment is ready."""
+    system = compose.configure(home=tmp_path, drain_interval=0.02)
+    with run("desk"):
+        path = journals.segment_path(system.recorder.journal.folder, 1)
+        first = journals.read_header(path)
+        time.sleep(0.3)
+        second = journals.read_header(path)
+        ready = journals.segments(system.recorder.journal.folder)
+    system.close()
+    assert first is not None
+    assert second is not None
+    assert (second.heartbeat > first.heartbeat, ready) == (True, [1, 2])
+
+
+def test_leaving_is_bounded_when_the_store_hangs(tmp_path: Path) -> None:
+    """Events that could not be moved wait on disk for the next process."""
+    system = compose.configure(home=tmp_path, exit_seconds=0.5, drain_interval=0.02)
+
+    class Stuck(Drain):
+        def round(self, deadline: float | None = None):  # type: ignore[no-untyped-def]
+            time.sleep(30)
+
+    system.worker._open_drain = lambda: Stuck(
+        compose.journals_folder(system.settings),
+        compose.open_store(system.settings),
+        None,  # type: ignore[arg-type]
+    )
+    with run("desk"):
+        pass
+    start = time.monotonic()
+    system.close()
+    assert time.monotonic() - start < 2
+    assert len(journals.segments(system.recorder.journal.folder)) >= 1
+
+
+def test_a_store_fault_of_any_kind_leaves_the_thread_alive(tmp_path: Path) -> None:
+    """What raises is counted; the next round works."""
+    system = compose.configure(home=tmp_path, drain_interval=0.02)
+    good, failed = system.worker._open_drain, []
+
+    def broken() -> Drain:
+        failed.append(1)
+        if len(failed) == 1:
+            raise RuntimeError("bug")
+        assert good is not None
+        return good()
+
+    system.worker._open_drain = broken
+    with run("desk"):
+        pass
+    assert tachograph.flush(20)
+    assert system.recorder.health.faults == {"drain:RuntimeError": 1}
+    system.close()
+
+
+def test_two_processes_share_a_store_and_both_can_flush(own_home: Path) -> None:
+    """The one that is not the drain waits until the other has stored its events."""
+    code = "import sys, tachograph\nwith tachograph.run('other'): pass\nprint(tachograph.flush(20), flush=True)\n"
+    system = compose.configure(home=own_home, drain_interval=0.02)
+    with run("mine"):
+        pass
+    assert tachograph.flush(20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    store = compose.open_store(system.settings)
+    names = sorted(row["name"] for row in store.find(Query("runs", columns=("name",), limit=None)).rows)
+    store.close()
+    system.close()
+    assert (done.stdout, names) == ("True\n", ["mine", "other"])

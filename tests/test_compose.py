@@ -1,0 +1,100 @@
+"""The wiring: from settings to a store with the right rows in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tachograph
+from tachograph import LLMCall, Usage, compose, run, step
+from tachograph.compose import journals_folder
+from tachograph.errors import SettingsError
+from tachograph.settings import Settings
+from tachograph.store.query import Query
+
+
+def calls(settings: Settings) -> list[dict[str, object]]:
+    """Cost of all stored calls."""
+    store = compose.open_store(settings)
+    rows = store.find(Query("calls", columns=("cost_state", "cost_nano"), order=("step",), limit=None)).rows
+    store.close()
+    return [dict(row) for row in rows]
+
+
+def record(model: str) -> None:
+    """One call of 1,500 + 500 tokens, flushed."""
+    with run("desk"), step(LLMCall(model, [{"role": "user", "content": "hi"}], provider="openai")) as call:
+        call.usage = Usage(1500, 0, 0, 500, basis="provider")
+    assert tachograph.flush()
+
+
+def test_recorded_calls_are_priced_by_the_list_and_by_ones_own_prices(tmp_path: Path) -> None:
+    """A setting, a file, the bundled list; what none of them knows is unpriced, never 0."""
+    (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "filed"\ninput = 1\noutput = 2\n')
+    system = compose.configure(home=tmp_path, token_prices={"stated": {"input": 0.03, "output": 0.06}})
+    for model in ("stated", "filed", "gpt-4", "nobody-knows"):
+        record(model)
+    system.close()
+    assert calls(system.settings) == [
+        {"cost_state": "priced", "cost_nano": 75_000_000},
+        {"cost_state": "priced", "cost_nano": 2_500_000},
+        {"cost_state": "priced", "cost_nano": 75_000_000},
+        {"cost_state": "unpriced", "cost_nano": None},
+    ]
+
+
+def test_a_call_that_ends_in_another_process_is_still_priced(tmp_path: Path) -> None:
+    """The drain asks the store what a call was when its start came long before."""
+    system = compose.configure(home=tmp_path, drain=False)
+    with run("desk"), step(LLMCall("gpt-4", provider="openai")) as call:
+        first = system.open_drain()
+        assert first.elected()
+        first.round()
+        first.close()
+        call.usage = Usage(1500, 0, 0, 500, basis="provider")
+    second = system.open_drain()
+    assert second.elected()
+    second.round()
+    second.close()
+    system.close()
+    assert calls(system.settings) == [{"cost_state": "priced", "cost_nano": 75_000_000}]
+
+
+def test_a_price_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    """The default one may be missing."""
+    with pytest.raises(SettingsError, match="a TOML file that exists"):
+        compose.price_book_for(Settings(home=tmp_path, prices=tmp_path / "none.toml"))
+    assert compose.price_book_for(Settings(home=tmp_path)) is not None
+
+
+@pytest.mark.parametrize(
+    ("store", "folder"),
+    [
+        ("", "/h/tachograph.db.journals"),
+        ("sqlite:/x/y.db", "/x/y.db.journals"),
+        ("sqlite:////x/y.db", "/x/y.db.journals"),
+        ("/x/y.db", "/x/y.db.journals"),
+        ("postgres://u@h/db", "/h/journals/postgres---u-h-db"),
+    ],
+)
+def test_journals_lie_beside_their_store(store: str, folder: str) -> None:
+    """Every process of a store finds them there, whatever its own data folder."""
+    assert journals_folder(Settings(home=Path("/h"), store=store)) == Path(folder)
+
+
+def test_configuring_again_closes_what_recorded_before(tmp_path: Path) -> None:
+    """Both stores have their runs."""
+    first = compose.configure(home=tmp_path / "one")
+    record("gpt-4")
+    second = compose.configure(home=tmp_path / "two")
+    record("gpt-4")
+    second.close()
+    assert [len(calls(system.settings)) for system in (first, second)] == [1, 1]
+
+
+def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
+    """Level `hashed` compares across processes of one home."""
+    settings = Settings(home=tmp_path, capture="hashed")
+    names = [compose.scrubber_for(settings).capture('"x"').hash for _ in range(2)]
+    assert (names[0] == names[1], (tmp_path / "hash.key").stat().st_mode & 0o777) == (True, 0o600)

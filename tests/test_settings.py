@@ -1,0 +1,74 @@
+"""Settings: one frozen value, read once, refused early."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tachograph.errors import SettingsError
+from tachograph.settings import ENVIRONMENT, MIB, Settings, default_home, read
+
+
+def test_the_environment_is_read_and_overridden() -> None:
+    """Variables by their names, keyword arguments on top, the rest by default."""
+    environ = {
+        "TACHOGRAPH_HOME": "/h", "TACHOGRAPH_STORE": "memory:", "TACHOGRAPH_CAPTURE": "none",
+        "TACHOGRAPH_REDACT": "email, phone,", "TACHOGRAPH_DRAIN": "0", "TACHOGRAPH_JOURNAL_BYTES": str(64 * MIB),
+        "TACHOGRAPH_FSYNC": "",
+    }  # fmt: skip
+    found = read(environ, scrub="drain", capture="hashed")
+    assert found == Settings(
+        home=Path("/h"), store="memory:", capture="hashed", scrub="drain", redact=("email", "phone"), drain=False,
+        journal_bytes=64 * MIB,
+    )  # fmt: skip
+
+
+def test_every_variable_names_a_setting() -> None:
+    """No variable is read into nothing."""
+    assert set(ENVIRONMENT.values()) <= {item.name for item in fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"TACHOGRAPH_CAPTURE": "some"}, "capture='some' cannot be used: one of none, hashed, redacted, full"),
+        ({"TACHOGRAPH_DRAIN": "yes"}, "TACHOGRAPH_DRAIN='yes' cannot be used: 0 or 1"),
+        ({"TACHOGRAPH_CONTENT_BYTES": "1M"}, "TACHOGRAPH_CONTENT_BYTES='1M' cannot be used: a whole number of bytes"),
+        ({"TACHOGRAPH_JOURNAL_BYTES": "5"}, "journal_bytes=5 cannot be used: at least segment_bytes (4194304)"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(environ: dict[str, str], message: str) -> None:
+    """The message says which setting, which value, and what would do."""
+    with pytest.raises(SettingsError) as refused:
+        read(environ)
+    assert str(refused.value) == message
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes them under a running recorder."""
+    settings: Any = Settings(home=Path())
+    with pytest.raises(FrozenInstanceError):
+        settings.capture = "none"
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "home"),
+    [
+        ({"HOME": "/u"}, "linux", "/u/.local/share/tachograph"),
+        ({"HOME": "/u", "XDG_DATA_HOME": "/x"}, "linux", "/x/tachograph"),
+        ({"HOME": "/u"}, "darwin", "/u/Library/Application Support/tachograph"),
+        ({"USERPROFILE": "/u", "LOCALAPPDATA": "/l"}, "win32", "/l/tachograph"),
+        ({"HOME": "/u", "TACHOGRAPH_HOME": "/t"}, "linux", "/t"),
+    ],
+)
+def test_the_data_folder_is_the_platforms(environ: dict[str, str], platform: str, home: str) -> None:
+    """TACHOGRAPH_HOME first, then the platform's place for application data."""
+    assert default_home(environ, platform) == Path(home)
+
+
+def test_the_default_store_is_one_file_in_the_data_folder() -> None:
+    """An empty store means SQLite there."""
+    assert Settings(home=Path("/h")).store_url == "sqlite:/h/tachograph.db"

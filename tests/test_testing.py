@@ -1,0 +1,45 @@
+"""What users get for their own tests."""
+
+from __future__ import annotations
+
+import pytest
+
+import tachograph
+from tachograph.events.run import RunEnded, RunStarted
+from tachograph.record import scope
+from tachograph.testing import CountIds, TickClock, capture
+
+
+def test_capture_gives_the_same_events_every_time() -> None:
+    """Clock tick, ids count: two captures of the same program are equal."""
+
+    def program() -> list[object]:
+        with capture() as events, tachograph.run("answer") as run:
+            run.output = "42"
+        return list(events)
+
+    assert program() == program()
+
+
+def test_capture_puts_the_recorder_back() -> None:
+    """Whatever was recording before goes on, also after an exception."""
+    before = scope._source
+    with pytest.raises(ValueError, match="over"), capture():
+        raise ValueError("over")
+    assert scope._source is before
+
+
+def test_events_can_be_chosen_and_sliced() -> None:
+    """By class of body, by place, by slice."""
+    with capture() as events:
+        for name in ("a", "b"):
+            with tachograph.run(name):
+                pass
+    assert [event.body.name for event in events.of(RunStarted)] == ["a", "b"]
+    assert (len(events), events[-1], events[:1]) == (4, events.of(RunEnded)[1], [events[0]])
+
+
+def test_clocks_and_ids_count() -> None:
+    """A reading is a tick further, an id one more."""
+    clock, ids = TickClock(start=10, tick=5), CountIds()
+    assert ([clock(), clock()], [ids(2), ids(3)]) == ([15, 20], [b"\x00\x01", b"\x00\x00\x02"])

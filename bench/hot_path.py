@@ -1,8 +1,8 @@
 """What recording one model call costs the thread that makes it: 2 KB prompt, 0.5 KB answer, usage.
 
 Ours is measured with the append included (`kill -9` loses nothing), with redaction left to the drain and done first.
-The peers buffer in memory. CPU is the calling thread's; wall p99 of ours is also taken beside its own drain and a thread
-that computes all the time.
+The peers buffer in memory. CPU is the calling thread's; wall p99 of ours is also taken beside its own drain and a
+thread that computes all the time.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ PROMPT = "The quick brown fox asks the support desk where its parcel is. " * 33
 ANSWER = "Your parcel left our warehouse this morning and arrives tomorrow. " * 8
 """About 0.5 KB."""
 PARAMS = {"temperature": 0.2, "max_tokens": 400}
+
+COMMAND = [sys.executable, "-c", "from tachograph.cli.main import main; main()"]
+"""The `tachograph` command of this interpreter."""
 
 Message = dict[str, str]
 Record = Callable[[Sequence[Message], str], object]

@@ -5,13 +5,16 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tachograph.cli.desk import shop
+from tachograph.events.envelope import Event
+from tachograph.events.run import RunStarted
+from tachograph.store.ports import Batch
+from tachograph.store.sqlite import SqliteStore
 from tests.cli.conftest import PROGRAM
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -76,10 +79,15 @@ def test_a_reader_that_goes_away_is_no_error(desk: Path) -> None:
 
 
 def test_control_c_ends_a_command_quietly(desk: Path) -> None:
-    """SIGINT while following runs ends the command with 130 and without a word."""
+    """SIGINT while following runs ends the command with 130 and without another word."""
+    store = SqliteStore(desk)
+    started = RunStarted(name="open", execution_id="exec_0_0")
+    store.append(Batch([Event("019a0000-0000-7000-8000-000000000000", 0, 1, 1, 0, started)]))
+    store.close()
     command = [*PROGRAM, "tail", "--store", str(desk)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(1.0)
+        assert process.stdout is not None
+        assert b"open starts" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=20)
     assert (process.returncode, out, said) == (130, b"", b"")

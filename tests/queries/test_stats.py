@@ -214,27 +214,22 @@ def _expected(steps: Sequence[_Step], key: tuple[Any, ...] = ()) -> Group:
     costs = [step.cost for step in steps if step.cost is not None]
     missing = sum(usage.basis == "missing" for usage in usages)
     unpriced = sum(cost.total is None or cost.state == "unpriced" for cost in costs)
+    tokens: dict[str, Any] = {
+        name: None if usages and missing == len(usages) else sum(getattr(usage, name) or 0 for usage in usages)
+        for name in ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+    }
+    money: dict[str, Any] = {
+        name: None if costs and unpriced == len(costs) else sum(getattr(cost, name) or 0 for cost in costs)
+        for name in ("total", "input", "output")
+    }
     return Group(
         key=key,
         runs=outcomes("run"),
         calls=calls,
         tools=outcomes("tool"),
         steps=Counter(step.keys["step"] for step in steps),
-        tokens=Tokens(
-            *(
-                None if usages and missing == len(usages) else sum(getattr(usage, name) or 0 for usage in usages)
-                for name in ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
-            ),
-            missing=missing,
-        ),
-        cost=Money(
-            *(
-                None if costs and unpriced == len(costs) else sum(getattr(cost, name) or 0 for cost in costs)
-                for name in ("total", "input", "output")
-            ),
-            unpriced,
-            sum(step.reported or 0 for step in steps),
-        ),
+        tokens=Tokens(**tokens, missing=missing),
+        cost=Money(**money, unpriced=unpriced, reported=sum(step.reported or 0 for step in steps)),
     )
 
 

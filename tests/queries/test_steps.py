@@ -134,7 +134,7 @@ def test_every_step_once_and_sums_that_agree(events: list[Event]) -> None:
         whole = add_up(tree.nodes[step.step])
         sums = (step.below.llm_calls, step.below.tool_calls, step.below.input, step.below.output, step.below.cost)
         assert sums == (
-            sum(node.kind == "llm" for _, node in tree.nodes[step.step].walk()),
+            whole.attempts,
             sum(node.kind == "tool" for _, node in tree.nodes[step.step].walk()),
             whole.input_total,
             whole.output,

@@ -74,7 +74,12 @@ TOKENS: Mapping[str, tuple[str, ...]] = {
     "grafana_token": ("gl" + "sa_" + body(32) + "_" + body(8, HEX),),
     "newrelic_key": ("NR" + "AK-" + body(27, ascii_uppercase + digits),),
     "age_key": ("AGE-" + "SECRET-KEY-1" + body(58, "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),),
-    "jwt": ("ey" + "J" + body(33, URLSAFE) + ".ey" + "J" + body(120, URLSAFE) + "." + body(43, URLSAFE),),
+    "jwt": (
+        "ey" + "J" + body(33, URLSAFE) + ".ey" + "J" + body(120, URLSAFE) + "." + body(43, URLSAFE),
+        "ey" + "J" + body(33, URLSAFE) + ".ey" + "J" + body(120, URLSAFE),
+        "ey" + "J" + body(33, URLSAFE) + ".".join(["", *(body(size, URLSAFE) for size in (342, 16, 90, 22))]),
+        "ey" + "J" + body(33, URLSAFE) + ".".join(["", "", *(body(size, URLSAFE) for size in (16, 90, 22))]),
+    ),
 }
 """Rule → made-up tokens of its shape."""
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 import tachograph
-import tachograph.store.open  # noqa: F401 - loaded once, before the forks
+import tachograph.store.open
 from tachograph import LLMCall, ToolCall, Usage, compose
 
 
@@ -49,6 +49,6 @@ if __name__ == "__main__":
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            acknowledge(os.path.join(os.environ["TACHOGRAPH_HOME"], f"{line.strip()}.acks"))
+            acknowledge(f"{os.environ['TACHOGRAPH_HOME']}/{line.strip()}.acks")
             record(int(line))
         print(child, flush=True)

@@ -20,6 +20,7 @@ from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, Step
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold import repeats, transcript, tree
+from tachograph.fold.steps import closes
 from tachograph.queries.events import fetch_texts, text_of
 
 
@@ -187,21 +188,30 @@ def _sums(walked: Sequence[tuple[int, tree.Node]]) -> list[Below]:
 
 
 def _own(node: tree.Node) -> Below:
+    """What the step itself adds. Money of ends that belong to no step was spent too: it stands with the run."""
+    lost = {
+        event.step: event.body
+        for event in reversed(node.asides)
+        if isinstance(event.body, CallEnded) and closes(event) is None
+    }
+    own = sum((_spent(body.usage, body.cost) for body in lost.values()), Below())
     if node.kind == "tool":
-        return Below(tool_calls=1)
-    if node.kind != "llm":
-        return Below()
-    usage, cost = node.usage, node.cost
-    if usage is None:
-        return Below(llm_calls=1)
-    known = cost is not None and cost.total is not None and cost.state != "unpriced"
+        return own + Below(tool_calls=1)
+    if node.kind == "llm":
+        return own + (Below(llm_calls=1) if node.usage is None else _spent(node.usage, node.cost))
+    return own
+
+
+def _spent(usage: Usage, cost: Cost | None) -> Below:
+    """One attempt that has ended."""
+    total = None if cost is None or cost.state == "unpriced" else cost.total
     return Below(
         llm_calls=1,
         input=usage.input_total or 0,
         output=usage.output or 0,
         usage_missing=int(usage.basis == "missing"),
-        cost=(cost.total or 0) if cost is not None and known else 0,
-        unpriced=int(not known),
+        cost=total or 0,
+        unpriced=int(total is None),
     )
 
 

@@ -24,7 +24,7 @@ from tachograph.store.relations import RELATIONS
 from tachograph.store.rows import CallRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
 from tachograph.store.squeeze import PAYLOAD, Squeezer
 
-TEXT_BYTES = 256
+TEXT_BYTES = 192
 """Payloads up to this size stay plain text, which any SQL shell can read; larger ones are compressed."""
 BY_HASH = "substr(hash, 1, 8) = substr(?, 1, 8) AND hash = ?"
 """How a payload is looked up: the index holds the first eight bytes of its hash."""

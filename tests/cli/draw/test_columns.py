@@ -42,7 +42,7 @@ def test_a_column_gives_way_first_and_then_the_least_important_goes() -> None:
     """Texts are cut to what is left; when that is not enough, the column with the lowest rank is left out."""
     assert _lines(COLUMNS, 40)[1] == "a name that is rather…  $1.00  good   12"
     assert _lines(COLUMNS, 30, header=False) == ["a name that is ra…  $1.00  12", "short               $0.25   3"]
-    assert _lines(COLUMNS, 10)[1] == "a name that is…  $1.00"
+    assert _lines(COLUMNS, 10)[1] == "a name that is …  $1.00"
 
 
 @given(

@@ -66,8 +66,10 @@ class Literals:
     def _literal(self, inner: str, colon: str) -> str:
         """A string with its quotes, and the colon that makes it a key."""
         string = _decoded(inner) if "\\" in inner else inner
-        kind, self._kind = self._kind, assigned.kind_of(string) if colon else None
+        kind, self._kind = self._kind, None
         clean = self._search(string, self._counts, kind)
+        if colon:
+            self._kind = assigned.kind_of(string) or assigned.kind_of(clean)
         if clean is string:
             return f'"{inner}"{colon}'
         return _encoded(self._told_apart(string, clean) if colon else clean) + colon

@@ -78,7 +78,9 @@ SHAPES = (
     Shape(
         "jwt",
         "eyJ",
-        rf"{_ID}{{10,}}+\.(?:eyJ{_ID}{{8,}}+(?:\.{_ID}*+){{0,3}}+|{_ID}{{10,}}+(?:\.{_ID}*+){{1,3}}+)",
+        # signed; encrypted; encrypted with the key itself
+        rf"{_ID}{{10,}}+\.(?:eyJ{_ID}{{8,}}+(?:\.{_ID}++){{0,3}}+"
+        rf"|{_ID}{{10,}}+(?:\.{_ID}++){{1,3}}+|(?:\.{_ID}{{8,}}+){{3}})",
     ),
     Shape(
         "bearer",

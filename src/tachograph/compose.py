@@ -134,7 +134,8 @@ def open_store(settings: Settings) -> Store:
 
 def admitter_for(settings: Settings, store: Store, scrubber: Scrubber) -> Admitter:
     """The gate in front of a store."""
-    return Admitter(scrubber, pricer_for(settings), partial(_find_call, store))
+    find_call = partial(_find_call, store)
+    return Admitter(scrubber, pricer_for(settings), find_call, content_bytes=settings.content_bytes)
 
 
 def drain_for(settings: Settings, scrubber: Scrubber, own: Any = lambda: None) -> Drain:

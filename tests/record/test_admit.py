@@ -139,3 +139,23 @@ def test_any_events_pass_and_keep_their_place(events: list[Event]) -> None:
         if isinstance(found.body, MessageAppended) and found.body.message.level == "full":
             assert found.body.message.text is None
     msgspec.msgpack.encode([found for found in batch.events if not isinstance(found.body, Unknown)])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"a":"\\ud800"}', '{"a":"\\ufffd"}'),
+        ("not json", '"not json"'),
+        ("[" * 200 + "]" * 200, None),
+        ('{"b":1,  "a":2}', '{"b":1,  "a":2}'),
+    ],
+)
+def test_foreign_json_that_would_poison_a_reader_is_mended(text: str, kept: str | None) -> None:
+    """Lone surrogates, text that is no JSON, endless depth; what is sound stays byte for byte."""
+    batch = admitter().admit([event(Note(name="n", data=inline(text)))], scrubbed=False)
+    body = batch.events[0].body
+    assert isinstance(body, Note)
+    assert body.data is not None
+    assert body.data.value() is not None
+    if kept is not None:
+        assert body.data.value() == msgspec.json.decode(kept)

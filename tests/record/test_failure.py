@@ -8,6 +8,7 @@ import pytest
 
 from tachograph.errors import LimitExceeded
 from tachograph.record.failure import category_of, failure_of, status_of, stop_reason_of
+from tachograph.record.scrub import Scrubber
 
 
 class Hostile(Exception):
@@ -67,3 +68,12 @@ def test_what_an_exception_means(error: BaseException, category: str, status: st
 def test_no_exception_completes() -> None:
     """Without an error a step is completed and a run needs no reason."""
     assert (status_of(None), stop_reason_of(None)) == ("completed", "")
+
+
+def test_a_cut_never_leaves_half_a_secret() -> None:
+    """The text is masked before it is cut to size, at the front and at the back."""
+    key = "sk-proj-" + "a1B2c3D4" * 6
+    mask = Scrubber().plain
+    for shift in range(0, 60, 7):
+        message = failure_of(ValueError("x " * 1_985 + "y" * shift + " " + key), mask).message
+        assert "a1B2c3D4" not in message

@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 
 import tachograph
-from tachograph import compose, run
+from tachograph import LLMCall, compose, run, step
 from tachograph.record import journal as journals
+from tachograph.record.clock import SYSTEM
 from tachograph.record.drain import Drain
 from tachograph.store.query import Query
 
@@ -100,3 +101,22 @@ def test_two_processes_share_a_store_and_both_can_flush(own_home: Path) -> None:
     store.close()
     system.close()
     assert (done.stdout, names) == ("True\n", ["mine", "other"])
+
+
+def test_roll_ups_of_closed_hours_are_kept_up_to_date(tmp_path: Path) -> None:
+    """Calls of an hour that is over are summed by the drain without anybody asking."""
+    hour_ago = SYSTEM.now() - 2 * 3_600_000_000_000
+    system = compose.configure(home=tmp_path, drain_interval=0.02, clock=SYSTEM._replace(now=lambda: hour_ago))
+    with run("desk"), step(LLMCall("m")):
+        pass
+    assert tachograph.flush(20)
+    system.recorder._now = SYSTEM.now
+    system.recorder.clock = SYSTEM
+    system.worker._refresh_at = 0.0
+    store = compose.open_store(system.settings)
+    until = time.monotonic() + 10
+    while not (rows := store.find(Query("rollup_hour", limit=None)).rows) and time.monotonic() < until:
+        time.sleep(0.02)
+    store.close()
+    system.close()
+    assert len(rows) > 0

@@ -21,7 +21,9 @@ from tachograph.events.note import Unknown
 from tachograph.events.run import Failure
 from tachograph.events.tool import ToolEnded
 from tachograph.events.usage import Cost
+from tachograph.record.sanitize import from_json
 from tachograph.record.scrub import Scrubber
+from tachograph.settings import MIB
 from tachograph.store.ports import Batch, Position
 
 _REMEMBERED = 20_000
@@ -43,9 +45,15 @@ class Admitter:
     """Turns events into batches. Keeps the calls that are open, and which messages it has hashed lately."""
 
     def __init__(
-        self, scrubber: Scrubber, pricer: Pricer, find_call: Callable[[str, int], Asked | None] | None = None
+        self,
+        scrubber: Scrubber,
+        pricer: Pricer,
+        find_call: Callable[[str, int], Asked | None] | None = None,
+        *,
+        content_bytes: int = 8 * MIB,
     ) -> None:
         self._scrubber, self._pricer = scrubber, pricer
+        self._limits = scrubber.limits(content_bytes)
         self._find_call = find_call or (lambda run, step: None)
         self._asked: OrderedDict[tuple[str, int], Asked] = OrderedDict()
         self._hashed: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
@@ -92,7 +100,12 @@ class Admitter:
     def _redacted(self, content: Content, scrubbed: bool) -> Content:
         if content.text is None or (scrubbed and content.level != "pending"):
             return content
-        return self._scrubber.capture(content.text, full_size=content.full_size, marks=content.marks)
+        if scrubbed:
+            return self._scrubber.capture(content.text, full_size=content.full_size, marks=content.marks)
+        clean = from_json(content.text, self._limits)
+        return self._scrubber.capture(
+            clean.text, full_size=clean.full_size or content.full_size, marks=(*content.marks, *clean.marks)
+        )
 
     def _message(
         self, content: Content, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool

@@ -110,6 +110,10 @@ class Drain:
         self._expected.clear()
         return done
 
+    def refresh(self, now_ns: int) -> int:
+        """Bring the roll-ups of closed hours up to date; cheap when none has changed."""
+        return self._store.refresh(now_ns)
+
     def find(self) -> list[Found]:
         """The journals of this store, oldest first."""
         return find_journals(self._folder, self._own())

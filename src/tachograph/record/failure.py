@@ -10,6 +10,8 @@ from tachograph.events.run import STOP_REASONS, Failure, Status
 
 _MESSAGE_CHARS = 4_000
 _TRACE_CHARS = 8_000
+_LOOKED_AT = 64_000
+"""Secrets are masked before a text is cut to size, so that no cut leaves half of one."""
 _CATEGORIES: tuple[tuple[type[BaseException], str], ...] = (
     (LimitExceeded, "budget"),
     (TimeoutError, "timeout"),
@@ -24,9 +26,9 @@ def failure_of(error: BaseException, mask: Callable[[str], str], *, content: boo
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return Failure(
         type=name,
-        message=mask(_text(error)),
+        message=mask(_text(error))[:_MESSAGE_CHARS],
         category=category_of(error),
-        traceback=mask(_trace(error)) if content and isinstance(error, Exception) else None,
+        traceback=mask(_trace(error))[-_TRACE_CHARS:] if content and isinstance(error, Exception) else None,
     )
 
 
@@ -60,7 +62,7 @@ def _text(error: BaseException) -> str:
         text = str(error)
     except Exception as problem:  # noqa: BLE001 - an exception whose text raises is still a failure to record
         text = f"<{type(problem).__name__} in str()>"
-    return _valid(text[:_MESSAGE_CHARS])
+    return _valid(text[:_LOOKED_AT])
 
 
 def _trace(error: BaseException) -> str:
@@ -68,7 +70,7 @@ def _trace(error: BaseException) -> str:
         lines = "".join(traceback.format_exception(error, limit=-12))
     except Exception as problem:  # noqa: BLE001 - see _text
         lines = f"<{type(problem).__name__} while formatting>"
-    return _valid(lines[-_TRACE_CHARS:])
+    return _valid(lines[-_LOOKED_AT:])
 
 
 def _valid(text: str) -> str:

@@ -24,6 +24,7 @@ from tachograph.record.recorder import Recorder
 
 log = logging.getLogger("tachograph")
 
+_REFRESH_SECONDS = 2.0
 _TERMINATED = Failure("SIGTERM", "the process was asked to terminate", "cancelled")
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
@@ -49,6 +50,7 @@ class Worker:
         self._inherited: list[Drain] = []
         self._flushed: SimpleQueue[bool] = SimpleQueue()
         self._retry_at = 0.0
+        self._refresh_at = 0.0
         self._synced_at = 0.0
         self.done = Drained()
         self.last_error: StoreError | OSError | None = None
@@ -151,6 +153,9 @@ class Worker:
             self.done = self.done.plus(done)
             self.last_error = None
             self._recorder.locked(lambda: self._recorder.journal.drained(drain.reached))
+            if deadline is None and time.monotonic() >= self._refresh_at:
+                self._refresh_at = time.monotonic() + _REFRESH_SECONDS
+                drain.refresh(self._recorder.clock.now())
             return done.finished
         except (StoreError, OSError) as problem:
             # What was recorded waits in the journal; the store is asked again a little later.

@@ -398,13 +398,13 @@ class Rollup(Struct, kw_only=True, gc=False):
     first_token_hist: bytes | None = None
 
 
-class HourRow(Rollup, kw_only=True):
+class HourRow(Rollup, kw_only=True, gc=False):
     """Of an hour."""
 
     hour: int
 
 
-class DayRow(Rollup, kw_only=True):
+class DayRow(Rollup, kw_only=True, gc=False):
     """Of a day."""
 
     day: int

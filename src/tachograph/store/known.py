@@ -21,7 +21,7 @@ from tachograph.store.connections import StoreConnection
 from tachograph.store.pages import Packer
 from tachograph.store.ports import Batch
 from tachograph.store.relations import RELATIONS
-from tachograph.store.rows import CallRow, PayloadRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
+from tachograph.store.rows import CallRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
 from tachograph.store.squeeze import PAYLOAD, Squeezer
 
 TEXT_BYTES = 192
@@ -175,12 +175,8 @@ class SqliteKnown:
         return self._payloads[name]
 
     def _add(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> None:
-        encoding, body = self._packed(data)
-        row = PayloadRow(
-            id=self._next_payload, hash=hash, canonical=first_64(canonical),
-            size=min(size, 2**63 - 1) if data is None else len(data), encoding=encoding, body=body,
-        )  # fmt: skip
-        self._new_payloads.append(astuple(row))
+        size = min(size, 2**63 - 1) if data is None else len(data)
+        self._new_payloads.append((self._next_payload, hash, first_64(canonical), size, *self._packed(data)))
         self._payloads[hash.hex()] = self._next_payload
         self._next_payload += 1
 

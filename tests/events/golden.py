@@ -123,7 +123,7 @@ def main() -> None:
     with FILE.open("ab") as file:
         for sample in new:
             file.write(msgspec.json.encode(sample) + b"\n")
-    print(f"{len(new)} samples added to {FILE}")  # noqa: T201
+    print(f"{len(new)} samples added to {FILE}")
 
 
 if __name__ == "__main__":

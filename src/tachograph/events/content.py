@@ -67,6 +67,7 @@ def canonical_hash(text: str | bytes) -> bytes:
         return digest(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
 
 
+_SPELLED_ONE_WAY = frozenset((str, int, bool, type(None)))
 _sorted_json = msgspec.json.Encoder(order="sorted")
 
 
@@ -74,6 +75,8 @@ def _normal(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, dict):
+        if _SPELLED_ONE_WAY.issuperset(map(type, value.values())):
+            return value
         return {key: _normal(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_normal(item) for item in value]

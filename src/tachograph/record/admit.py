@@ -26,7 +26,10 @@ from tachograph.record.scrub import Scrubber
 from tachograph.settings import MIB
 from tachograph.store.ports import Batch, Position
 
-_REMEMBERED = 20_000
+_REMEMBERED = 2_000
+"""Most open calls, and most hashed messages, to remember."""
+_SHORT = 4_096
+"""Longest message whose hashes are remembered: with the count above, 8 MiB at most."""
 
 
 class Asked(NamedTuple):
@@ -78,7 +81,8 @@ class Admitter:
             return event if scrubbed else self._unknown(event, body)
         if isinstance(body, MessageAppended):
             moved = self._message(body.message, payloads, canonical, scrubbed)
-            return _with_body(event, msgspec.structs.replace(body, message=moved))
+            said = MessageAppended(role=body.role, parent=body.parent, message=moved, ephemeral=body.ephemeral)
+            return _with_body(event, said)
         changes: dict[str, Any] = {}
         for name in _fields_of(type(body), Content):
             content = getattr(body, name)
@@ -114,11 +118,11 @@ class Admitter:
         text = content.text
         if text is None:
             return content
-        known = self._hashed.get(text) if len(text) < 4096 else None
+        known = self._hashed.get(text) if len(text) < _SHORT else None
         data = text.encode()
         if known is None:
             known = digest(data), canonical_hash(text)
-            if len(text) < 4096:
+            if len(text) < _SHORT:
                 _bounded(self._hashed, text, known)
         identity, same = known
         payloads[identity] = data

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 _RETAIN = 8 * 1024 * 1024
+_items = dict.items
 _json = msgspec.json.Encoder()
 _TEXT = frozenset((str, type(None)))
 Known = tuple[Any, Any]
@@ -22,7 +23,7 @@ Known = tuple[Any, Any]
 class Prefix:
     """The messages of one run, as a tree: (parent, key) → seq, and the path of the last request."""
 
-    __slots__ = ("_bytes", "_children", "_path", "retain")
+    __slots__ = ("_bytes", "_children", "_keys", "_seqs", "retain")
 
     def __init__(self, retain: int = _RETAIN) -> None:
         self.retain = retain
@@ -32,28 +33,22 @@ class Prefix:
     def forget(self) -> None:
         """Start anew."""
         self._children: dict[tuple[int | None, Any], int] = {}
-        self._path: list[tuple[Any, int]] = []
+        self._keys: list[Any] = []
+        self._seqs: list[int] = []
         self._bytes = 0
 
     def split(self, messages: Sequence[Any]) -> tuple[int | None, list[Known]]:
         """What of a request is recorded already: the node it reaches, and the messages behind it with their keys."""
-        path, parent, place = self._path, None, 0
-        keys = []
-        for message in messages:
-            key = key_of(message)
-            if place < len(path) and path[place][0] == key:
-                parent = path[place][1]
-                place += 1
-                continue
-            keys.append((key, message))
-            if place < len(path):
-                path = path[:place]
-        walked = path[:place]
-        while keys and (found := self._children.get((parent, keys[0][0]))) is not None:
-            walked.append((keys.pop(0)[0], found))
+        place = self._common(messages)
+        fresh = [(key_of(message), message) for message in messages[place:]]
+        keys, seqs = self._keys[:place], self._seqs[:place]
+        parent = seqs[-1] if seqs else None
+        while fresh and (found := self._children.get((parent, fresh[0][0]))) is not None:
+            keys.append(fresh.pop(0)[0])
+            seqs.append(found)
             parent = found
-        self._path = walked
-        return parent, keys
+        self._keys, self._seqs = keys, seqs
+        return parent, fresh
 
     def learn(self, key: Any, seq: int, parent: int | None, size: int) -> None:
         """A message was recorded as `seq` behind `parent`: the next request will probably begin with it."""
@@ -62,9 +57,23 @@ class Prefix:
             self.forget()
             return
         self._children[parent, key] = seq
-        path = self._path
-        if (path[-1][1] if path else None) == parent:
-            path.append((key, seq))
+        if (self._seqs[-1] if self._seqs else None) == parent:
+            self._keys.append(key)
+            self._seqs.append(seq)
+
+    def _common(self, messages: Sequence[Any]) -> int:
+        """How many messages the path of the last request begins with too."""
+        known = self._keys[: len(messages)]
+        try:
+            # The usual case, all in C: mappings of text, and nothing but additions since the last request.
+            if list(map(tuple, map(_items, messages[: len(known)]))) == known:
+                return len(known)
+        except TypeError:
+            pass  # a message that is no mapping: compared one by one
+        for place, (message, key) in enumerate(zip(messages, known, strict=False)):
+            if key_of(message) != key:
+                return place
+        return len(known)
 
 
 def key_of(message: Any) -> Any:

@@ -159,7 +159,7 @@ def connect(path: Path) -> StoreConnection:
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=StoreConnection
     )
     try:
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -8000")
         connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tachograph import LimitExceeded, LLMCall, ToolCall, Usage, run, step
 from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.envelope import ENDS, STARTS
 from tachograph.events.limit import LimitHit
 from tachograph.events.run import RunEnded, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded
+from tachograph.fold.tree import grow
 from tachograph.limits.guard import Intent, Refused, Spent, Ticket
+from tachograph.record import scope
 from tachograph.testing import Captured, capture
 from tests.record.shapes import ends, shapes
 
@@ -169,3 +175,67 @@ def test_a_run_of_ten_thousand_steps(events: Captured) -> None:
                 pass
     assert len(events) == 20_002
     assert all(event.body.parent == event.seq - 1 for event in events.of(StepStarted)[1::2])
+
+
+KINDS: dict[str, Any] = {
+    "run": lambda: run("r"),
+    "work": lambda: step("w"),
+    "llm": lambda: step(LLMCall("m", [{"role": "user", "content": "hi"}])),
+    "tool": lambda: step(ToolCall("t", {"a": 1})),
+}
+WAYS = ("return", "raise", "generator", "dropped", "open")
+Program = list[tuple[str, str, Any]]
+programs: st.SearchStrategy[Any] = st.recursive(
+    st.just([]),
+    lambda inner: st.lists(st.tuples(st.sampled_from(list(KINDS)), st.sampled_from(WAYS), inner), max_size=4),
+    max_leaves=12,
+)
+
+
+def perform(program: Program, held: list[Any]) -> None:
+    """Enter and leave as the program says; `held` keeps what is never left."""
+    for kind, way, inner in program:
+        if way in ("generator", "dropped"):
+
+            def stream(kind: str = kind, inner: Program = inner) -> Generator[None, None, None]:
+                with KINDS[kind]():
+                    perform(inner, held)
+                    yield
+                    yield
+
+            running = stream()
+            next(running)
+            if way == "generator":
+                running.close()
+            del running
+        elif way == "open":
+            held.append(KINDS[kind]().__enter__())
+            perform(inner, held)
+        else:
+            with contextlib.suppress(KeyError), KINDS[kind]():
+                perform(inner, held)
+                if way == "raise":
+                    raise KeyError
+
+
+@given(programs)
+def test_any_nesting_of_steps_closes_well(program: Program) -> None:
+    """However steps are nested and left: no gap, one end for each start, parents that were there first."""
+    held: list[Any] = []
+    with capture() as events:
+        perform(program, held)
+        while held:
+            held.pop().__exit__(None, None, None)
+        scope.recorder().settle_late()
+    scope._current.set(None)
+    by_run: dict[str, list[Any]] = {}
+    for event in events:
+        by_run.setdefault(event.run, []).append(event)
+    for found in by_run.values():
+        assert [event.seq for event in found] == list(range(len(found)))
+        starts = [event for event in found if isinstance(event.body, STARTS)]
+        ended = [event.step for event in found if isinstance(event.body, ENDS)]
+        assert sorted(ended) == [event.seq for event in starts]
+        assert all(event.body.parent < event.seq for event in starts[1:])
+        assert isinstance(found[-1].body, RunEnded)
+        assert not any(node.orphan for node in grow(found).nodes.values())

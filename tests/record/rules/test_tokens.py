@@ -68,9 +68,7 @@ def test_prose_and_code_do_not_pass_the_screen() -> None:
     assert (tokens.screen(prose.encode()), tokens.screen(code.encode())) == (False, False)
 
 
-@given(
-    st.text(BASE62, max_size=3), st.sampled_from(EXAMPLES), st.text(" .,:;!?\"'()<>\n\té鍵", min_size=1, max_size=3)
-)
+@given(st.text(BASE62, max_size=3), st.sampled_from(EXAMPLES), st.text(" .,:;!?\"'()<>\n\té鍵", min_size=1, max_size=3))
 def test_a_token_inside_a_longer_word_is_none(before: str, example: tuple[str, str], after: str) -> None:
     """Behind letters or digits a beginning is no beginning; behind anything else it is."""
     name, token = example

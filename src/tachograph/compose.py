@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +45,7 @@ class System:
             guard=guard,
             clock=clock,
             limits=self.scrubber.limits(settings.content_bytes),
-            pending=settings.scrub == "drain",
+            pending=leaves_scrubbing(settings),
             sync_effects=settings.fsync == "effects",
         )
         self.worker = Worker(
@@ -69,7 +71,14 @@ class System:
         self.worker.leave()
 
 
+def leaves_scrubbing(settings: Settings) -> bool:
+    """Whether redaction can be left to the drain: only with the default rules, since another process may drain."""
+    own = settings.redact or settings.patterns or settings.scrubbers
+    return settings.scrub == "drain" and settings.capture == "full" and not own
+
+
 _system: System | None = None
+_changing = threading.RLock()
 
 
 def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: Any) -> System:
@@ -79,16 +88,21 @@ def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: 
     `recorder.feed` a program may read.
     """
     global _system
-    system = System(read(**settings), guard=guard, clock=clock)
-    if _system is not None:
-        _system.close()
-    _system = system
-    return system
+    with _changing:
+        system = System(read(**settings), guard=guard, clock=clock)
+        if _system is not None:
+            _system.close()
+        _system = system
+        scope.use(lambda: current().recorder)
+        return system
 
 
 def current() -> System:
     """The process's system; made from the environment when nothing was configured."""
-    return _system or configure()
+    if _system is not None:
+        return _system
+    with _changing:
+        return _system or configure()
 
 
 def flush(timeout: float = 10.0) -> bool:
@@ -175,13 +189,20 @@ def _hash_key(home: Path) -> bytes:
     path = home / "hash.key"
     if not path.exists():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        # Written whole before it has its name: nobody ever reads half a key, and the first one wins.
+        fresh = home / f".hash.key.{os.getpid()}"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(SYSTEM.entropy(32).hex().encode())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
     return path.read_bytes()
 
 
 def _forked() -> None:
+    global _changing
+    _changing = threading.RLock()
     if _system is not None:
         _system.after_fork()
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import tachograph
 from tachograph import LLMCall, compose, run, step
@@ -52,7 +53,7 @@ def test_leaving_is_bounded_when_the_store_hangs(tmp_path: Path) -> None:
     system = compose.configure(home=tmp_path, exit_seconds=0.5, drain_interval=0.02)
 
     class Stuck(Drain):
-        def round(self, deadline: float | None = None):  # type: ignore[no-untyped-def]
+        def round(self, deadline: Any = None) -> Any:
             time.sleep(30)
 
     system.worker._open_drain = lambda: Stuck(

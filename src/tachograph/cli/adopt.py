@@ -40,7 +40,8 @@ class Adoption:
             if not drain.elected():
                 return NOT_NOW
             try:
-                return drain.round(None if seconds is None else time.monotonic() + seconds)
+                until = None if seconds is None else time.monotonic() + seconds
+                return drain.round(lambda: until is not None and time.monotonic() > until)
             finally:
                 drain.resign()
         except (TachographError, OSError) as problem:

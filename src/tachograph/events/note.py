@@ -10,6 +10,8 @@ from msgspec import Struct
 from tachograph.events.body import Recorded
 from tachograph.events.content import Content
 
+ScoreKind = Literal["user", "judge", "rule", "benchmark"]
+
 
 class Note(Recorded, frozen=True, kw_only=True, tag="note"):
     """Something a program or a reader wanted to remember at this point."""
@@ -24,7 +26,7 @@ class Score(Recorded, frozen=True, kw_only=True, tag="score"):
     name: str
     value: float | None = None
     label: str | None = None
-    kind: Literal["user", "judge", "rule", "benchmark"] = "rule"
+    kind: ScoreKind = "rule"
     comment: str | None = None
     target: int = 0
     """Step it is about; 0 is the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -25,15 +26,19 @@ def tool(function: Any = None, *, name: str | None = None, classification: str =
     """
 
     def decorate(target: Function) -> Function:
-        signature = inspect.signature(target)
+        called = name or str(getattr(target, "__name__", type(target).__name__))
+        try:
+            signature: inspect.Signature | None = inspect.signature(target)
+        except (ValueError, TypeError):
+            signature = None  # written in C, and silent about its parameters
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            try:
-                arguments: Any = signature.bind(*args, **kwargs).arguments
-            except TypeError:
-                # The call itself is about to raise the same error; record what was passed.
-                arguments = {"args": args, "kwargs": kwargs}
-            return step(ToolCall(name or target.__name__, arguments, classification=classification))
+            arguments: Any = {"args": args, "kwargs": kwargs}
+            if signature is not None:
+                # A call that does not fit is about to raise by itself; then what was passed is recorded.
+                with contextlib.suppress(TypeError):
+                    arguments = signature.bind(*args, **kwargs).arguments
+            return step(ToolCall(called, arguments, classification=classification))
 
         return wrap(target, begin)
 

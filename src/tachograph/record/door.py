@@ -11,20 +11,20 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, get_args
 
 from tachograph.errors import LimitExceeded
 from tachograph.events.content import Content
 from tachograph.events.ids import step_id
 from tachograph.events.limit import LimitHit
-from tachograph.events.note import Note, Score
+from tachograph.events.note import Note, Score, ScoreKind
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status
 from tachograph.events.usage import Usage
 from tachograph.limits import guard as limits
 from tachograph.record import scope
 from tachograph.record.failure import failure_of, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
-from tachograph.record.recorder import LiveRun, Recorder
+from tachograph.record.recorder import LiveRun, Recorder, ending
 
 IntentT = TypeVar("IntentT", LLMCall, ToolCall, Work)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -72,11 +72,11 @@ class Recorded(ABC):
 
     def note(self, name: str, data: Any = None) -> None:
         """Remember something at this point."""
-        self._say(lambda recorder: Note(name=name, data=kept(recorder, data)))
+        self._say(lambda recorder: Note(name=recorder.plain(name), data=kept(recorder, data)))
 
     def score(self, name: str, value: float | None = None, *, label: str | None = None, **facts: Any) -> None:
         """Judge this step. `facts`: kind (user, judge, rule, benchmark), comment, author."""
-        self._say(lambda _: Score(name=name, value=value, label=label, target=self._number or 0, **facts))
+        self._say(lambda recorder: _score(recorder, name, value, label, self._number or 0, facts))
 
     # ---- entering and leaving -------------------------------------------------------------------------------------
 
@@ -177,7 +177,9 @@ class Step(Recorded, Generic[IntentT]):
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
         here = scope.current()
-        if here is None or here.run.ended or here.run.generation != recorder.generation:
+        if recorder.late:
+            recorder.settle_late()
+        if here is None or here.run.ended or not here.run.is_of(recorder):
             run, parent = open_run(recorder, Trigger(self._name())), 0
             self._own_run = True
         else:
@@ -186,12 +188,15 @@ class Step(Recorded, Generic[IntentT]):
             return
         self._run = run
         self._admit(recorder, run, parent)
-        self._started_at = recorder.clock.mono()
-        number = self._record_start(recorder, run, parent)
-        if number is None:
-            return
-        self._number = number
-        self._scope = scope.enter(run, number, caller)
+        try:
+            self._started_at = recorder.clock.mono()
+            number = self._number = self._record_start(recorder, run, parent)
+            if number is not None:
+                self._scope = scope.enter(run, number, caller)
+                self._count(run)
+        finally:
+            if self._scope is None:
+                self._give_back(recorder, run)
 
     def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
         run, number = self._run, self._number
@@ -201,6 +206,9 @@ class Step(Recorded, Generic[IntentT]):
         try:
             if recorder.claim(run, number):
                 self._record_end(recorder, run, number, status, failure)
+        except Exception as problem:  # noqa: BLE001 - what it would have said is lost; that it ended is not
+            recorder.fault("exit", problem)
+            recorder.finish(run, lambda seq: ((ending(self._kind, status, Failure("RecorderFault")), number),))
         finally:
             self._settle(recorder)
             if self._own_run:
@@ -243,8 +251,25 @@ class Step(Recorded, Generic[IntentT]):
         )  # fmt: skip
 
     def _settle(self, recorder: Recorder) -> None:
-        if self._ticket is not None:
-            recorder.guard.settle(self._ticket, self._used(), recorder.clock.mono())
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            try:
+                recorder.guard.settle(ticket, self._used(), recorder.clock.mono())
+            except Exception as problem:  # noqa: BLE001 - as for admit
+                recorder.fault("guard", problem)
+
+    def _count(self, run: LiveRun) -> None:
+        """It has started: what a guard is told to have been spent."""
+
+    def _give_back(self, recorder: Recorder, run: LiveRun) -> None:
+        """The start could not be recorded: what was taken for it is given back, and nothing stays open."""
+        self._settle(recorder)
+        if self._number is not None and recorder.claim(run, self._number):
+            fault = Failure("RecorderFault", "the step could not be entered")
+            number = self._number
+            recorder.finish(run, lambda seq: ((ending(self._kind, "abandoned", fault), number),))
+        if self._own_run:
+            recorder.end_run(run, RunEnded(status="abandoned"))
 
     def _asked(self, run: LiveRun) -> limits.Intent:
         return limits.Intent(run.id, self._kind, self._name(), tenant=run.tenant, session=run.session)
@@ -270,6 +295,8 @@ class Step(Recorded, Generic[IntentT]):
 def open_run(recorder: Recorder, trigger: Trigger) -> LiveRun | None:
     """Begin a run for a trigger, as a child of the current step if there is one."""
     here = scope.current()
+    if here is not None and here.run.recorder is not recorder:
+        here = None
     trace_id, trace_parent = scope.parse_traceparent(trigger.traceparent)
     if here is not None and trace_id is None:
         trace_id = here.run.trace_id
@@ -278,14 +305,44 @@ def open_run(recorder: Recorder, trigger: Trigger) -> LiveRun | None:
         return RunStarted(
             name=recorder.plain(trigger.name), execution_id=execution,
             parent_run=here.run.id if here else None, parent_step=here.step if here else None,
-            session=trigger.session if trigger.session or not here else here.run.session,
-            user=trigger.user, tenant=trigger.tenant, tags=tuple(trigger.tags), version=trigger.version,
-            metadata=kept(recorder, trigger.metadata), environment=trigger.environment, platform=trigger.platform,
-            agent_type=trigger.agent_type, input=kept(recorder, trigger.input), trace_id=trace_id,
-            trace_parent=trace_parent, owner=owner,
+            session=recorder.word(here.run.session if here and trigger.session is None else trigger.session),
+            user=recorder.word(trigger.user), tenant=recorder.plain(trigger.tenant),
+            tags=tuple(map(recorder.plain, trigger.tags)), version=recorder.word(trigger.version),
+            metadata=kept(recorder, trigger.metadata), environment=recorder.word(trigger.environment),
+            platform=recorder.word(trigger.platform), agent_type=recorder.word(trigger.agent_type),
+            input=kept(recorder, trigger.input), trace_id=trace_id, trace_parent=trace_parent, owner=owner,
         )  # fmt: skip
 
     return recorder.start_run(fill)
+
+
+def whole(value: Any) -> int | None:
+    """A number as the events want it; None for what is none."""
+    if value is None or type(value) is int:
+        return value
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def one_of(value: Any, allowed: Any, otherwise: Any) -> Any:
+    """A word of a fixed list (a Literal type), or the one to use for what is not on it."""
+    return value if value in get_args(allowed) else otherwise
+
+
+def _score(
+    recorder: Recorder, name: str, value: float | None, label: str | None, target: int, facts: dict[str, Any]
+) -> Score:
+    return Score(
+        name=recorder.plain(name),
+        value=None if value is None else float(value),
+        label=recorder.word(label),
+        kind=one_of(facts.get("kind"), ScoreKind, "rule"),
+        comment=recorder.word(facts.get("comment")),
+        author=recorder.word(facts.get("author")),
+        target=target,
+    )
 
 
 def kept(recorder: Recorder, value: Any) -> Content | None:

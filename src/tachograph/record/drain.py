@@ -9,10 +9,8 @@ of the owner's last sign of life, and its folder goes.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,8 +23,13 @@ from tachograph.events.note import Loss
 from tachograph.events.run import Failure, RunEnded
 from tachograph.record import journal as journals
 from tachograph.record.admit import Admitter
+from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.recorder import ending
 from tachograph.store.ports import Position, Store
+from tachograph.store.rows import LossRow
+
+Deadline = Callable[[], bool]
+"""Whether time is up."""
 
 _BATCH_EVENTS = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -70,12 +73,17 @@ class Drain:
     """Moves the journals of one store. Use from one thread."""
 
     def __init__(
-        self, folder: Path, store: Store, admitter: Admitter, *, own: Callable[[], str | None] = lambda: None
+        self,
+        folder: Path,
+        store: Store,
+        admitter: Admitter,
+        *,
+        own: Callable[[], str | None] = lambda: None,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._folder, self._store, self._admitter, self._own = folder, store, admitter, own
+        self._clock = clock
         self._election: int | None = None
-        self.reached = 0
-        """Number of the segment of our own journal that the store has reached."""
         self._expected: dict[str, int] = {}
 
     def elected(self) -> bool:
@@ -100,14 +108,20 @@ class Drain:
         self.resign()
         self._store.close()
 
-    def round(self, deadline: float | None = None) -> Drained:
-        """Move everything that is there now. `deadline` is on `time.monotonic`. Raises StoreError; nothing is lost."""
+    def round(self, deadline: Deadline = lambda: False) -> Drained:
+        """Move everything that is there now, or until `deadline()`. Raises StoreError, OSError; nothing is lost."""
         done = Drained()
+        unreadable: OSError | None = None
         for found in self.find():
-            if _late(deadline):
+            if deadline():
                 return done.plus(Drained(finished=False))
-            done = done.plus(self._journal(found, deadline))
+            try:
+                done = done.plus(self._journal(found, deadline))
+            except OSError as problem:
+                unreadable = problem  # one journal that cannot be read does not hold up the others
         self._expected.clear()
+        if unreadable is not None:
+            raise unreadable
         return done
 
     def refresh(self, now_ns: int) -> int:
@@ -125,15 +139,15 @@ class Drain:
             return True
         segment, offset = self._store.position(own.name)
         for number in journals.segments(own.folder):
-            with _mapped(journals.segment_path(own.folder, number)) as data:
-                behind = journals.read_records(data, offset if number == segment else 0, final=False)
-                if number >= segment and next(behind, None) is not None:
-                    return False
+            start = offset if number == segment else 0
+            data = _read(journals.segment_path(own.folder, number), start, final=False)
+            if number >= segment and next(journals.read_records(data, start, final=False), None) is not None:
+                return False
         return True
 
     # ---- one journal ----------------------------------------------------------------------------------------------
 
-    def _journal(self, found: Found, deadline: float | None) -> Drained:
+    def _journal(self, found: Found, deadline: Deadline) -> Drained:
         done = Drained()
         start = self._store.position(found.name)
         numbers = journals.segments(found.folder)
@@ -151,8 +165,6 @@ class Drain:
             if not whole:
                 break
         self._tidy(found, numbers, start[0])
-        if found.own:
-            self.reached = start[0]
         if not found.alive:
             done = done.plus(Drained(abandoned=self._bury(found, numbers)))
         return done
@@ -166,27 +178,32 @@ class Drain:
         before: tuple[int, int],
         *,
         final: bool,
-        deadline: float | None,
+        deadline: Deadline,
     ) -> tuple[Drained, tuple[int, int]]:
         done = Drained()
         version = header.schema if header else codec.SCHEMA_VERSION
-        with _mapped(journals.segment_path(found.folder, number)) as data:
-            for events, end, damaged in self._batches(data, offset, final, version):
-                position = Position(found.name, number, end, before)
-                batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
-                answer = self._store.append(batch)
-                if not answer.moved:
-                    return done.plus(Drained(finished=False)), before
-                before = (number, end)
-                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
-                offset = end
-                if _late(deadline):
-                    return done.plus(Drained(finished=False)), before
+        data = _read(journals.segment_path(found.folder, number), offset, final=final)
+        for events, end, damaged in self._batches(data, offset, final, version):
+            position = Position(found.name, number, end, before)
+            batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
+            answer = self._store.append(batch)
+            if not answer.moved:
+                return done.plus(Drained(finished=False)), before
+            before = (number, end)
+            done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
+            if damaged:
+                self.note_loss(found.name, "damage", 0, damaged, f"segment {number} before byte {end}")
+            offset = end
+            if deadline():
+                return done.plus(Drained(finished=False)), before
         return done, before
 
-    def _batches(
-        self, data: mmap.mmap | bytes, offset: int, final: bool, version: int
-    ) -> Iterator[tuple[list[Event], int, int]]:
+    def note_loss(self, journal: str, reason: str, events: int, size: int = 0, detail: str = "") -> None:
+        """Write down what was lost outside any run, for `tachograph doctor`; the last word on the same loss counts."""
+        at = self._clock.now()
+        self._store.note(LossRow(at=at, journal=journal, reason=reason, events=events, bytes=size, detail=detail))
+
+    def _batches(self, data: bytes, offset: int, final: bool, version: int) -> Iterator[tuple[list[Event], int, int]]:
         events: list[Event] = []
         damaged, begun, end = 0, offset, offset
         for record in journals.read_records(data, offset, final=final):
@@ -262,15 +279,15 @@ def find_journals(folder: Path, own: str | None = None) -> list[Found]:
     return []
 
 
-def _late(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline
+def _read(path: Path, offset: int, *, final: bool) -> bytes:
+    """A segment's bytes; none when nothing can have been added behind `offset`.
 
-
-@contextlib.contextmanager
-def _mapped(path: Path) -> Iterator[mmap.mmap | bytes]:
+    Read and not mapped: its owner may cut the file to size at any moment.
+    """
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
+        if not final:
+            file.seek(max(offset, journals.HEADER_BYTES))
+            if file.read(4).strip(b"\0") == b"":
+                return b""
+            file.seek(0)
+        return file.read()

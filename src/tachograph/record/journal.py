@@ -50,6 +50,10 @@ ENDED = "ended"
 """A file with this name says that the owner left in good order."""
 
 
+_OWN: set[Path] = set()
+"""Journals of this process: asking for their lock would let go of it."""
+
+
 class Owner(msgspec.Struct, frozen=True):
     """Whose journal it is. Everything a later process needs to finish what this one began."""
 
@@ -106,7 +110,9 @@ class Segment:
         """Create it. Raises OSError when the folder cannot be written or the disk has no room."""
         self.number, self.size = number, size
         self.path = segment_path(folder, number)
-        blob = msgspec.json.encode(owner)[: HEADER_BYTES - _FIXED.size]
+        blob = msgspec.json.encode(owner)
+        if len(blob) > HEADER_BYTES - _FIXED.size:
+            blob = msgspec.json.encode(msgspec.structs.replace(owner, store="", host=""))
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             _allocate(descriptor, size)
@@ -138,7 +144,8 @@ class Segment:
         """Have the system map every page for writing now: a first write costs ten times a later one. Linux only."""
         if hasattr(mmap, "MADV_SEQUENTIAL") and sys.platform == "linux":
             for start in range(0, self.size, _TOUCH_BYTES):
-                with contextlib.suppress(OSError):  # kernels before 5.14 do not know it; nothing is lost
+                # Kernels before 5.14 do not know it, and the segment may have been closed meanwhile: nothing is lost.
+                with contextlib.suppress(OSError, ValueError):
                     self._map.madvise(_POPULATE_WRITE, start, min(_TOUCH_BYTES, self.size - start))
 
     def finish(self) -> None:
@@ -211,9 +218,9 @@ class Journal:
         if self._segment is not None:
             self._segment.sync()
 
-    def drained(self, below: int) -> None:
-        """Segments with a lower number are in the store and gone."""
-        for number in [known for known in self._closed_bytes if known < below]:
+    def recount(self) -> None:
+        """See which segments are gone from disk: they are in the store, whoever drained them."""
+        for number in [known for known in self._closed_bytes if not segment_path(self.folder, known).exists()]:
             del self._closed_bytes[number]
         self.pressed = self.held() > self._cap * 3 // 4
 
@@ -229,6 +236,7 @@ class Journal:
                 (self.folder / ENDED).touch(mode=0o600)
             os.close(self._lock_file)
             self._lock_file = None
+            _OWN.discard(self.folder)
 
     def forsake(self) -> None:
         """After a fork, in the child: the files are the parent's; unmap without touching them."""
@@ -240,6 +248,7 @@ class Journal:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+        _OWN.clear()
 
     @property
     def current(self) -> int:
@@ -291,14 +300,19 @@ class Journal:
             os.close(descriptor)
             raise
         self._lock_file = descriptor
+        _OWN.add(self.folder)
 
 
 def owner_lives(folder: Path) -> bool:
-    """Whether a journal's owner still holds its lock. Never ask about this process's own journal: it would lose it."""
+    """Whether a journal's owner still holds its lock."""
+    if folder in _OWN:
+        return True  # to open and close the file would drop the lock
     try:
         descriptor = os.open(folder / OWNER_LOCK, os.O_RDWR)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # too many open files, or another user's: nothing to bury
     try:
         return not lock(descriptor)
     finally:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -30,8 +30,12 @@ from tachograph.record.journal import Journal
 from tachograph.record.prefix import Prefix
 from tachograph.record.sanitize import Limits, to_json
 from tachograph.record.scrub import Scrubber
+from tachograph.record.spell import text_of
 
 log = logging.getLogger("tachograph")
+
+_MOST_OWED = 10_000
+"""Most ends that wait for a journal that takes nothing; beyond, their runs end as abandoned with the process."""
 
 T = TypeVar("T")
 Build = Callable[[int], Sequence[tuple[Any, int | None]]]
@@ -45,7 +49,7 @@ class LiveRun:
 
     __slots__ = (
         "__weakref__", "ended", "execution_id", "generation", "id", "llm_calls", "lost", "name", "next_seq", "open",
-        "prefix", "session", "started", "tenant", "tool_calls", "trace_id",
+        "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls", "trace_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, run: str, started: RunStarted, mono: int) -> None:
@@ -53,14 +57,20 @@ class LiveRun:
         self.name, self.tenant, self.session = started.name, started.tenant, started.session
         self.execution_id = started.execution_id
         self.trace_id = started.trace_id or run.replace("-", "")
-        self.generation = recorder.generation
+        self.recorder, self.generation = recorder, recorder.generation
         self.started = mono
         self.next_seq = 0
         self.open: dict[int, str] = {}
         self.prefix = Prefix()
         self.llm_calls = self.tool_calls = 0
         self.lost = 0
+        self.owed = 0
+        """Ends that could not be written yet; they keep their order."""
         self.ended = False
+
+    def is_of(self, recorder: Recorder) -> bool:
+        """Whether this recorder, in this process, may write into the run: a fork or another recorder may not."""
+        return self.recorder is recorder and self.generation == recorder.generation
 
 
 class Health:
@@ -114,9 +124,12 @@ class Recorder:
         self._lock = threading.RLock()
         self._busy = False
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self._late_waiting = False
+        self.late = False
+        """Whether finalisers or signal handlers have left something to do."""
         self._quiet = True
+        self._closed = False
         self._leaving = False
+        self._owed: deque[tuple[LiveRun, Build]] = deque()
 
     # ---- runs and steps -------------------------------------------------------------------------------------------
 
@@ -126,6 +139,8 @@ class Recorder:
             return None
         if self._quiet:
             self._wake()
+        if self.late and not self._busy:
+            self.settle_late()
         now, mono = self.clock.now(), self.clock.mono()
         run = run_id(now, self.clock.entropy(6))
         body = fill(run, execution_id(now, run), self.journal.owner.journal, now)
@@ -152,12 +167,29 @@ class Recorder:
         """Record the end of a step, once: False when it had ended already."""
         if not self.claim(run, step):
             return False
-        self.emit(run, body, step)
+        self.finish(run, lambda seq: ((body, step),))
         return True
 
     def claim(self, run: LiveRun, step: int) -> bool:
         """Whether the caller may write the end of this step: true for one caller only."""
-        return run.open.pop(step, None) is not None
+        return run.is_of(self) and run.open.pop(step, None) is not None
+
+    def finish(self, run: LiveRun, build: Build) -> int | None:
+        """Record an end; one that cannot be written now is written as soon as it can be, in its order."""
+        first = None if run.owed else self.write(run, build, owed=True)
+        if first is None and not self._closed and len(self._owed) < _MOST_OWED:
+            run.owed += 1
+            self._owed.append((run, build))
+        return first
+
+    def pay(self) -> None:
+        """Write the ends that are owed, oldest first, until one cannot be written."""
+        while self._owed:
+            run, build = self._owed[0]
+            if self.write(run, build, owed=True) is None:
+                return
+            run.owed -= 1
+            self._owed.popleft()
 
     def end_run(self, run: LiveRun, body: RunEnded) -> None:
         """End a run; steps that are still open are closed first, innermost first: cancelled with it, or abandoned."""
@@ -177,7 +209,7 @@ class Recorder:
     def close_runs(self, why: Failure, status: Any, stop_reason: str) -> None:
         """End every run of this process and all their steps, and begin no other: the process is about to go."""
         self._leaving = True
-        for run in [run for run in list(self._runs.values()) if run.generation == self.generation]:
+        for run in list(self._runs.values()):
             self.close_steps(run, why, status)
             self.end_run(run, RunEnded(status=status, stop_reason=stop_reason, error=why))
 
@@ -187,16 +219,18 @@ class Recorder:
         """Record one body. Its seq, or None when it could not be kept (counted)."""
         return self.write(run, lambda seq: ((body, step),))
 
-    def write(self, run: LiveRun, build: Build, *, starts: bool = False) -> int | None:
+    def write(self, run: LiveRun, build: Build, *, starts: bool = False, owed: bool = False) -> int | None:
         """Record what `build(first seq)` gives, all of it or nothing. The first seq, or None (counted).
 
-        What `starts` something is not recorded in a run that has ended: nothing would ever end it.
-
-        One record, one clock reading, one lock: a call's new messages and its start travel together.
+        One record, one clock reading, one lock: a call's new messages and its start travel together. What `starts`
+        something is not recorded in a run that has ended, or from inside an append: nothing would ever end it. What is
+        `owed` is no loss when it fails, since it will be tried again.
         """
+        if not run.is_of(self):
+            return None
         with self._lock:
             if self._busy:
-                self.later(lambda: self.write(run, build))
+                self._postpone(run, build, starts=starts)
                 return None
             if starts and run.ended:
                 return None
@@ -204,26 +238,45 @@ class Recorder:
             try:
                 if run.lost:
                     self._admit_loss(run)
-                first = run.next_seq
-                now, mono, name = self._now(), self._mono(), run.id
-                events = [
-                    Event(name, seq, now, mono, seq if step is None else step, body)
-                    for seq, (body, step) in enumerate(build(first), first)
-                ]
-                self.journal.append(codec.encode_all(events), now)
-                run.next_seq = first + len(events)
-                self.recorded += len(events)
-                if self.feed.subscriptions:
-                    self.feed.publish(events)
-                return first
+                first = self._append(run, build)
             except Exception as problem:  # noqa: BLE001 - rule: nothing of ours reaches the program; it is counted
-                run.lost += 1
-                self.lose(next((why for kind, why in _LOSSES if isinstance(problem, kind)), "fault"), problem)
-                return None
+                first = None
+                if not owed:
+                    run.lost += 1
+                    self.lose(next((why for kind, why in _LOSSES if isinstance(problem, kind)), "fault"), problem)
             finally:
                 self._busy = False
-                if self._late_waiting:
-                    self.settle_late()
+        # Not under the lock: what was left there may call the program's own code.
+        if self.late:
+            self.settle_late()
+        return first
+
+    def _append(self, run: LiveRun, build: Build) -> int:
+        first = run.next_seq
+        now, mono, name = self._now(), self._mono(), run.id
+        events = [
+            Event(name, seq, now, mono, seq if step is None else step, body)
+            for seq, (body, step) in enumerate(build(first), first)
+        ]
+        data = codec.encode_all(events)
+        # Taken before the append: an interrupt in between leaves a hole, which is seen, and never a seq used twice.
+        run.next_seq = first + len(events)
+        try:
+            self.journal.append(data, now)
+        except Exception:
+            run.next_seq = first
+            raise
+        self.recorded += len(events)
+        if self.feed.subscriptions:
+            self.feed.publish(events)
+        return first
+
+    def _postpone(self, run: LiveRun, build: Build, *, starts: bool) -> None:
+        if starts:
+            run.lost += 1
+            self.lose("started_inside_an_append", None)
+        else:
+            self.later(lambda: self.write(run, build))
 
     def _admit_loss(self, run: LiveRun) -> None:
         event = Event(run.id, run.next_seq, self._now(), self._mono(), 0, Loss(reason="not_recorded", events=run.lost))
@@ -234,13 +287,13 @@ class Recorder:
         self.feed.publish([event])
 
     def later(self, action: Callable[[], object]) -> None:
-        """Leave an action for the next emit or the worker: for finalisers and signal handlers."""
+        """Leave an action for the next step or the worker: for finalisers and signal handlers."""
         self._late.put(action)
-        self._late_waiting = True
+        self.late = True
 
     def settle_late(self) -> None:
         """Do what finalisers and signal handlers left."""
-        self._late_waiting = False
+        self.late = False
         while True:
             try:
                 action = self._late.get_nowait()
@@ -262,9 +315,17 @@ class Recorder:
             )
         return self.scrubber.capture(clean.text, full_size=clean.full_size, marks=clean.marks)
 
-    def plain(self, text: str) -> str:
-        """A short text (name, error, tag) with secrets masked."""
-        return self.scrubber.plain(text)
+    def plain(self, text: object) -> str:
+        """A short text (name, id, tag, error) with secrets masked; anything else as its text."""
+        return self.scrubber.plain(text if isinstance(text, str) else text_of(text))
+
+    def word(self, text: object) -> str | None:
+        """A short text that may be missing."""
+        return None if text is None else self.plain(text)
+
+    def words(self, texts: Mapping[str, object] | None) -> Mapping[str, str] | None:
+        """Named short texts that may be missing."""
+        return {self.plain(name): self.plain(text) for name, text in texts.items()} if texts else None
 
     # ---- failures -------------------------------------------------------------------------------------------------
 
@@ -291,7 +352,10 @@ class Recorder:
     # ---- life -----------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._quiet = False
+        with self._lock:
+            if not self._quiet:
+                return
+            self._quiet = False
         if self.on_activity is not None:
             try:
                 self.on_activity()
@@ -325,6 +389,8 @@ class Recorder:
     def close(self) -> None:
         """Leave the journal in good order."""
         self.settle_late()
+        self.pay()
+        self._closed = True
         with self._lock:
             self.journal.close()
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from tachograph.events.run import RunEnded, Status
+from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
 from tachograph.record.door import Recorded, kept, open_run
 from tachograph.record.failure import stop_reason_of
 from tachograph.record.intent import Trigger
-from tachograph.record.recorder import Recorder
+from tachograph.record.recorder import Recorder, log
 
 
 class Run(Recorded):
@@ -25,8 +25,11 @@ class Run(Recorded):
         self.trigger = trigger
 
     def stop(self, status: Status, reason: str = "") -> None:
-        """Say how the run ended; see STOP_REASONS for the reasons a status may carry."""
-        self._status, self._reason = status, reason
+        """Say how the run ended; see STOP_REASONS for the reasons a status may carry. Others are logged and ignored."""
+        if status in STOP_REASONS and stop_reason_allowed(status, reason):
+            self._status, self._reason = status, reason
+            return
+        log.error("run.stop(%r, %r) is ignored: see STOP_REASONS for what may be said", status, reason)
 
     def _again(self) -> Run:
         return Run(self.trigger)

@@ -67,9 +67,12 @@ def recorder_or_none() -> Recorder | None:
     global _source
     try:
         return recorder()
-    except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps; logged once
+    except SettingsError as problem:
         log.error("nothing is recorded: %s", problem)  # noqa: TRY400 - the message says it all
         _source = _nothing
+        return None
+    except Exception:  # rule: instrumentation never breaks what it wraps; it may work next time
+        log.exception("this step is not recorded")
         return None
 
 
@@ -86,6 +89,7 @@ def enter(run: LiveRun, step: int, caller: FrameType | None) -> Scope:
     outer = _current.get()
     while outer is not None and not outer.open:
         outer = outer.outer
+    _splice(outer)
     scope = Scope(run, step, outer, caller if caller is not None and _is_generator(caller) else None)
     _current.set(scope)
     return scope
@@ -97,6 +101,14 @@ def leave(scope: Scope) -> None:
     scope.frame = None
     if _current.get() is scope:
         _current.set(scope.outer)
+
+
+def _splice(scope: Scope | None) -> None:
+    """Let go of the steps in a chain that have ended, so that overlapping ones do not keep each other for ever."""
+    while scope is not None:
+        while scope.outer is not None and not scope.outer.open:
+            scope.outer = scope.outer.outer
+        scope = scope.outer
 
 
 def traceparent() -> str | None:

@@ -9,14 +9,15 @@ from typing import Any, overload
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.message import MessageAppended
-from tachograph.events.run import Failure, Status, StepEnded, StepStarted
+from tachograph.events.run import Failure, Status, StepEnded, StepKind, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
 from tachograph.events.usage import MISSING, Usage
 from tachograph.limits import guard as limits
-from tachograph.record.door import Step, kept
+from tachograph.record.door import Step, kept, one_of, whole
 from tachograph.record.intent import Intent, LLMCall, ToolCall, Work
 from tachograph.record.prefix import key_of, role_of
 from tachograph.record.recorder import LiveRun, Recorder
+from tachograph.record.sanitize import to_json
 from tachograph.record.timeline import Beats
 
 
@@ -29,9 +30,10 @@ class WorkStep(Step[Work]):
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         work = self.intent
         started = StepStarted(
-            kind=work.kind, name=recorder.plain(work.name), parent=parent, iteration=work.iteration,
-            agent_type=work.agent_type, action_type=work.action_type, input=kept(recorder, work.input),
-            metadata=kept(recorder, work.metadata), refs=work.refs,
+            kind=one_of(work.kind, StepKind, "custom"), name=recorder.plain(work.name), parent=parent,
+            iteration=whole(work.iteration), agent_type=recorder.word(work.agent_type),
+            action_type=recorder.word(work.action_type), input=kept(recorder, work.input),
+            metadata=kept(recorder, work.metadata), refs=recorder.words(work.refs),
         )  # fmt: skip
         return recorder.start(run, started, work.kind)
 
@@ -39,7 +41,8 @@ class WorkStep(Step[Work]):
         self, recorder: Recorder, run: LiveRun, number: int, status: Status, failure: Failure | None
     ) -> None:
         output, metadata = kept(recorder, self.output), kept(recorder, self.metadata)
-        recorder.emit(run, StepEnded(status=status, output=output, error=failure, metadata=metadata), number)
+        ended = StepEnded(status=status, output=output, error=failure, metadata=metadata)
+        recorder.finish(run, lambda seq: ((ended, number),))
 
 
 class ToolStep(Step[ToolCall]):
@@ -67,7 +70,7 @@ class ToolStep(Step[ToolCall]):
             self.intent.name,
             tenant=run.tenant,
             session=run.session,
-            arguments=str(self.intent.arguments),
+            arguments=to_json(self.intent.arguments).text,
         )
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
@@ -78,12 +81,12 @@ class ToolStep(Step[ToolCall]):
 
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         call = self.intent
-        run.tool_calls += 1
         started = ToolStarted(
-            name=recorder.plain(call.name), call_id=call.call_id, requested_by=call.requested_by, index=call.index,
-            parent=parent, iteration=call.iteration, arguments=kept(recorder, call.arguments),
-            classification=call.classification, agent_type=call.agent_type, metadata=kept(recorder, call.metadata),
-            refs=call.refs,
+            name=recorder.plain(call.name), call_id=recorder.word(call.call_id), parent=parent,
+            requested_by=whole(call.requested_by), index=whole(call.index) or 0, iteration=whole(call.iteration),
+            arguments=kept(recorder, call.arguments), classification=recorder.plain(call.classification),
+            agent_type=recorder.word(call.agent_type), metadata=kept(recorder, call.metadata),
+            refs=recorder.words(call.refs),
         )  # fmt: skip
         return recorder.start(run, started, "tool")
 
@@ -92,10 +95,13 @@ class ToolStep(Step[ToolCall]):
     ) -> None:
         state: ToolState = self._state or status  # type: ignore[assignment]  # a verdict is never started or paused
         ended = ToolEnded(
-            state=state, result=kept(recorder, self.output), error=failure, reason=self._why,
+            state=state, result=kept(recorder, self.output), error=failure, reason=recorder.word(self._why),
             metadata=kept(recorder, self.metadata),
         )  # fmt: skip
-        recorder.emit(run, ended, number)
+        recorder.finish(run, lambda seq: ((ended, number),))
+
+    def _count(self, run: LiveRun) -> None:
+        run.tool_calls += 1
 
 
 class CallStep(Step[LLMCall]):
@@ -157,14 +163,16 @@ class CallStep(Step[LLMCall]):
         known, fresh = run.prefix.split(call.messages)
         said = _said(recorder, [message for _, message in fresh])
         tools, params, facts = kept(recorder, call.tools), kept(recorder, call.params), kept(recorder, call.metadata)
+        plain, word, refs = recorder.plain, recorder.word, recorder.words(call.refs)
+        provider, model, operation = plain(call.provider), plain(call.model), plain(call.operation)
 
         def build(seq: int) -> list[Any]:
             tip = seq + len(said) - 1 if said else known
             started = CallStarted(
-                provider=call.provider, model=call.model, operation=call.operation, parent=parent,
-                iteration=call.iteration, attempt=call.attempt, retry_of=call.retry_of, streaming=call.streaming,
-                input=tip, tools=tools, params=params, tier=call.tier, agent_type=call.agent_type,
-                purpose=call.purpose, metadata=facts, refs=call.refs,
+                provider=provider, model=model, operation=operation, parent=parent, iteration=whole(call.iteration),
+                attempt=whole(call.attempt) or 1, retry_of=whole(call.retry_of), streaming=bool(call.streaming),
+                input=tip, tools=tools, params=params, tier=word(call.tier), agent_type=word(call.agent_type),
+                purpose=word(call.purpose), metadata=facts, refs=refs,
             )  # fmt: skip
             return [*_chained(said, known, seq), (started, None)]
 
@@ -172,7 +180,6 @@ class CallStep(Step[LLMCall]):
         if first is None:
             return None
         self._tip = _learned(run, [key for key, _ in fresh], said, known, first)
-        run.llm_calls += 1
         recorder.opened(run, first + len(said), "llm")
         return first + len(said)
 
@@ -180,22 +187,27 @@ class CallStep(Step[LLMCall]):
         self, recorder: Recorder, run: LiveRun, number: int, status: Status, failure: Failure | None
     ) -> None:
         messages, beats, tip = self._messages(), self._beats, self._tip
-        said, metadata = _said(recorder, messages), kept(recorder, self.metadata)
-        reported = None if self.reported_cost is None else int(self.reported_cost * 1_000_000_000)
+        said, metadata, word = _said(recorder, messages), kept(recorder, self.metadata), recorder.word
+        usage = self.usage if isinstance(self.usage, Usage) else MISSING
 
         def build(seq: int) -> list[Any]:
             ended = CallEnded(
-                status=status, output=seq + len(said) - 1 if said else None, usage=self.usage or MISSING,
-                reported_cost=reported, finish_reason=self.finish_reason, served_model=self.served_model,
-                served_tier=self.served_tier, response_id=self.response_id, request_id=self.request_id,
-                http_status=self.http_status, first_token_ns=self._first, chunks=beats.chunks if beats else None,
-                timeline=beats.timeline() if beats else None, error=failure, metadata=metadata,
+                status=status, output=seq + len(said) - 1 if said else None, usage=usage,
+                reported_cost=_nano(self.reported_cost), finish_reason=word(self.finish_reason),
+                served_model=word(self.served_model), served_tier=word(self.served_tier),
+                response_id=word(self.response_id), request_id=word(self.request_id),
+                http_status=whole(self.http_status), first_token_ns=self._first,
+                chunks=beats.chunks if beats else None, timeline=beats.timeline() if beats else None, error=failure,
+                metadata=metadata,
             )  # fmt: skip
             return [*_chained(said, tip, seq), (ended, number)]
 
-        first = recorder.write(run, build)
+        first = recorder.finish(run, build)
         if first is not None:
             _learned(run, [key_of(message) for message in messages], said, tip, first)
+
+    def _count(self, run: LiveRun) -> None:
+        run.llm_calls += 1
 
     def _messages(self) -> list[Any]:
         reply = self.reply if self.reply is not None else self.output
@@ -206,6 +218,14 @@ class CallStep(Step[LLMCall]):
         if isinstance(reply, str):
             return [{"role": "assistant", "content": reply}]
         return list(reply) if isinstance(reply, (list, tuple)) else [reply]
+
+
+def _nano(usd: Any) -> int | None:
+    """USD as nano-USD; None for what is no finite amount."""
+    try:
+        return None if usd is None else int(Decimal(str(usd)).scaleb(9))
+    except (ArithmeticError, ValueError):
+        return None
 
 
 Said = list[tuple[str, Content]]

@@ -7,6 +7,7 @@ them as abandoned. Leaving takes a bounded time; what is not in the store by the
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import logging
@@ -25,6 +26,7 @@ from tachograph.record.recorder import Recorder
 log = logging.getLogger("tachograph")
 
 _REFRESH_SECONDS = 2.0
+_NOBODY: SimpleQueue[bool] = SimpleQueue()
 _TERMINATED = Failure("SIGTERM", "the process was asked to terminate", "cancelled")
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
@@ -44,11 +46,15 @@ class Worker:
         self._recorder, self._open_drain = recorder, open_drain
         self._interval, self._exit_seconds, self._sync = interval, exit_seconds, sync
         self._drain: Drain | None = None
-        self._calls: SimpleQueue[str] = SimpleQueue()
+        self._calls: SimpleQueue[SimpleQueue[bool] | None] = SimpleQueue()
+        """Who waits for a flush; None to stop."""
+        self._hurry: float | None = None
+        """When leaving must be over, on the monotonic clock."""
+        self._handles = False
+        self._noted: dict[str, int] = {}
         self._thread: threading.Thread | None = None
         self._registered = False
         self._inherited: list[Drain] = []
-        self._flushed: SimpleQueue[bool] = SimpleQueue()
         self._retry_at = 0.0
         self._refresh_at = 0.0
         self._synced_at = 0.0
@@ -59,6 +65,7 @@ class Worker:
     def start(self) -> None:
         """Start the thread; once a process. Called by the recorder before its first event."""
         self._calls = SimpleQueue()
+        self._hurry = None
         self._thread = threading.Thread(target=self._work, name="tachograph", daemon=True)
         self._thread.start()
         if not self._registered:
@@ -66,15 +73,16 @@ class Worker:
             atexit.register(self.leave)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminated)
+            self._handles = True
 
     def leave(self) -> None:
         """End what is open, drain for at most `exit_seconds`, let go of everything. Safe to call twice."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        self._unhandle()
         self._recorder.close_runs(_EXITED, "abandoned", "process_died")
-        self._calls.put("stop")
-        thread.join(self._exit_seconds)
+        self._stop(thread)
         self._recorder.close()
         atexit.unregister(self.leave)
         self._registered = False
@@ -83,11 +91,12 @@ class Worker:
         """Wait until everything recorded so far is in the store; whether it is. Another process may be the drain."""
         if self._thread is None:
             return True
+        if self._open_drain is None:
+            return False
         until = time.monotonic() + timeout
         while (left := until - time.monotonic()) > 0:
             answered: SimpleQueue[bool] = SimpleQueue()
-            self._flushed = answered
-            self._calls.put("flush")
+            self._calls.put(answered)
             with contextlib.suppress(Empty):
                 if answered.get(timeout=left):
                     return True
@@ -95,8 +104,9 @@ class Worker:
         return False
 
     def after_fork(self) -> None:
-        """In a forked child: no thread, no store connection, no election of the parent's."""
+        """In a forked child: no thread, no handler, no store connection, no election of the parent's."""
         self._thread = None
+        self._unhandle()
         if self._drain is not None:
             self._drain.resign()
             # Closing a database connection that crossed a fork can harm the parent's: keep it, unused.
@@ -104,43 +114,70 @@ class Worker:
         self._drain = None
         self._registered = False
 
+    def _stop(self, thread: threading.Thread) -> None:
+        self._hurry = time.monotonic() + self._exit_seconds * 0.8
+        self._calls.put(None)
+        thread.join(self._exit_seconds)
+
+    def _unhandle(self) -> None:
+        if self._handles and threading.current_thread() is threading.main_thread():
+            self._handles = False
+            if signal.getsignal(signal.SIGTERM) == self._terminated:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _terminated(self, number: int, frame: object) -> None:
+        # In the main thread, perhaps in the middle of an append: only hand over, to a thread that needs nothing of
+        # what was interrupted. A second signal kills at once.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _thread.start_new_thread(self._terminate, ())
+
+    def _terminate(self) -> None:
+        thread = self._thread
+        if thread is not None:
+            self._recorder.close_runs(_TERMINATED, "cancelled", "signal")
+            self._stop(thread)
+            self._recorder.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
     # ---- the thread -----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while True:
             try:
-                call = self._calls.get(timeout=self._interval)
+                call: SimpleQueue[bool] | None = self._calls.get(timeout=self._interval)
             except Empty:
-                call = ""
+                call = _NOBODY
             self._housekeeping()
-            if call == "terminate":
-                self._recorder.close_runs(_TERMINATED, "cancelled", "signal")
-                self._last_round()
-                self._recorder.close()
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            if call == "stop":
+            if call is None:
                 self._last_round()
                 return
-            drained = self._round(None)
-            if call == "flush":
-                self._flushed.put(drained)
+            drained = self._round()
+            if call is not _NOBODY:
+                call.put(drained)
 
     def _housekeeping(self) -> None:
         recorder = self._recorder
-        recorder.settle_late()
-        now = recorder.clock.now()
-        recorder.locked(lambda: recorder.journal.beat(now))
-        spare = recorder.locked(lambda: recorder.journal.prepare(now))
-        if spare is not None:
-            spare.touch()
-        for segment in recorder.locked(recorder.journal.tidy) or ():
-            segment.close()
-        if self._sync and time.monotonic() - self._synced_at >= 1.0:
-            self._synced_at = time.monotonic()
-            recorder.locked(recorder.journal.sync)
+        try:
+            recorder.settle_late()
+            recorder.pay()
+            now = recorder.clock.now()
+            recorder.locked(lambda: recorder.journal.beat(now))
+            recorder.locked(recorder.journal.recount)
+            spare = recorder.locked(lambda: recorder.journal.prepare(now))
+            if spare is not None:
+                spare.touch()
+            for segment in recorder.locked(recorder.journal.tidy) or ():
+                segment.close()
+            if self._sync and time.monotonic() - self._synced_at >= 1.0:
+                self._synced_at = time.monotonic()
+                recorder.locked(recorder.journal.sync)
+        except Exception as problem:  # noqa: BLE001 - the thread must live; the fault is counted and logged
+            recorder.fault("housekeeping", problem)
 
-    def _round(self, deadline: float | None) -> bool:
+    def _late(self) -> bool:
+        return self._hurry is not None and time.monotonic() > self._hurry
+
+    def _round(self) -> bool:
         if self._open_drain is None or time.monotonic() < self._retry_at:
             return False
         try:
@@ -149,13 +186,13 @@ class Worker:
                 drain = self._drain = self._open_drain()
             if not drain.elected():
                 return drain.caught_up()
-            done = drain.round(deadline)
+            done = drain.round(self._late)
             self.done = self.done.plus(done)
             self.last_error = None
-            self._recorder.locked(lambda: self._recorder.journal.drained(drain.reached))
-            if deadline is None and time.monotonic() >= self._refresh_at:
+            if self._hurry is None and time.monotonic() >= self._refresh_at:
                 self._refresh_at = time.monotonic() + _REFRESH_SECONDS
                 drain.refresh(self._recorder.clock.now())
+            self._note_losses(drain)
             return done.finished
         except (StoreError, OSError) as problem:
             # What was recorded waits in the journal; the store is asked again a little later.
@@ -164,19 +201,23 @@ class Worker:
             self.last_error = problem
             self._retry_at = time.monotonic() + 1.0
             return False
-        except Exception as problem:  # noqa: BLE001 - the thread must live; the fault is counted and logged
+        except Exception as problem:  # noqa: BLE001 - as above
             self._recorder.fault("drain", problem)
             self._retry_at = time.monotonic() + 1.0
             return False
 
+    def _note_losses(self, drain: Drain) -> None:
+        """What this process could not record, for `tachograph doctor`; written when it has grown."""
+        health = self._recorder.health
+        now = {**health.lost, **({"shed_content": health.shed} if health.shed else {}), **health.faults}
+        for reason, count in now.items():
+            if self._noted.get(reason) != count:
+                drain.note_loss(self._recorder.journal.folder.name, reason, count)
+                self._noted[reason] = count
+
     def _last_round(self) -> None:
         self._retry_at = 0.0
-        self._round(time.monotonic() + self._exit_seconds * 0.8)
+        self._round()
         if self._drain is not None:
             self._drain.close()
             self._drain = None
-
-    def _terminated(self, number: int, frame: object) -> None:
-        # In the main thread, perhaps in the middle of an append: only hand over. A second signal kills at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._calls.put("terminate")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -63,10 +63,22 @@ def _generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]
 
 
 def _async_generator(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         with begin(args, kwargs):
-            async with aclosing(function(*args, **kwargs)) as items:
-                async for item in items:
-                    yield item
+            async with aclosing(function(*args, **kwargs)) as inner:
+                # There is no `yield from` for async generators: what is sent and thrown in is handed on by hand.
+                try:
+                    item = await anext(inner)
+                    while True:
+                        try:
+                            sent = yield item
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:  # noqa: BLE001 - handed on whole
+                            item = await inner.athrow(error)
+                        else:
+                            item = await inner.asend(sent)
+                except StopAsyncIteration:
+                    return
 
     return call

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tachograph.events.envelope import Event
 from tachograph.store.query import Page, Query
+from tachograph.store.rows import ImportRow, JournalRow, LossRow
 
 
 class Position(Struct, frozen=True):
@@ -104,6 +105,10 @@ class Store(Log, Blobs, Index, Protocol):
 
     def search(self, text: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
         """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
+        ...
+
+    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
+        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
         ...
 
     def refresh(self, now_ns: int) -> int:

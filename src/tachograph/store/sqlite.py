@@ -1,8 +1,8 @@
 """The embedded store: one SQLite file that several processes may feed while any number read.
 
-Write-ahead logging, `synchronous=FULL`: what a transaction has moved out of a journal is on disk before the journal goes.
-Loaded without SQLAlchemy, so that short commands start fast; Alembic and SQLAlchemy come in only for a file whose schema
-is behind.
+Write-ahead logging, `synchronous=FULL`: what a transaction has moved out of a journal is on disk before the journal
+goes. Loaded without SQLAlchemy, so that short commands start fast; Alembic and SQLAlchemy come in only for a file whose
+schema is behind.
 """
 
 from __future__ import annotations

@@ -198,3 +198,45 @@ def test_a_hundred_forks_record_child_runs(tmp_path: Path) -> None:
         (parent["id"], 1, "completed")
     }
     assert sorted(run["name"] for run in children) == sorted(f"child-{number}" for number in range(100))
+
+
+def test_a_forked_child_that_unwinds_leaves_the_parents_run_alone(tmp_path: Path) -> None:
+    """The child leaves through the parent's `with` blocks; what it says there is not the parent's."""
+    done = script(
+        tmp_path,
+        "import os, sys, tachograph\n"
+        "with tachograph.run('parent') as run:\n"
+        "    with tachograph.step('before'): pass\n"
+        "    assert tachograph.flush()\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0: sys.exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "    for number in range(3):\n"
+        "        with tachograph.step(f'after{number}'): pass\n",
+    )
+    settings = Settings(home=tmp_path)
+    recover(settings)
+    store = compose.open_store(settings)
+    steps = store.find(Query("steps", columns=("name", "status"), order=("step",), limit=None)).rows
+    store.close()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [(row["name"], row["status"]) for row in steps] == [
+        (name, "completed") for name in ("parent", "before", "after0", "after1", "after2")
+    ]
+
+
+def test_children_that_record_nothing_can_be_terminated(tmp_path: Path) -> None:
+    """A forked child has no worker until it records; SIGTERM still ends it. So does it after configuring again."""
+    done = script(
+        tmp_path,
+        "import multiprocessing, os, signal, time, tachograph\n"
+        "from pathlib import Path\n"
+        "with tachograph.run('parent'):\n"
+        "    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(20,))\n"
+        "    child.start(); time.sleep(0.2); child.terminate(); child.join(5)\n"
+        "print(child.exitcode, flush=True)\n"
+        f"tachograph.configure(home=Path({str(tmp_path / 'two')!r}))\n"
+        "with tachograph.run('again'):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(20)\n",
+    )
+    assert (done.stdout, done.returncode) == (b"-15\n", -signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import threading
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph import LimitExceeded, LLMCall, ToolCall, Usage, run, step
+from tachograph.events import codec
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.envelope import ENDS, STARTS
 from tachograph.events.limit import LimitHit
@@ -239,3 +241,56 @@ def test_any_nesting_of_steps_closes_well(program: Program) -> None:
         assert all(event.body.parent < event.seq for event in starts[1:])
         assert isinstance(found[-1].body, RunEnded)
         assert not any(node.orphan for node in grow(found).nodes.values())
+
+
+def test_limits_are_exact_between_threads() -> None:
+    """Thirty-two threads ask for the last five places of one run: five get in."""
+
+    class Five(Stingy):
+        def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
+            return Ticket() if spent.llm_calls < 5 else Refused("max_llm_calls", 5, 1, 5)
+
+    ran: list[int] = []
+    with capture(Five()) as events, run("desk"):
+        context = contextvars.copy_context()
+
+        def ask() -> None:
+            with contextlib.suppress(LimitExceeded), step(LLMCall("m")):
+                ran.append(1)
+
+        threads = [threading.Thread(target=context.copy().run, args=(ask,)) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (len(ran), len(events.of(CallStarted)), len(events.of(LimitHit))) == (5, 5, 27)
+
+
+def test_values_of_the_wrong_type_lose_no_event(events: Captured) -> None:
+    """What a web program will write: numbers as ids, words that are on no list, amounts that are none."""
+    with run("desk", user=42, session=7, tags=[1]) as desk:  # type: ignore[arg-type, list-item]
+        with step("w", kind="bogus", iteration="1", refs={"report_id": 5}) as work:
+            work.score("s", 1, kind="human")
+        with step(LLMCall("m", iteration="x")) as call:  # type: ignore[arg-type]
+            call.reported_cost, call.usage = "NaN", {"input": 1}  # type: ignore[assignment]
+        desk.stop("done", "because")  # type: ignore[arg-type]
+    assert [codec.decode(codec.encode(event)) for event in events] == list(events)
+    started, work_started = events[0].body, events[1].body
+    assert (started.user, started.session, started.tags) == ("42", "7", ("1",))
+    assert (work_started.kind, work_started.iteration, work_started.refs) == ("custom", 1, {"report_id": "5"})
+    assert (events.of(CallEnded)[0].body.usage, events[-1].body.status) == (Usage(), "completed")
+
+
+def test_every_short_text_is_masked(events: Captured) -> None:
+    """A key in any name, id, tag, reason or label never reaches the journal."""
+    key = "sk-proj-" + "a1B2c3D4" * 6
+    with run(key, session=key, user=key, tenant=key, tags=[key], version=key, environment=key, platform=key) as desk:
+        with step(key, agent_type=key, action_type=key, refs={"report_id": key}) as work:
+            work.note(key, key)
+            work.score(key, label=key, comment=key, author=key)
+        with step(LLMCall(key, [key], key, key, purpose=key, tier=key)) as call:
+            call.finish_reason = call.request_id = call.response_id = call.served_model = key
+        with step(ToolCall(key, {key: key}, call_id=key, classification=key)) as tool:
+            tool.skip(key)
+        desk.output = key
+    assert [event for event in events if "a1B2c3D4" in codec.to_json(event).decode()] == []

@@ -121,3 +121,36 @@ def test_roll_ups_of_closed_hours_are_kept_up_to_date(tmp_path: Path) -> None:
     store.close()
     system.close()
     assert len(rows) > 0
+
+
+def test_a_process_that_is_not_the_drain_goes_on_recording(own_home: Path) -> None:
+    """Its journal counts what is gone from disk, whoever drained it, and never fills up."""
+    code = (
+        "import sys, tachograph, time\n"
+        "system = tachograph.configure(segment_bytes=65536, journal_bytes=262144, drain_interval=0.02)\n"
+        "for _ in range(12):\n"
+        "    with tachograph.run('other', input='x' * 50_000): pass\n"
+        "    assert tachograph.flush(20)\n"
+        "    time.sleep(0.05)\n"
+        "print(dict(system.recorder.health.lost), system.recorder.health.shed, flush=True)\n"
+    )
+    system = compose.configure(home=own_home, drain_interval=0.02)
+    with run("mine"):
+        pass
+    assert tachograph.flush(20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    system.close()
+    assert done.stdout == "{} 0\n"
+
+
+def test_what_could_not_be_recorded_is_written_down_for_doctor(tmp_path: Path) -> None:
+    """Losses of the process reach the store's table of losses."""
+    system = compose.configure(home=tmp_path, drain_interval=0.02)
+    with run("desk"):
+        system.recorder.lose("journal_write", OSError("full"))
+    assert tachograph.flush(20)
+    system.close()
+    store = compose.open_store(system.settings)
+    rows = store.find(Query("losses", columns=("reason", "events"), limit=None)).rows
+    store.close()
+    assert [dict(row) for row in rows] == [{"reason": "journal_write", "events": 1}]

@@ -193,7 +193,6 @@ class Step(Recorded, Generic[IntentT]):
             number = self._number = self._record_start(recorder, run, parent)
             if number is not None:
                 self._scope = scope.enter(run, number, caller)
-                self._count(run)
         finally:
             if self._scope is None:
                 self._give_back(recorder, run)
@@ -216,16 +215,8 @@ class Step(Recorded, Generic[IntentT]):
                 recorder.end_run(run, RunEnded(status=status, stop_reason=reason, error=failure))
 
     def _admit(self, recorder: Recorder, run: LiveRun, parent: int) -> None:
-        if type(recorder.guard) is limits.AdmitAll:
-            return
-        now = recorder.clock.mono()
-        spent = limits.Spent(run.llm_calls, run.tool_calls, now - run.started)
-        try:
-            answer = recorder.guard.admit(self._asked(run), spent, now)
-        except Exception as problem:  # noqa: BLE001 - a guard that fails is a fault of ours, not a refusal
-            recorder.fault("guard", problem)
-            return
-        if isinstance(answer, limits.Ticket):
+        answer = None if type(recorder.guard) is limits.AdmitAll else self._answer(recorder, run)
+        if not isinstance(answer, limits.Refused):
             self._ticket = answer
             return
         self._refused(recorder, run, parent, answer)
@@ -238,6 +229,20 @@ class Step(Recorded, Generic[IntentT]):
                 run, RunEnded(status="failed", stop_reason=reason, error=failure_of(refusal, recorder.plain))
             )
         raise refusal
+
+    def _answer(self, recorder: Recorder, run: LiveRun) -> limits.Ticket | limits.Refused | None:
+        """What the guard says. Asked and counted in one, so that no two threads are both told of the last place."""
+        with recorder.admission:
+            now = recorder.clock.mono()
+            spent = limits.Spent(run.llm_calls, run.tool_calls, now - run.started)
+            try:
+                answer = recorder.guard.admit(self._asked(run), spent, now)
+            except Exception as problem:  # noqa: BLE001 - a guard that fails is a fault of ours, not a refusal
+                recorder.fault("guard", problem)
+                return None
+            if isinstance(answer, limits.Ticket):
+                self._count(run)
+            return answer
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
         recorder.emit(
@@ -259,7 +264,7 @@ class Step(Recorded, Generic[IntentT]):
                 recorder.fault("guard", problem)
 
     def _count(self, run: LiveRun) -> None:
-        """It has started: what a guard is told to have been spent."""
+        """It was admitted: what a guard is told to have been spent."""
 
     def _give_back(self, recorder: Recorder, run: LiveRun) -> None:
         """The start could not be recorded: what was taken for it is given back, and nothing stays open."""

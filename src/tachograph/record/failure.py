@@ -21,12 +21,12 @@ _CATEGORIES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def failure_of(error: BaseException, mask: Callable[[str], str], *, content: bool = True) -> Failure:
-    """The failure an exception stands for; `mask` removes secrets. Without `content` no traceback is kept."""
+    """The failure an exception stands for; `mask` removes secrets. Without `content` only its class is kept."""
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return Failure(
         type=name,
-        message=mask(_text(error))[:_MESSAGE_CHARS],
+        message=mask(_text(error))[:_MESSAGE_CHARS] if content else "",
         category=category_of(error),
         traceback=mask(_trace(error))[-_TRACE_CHARS:] if content and isinstance(error, Exception) else None,
     )

@@ -122,6 +122,8 @@ class Recorder:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
+        self.admission = threading.Lock()
+        """Held while a guard is asked and the answer is counted."""
         self._busy = False
         self._late: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self.late = False

@@ -85,7 +85,7 @@ def test_a_run_without_a_journal_is_stuck(settings: Settings, store: Store) -> N
 def test_losses_and_leftovers_are_told(settings: Settings, store: Store) -> None:
     """What was lost outside any run, and folders that were never finished, are problems."""
     (journals_folder(settings) / ".019a-unnamed").mkdir(parents=True)
-    store.note(LossRow(id=0, at=1, journal="j", reason="damage", events=0, bytes=100, detail="segment 1"))  # not every store keeps rows beside its log
+    store.note(LossRow(id=0, at=1, journal="j", reason="damage", events=0, bytes=100, detail="segment 1"))
     found = examine(settings, store)
     assert found.leftovers == (".019a-unnamed",)
     assert [loss["reason"] for loss in found.losses] == ["damage"]

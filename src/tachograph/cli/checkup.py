@@ -6,7 +6,6 @@ that the store has reached.
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -149,11 +148,7 @@ def _journal(folder: Path, alive: bool, store: Store) -> JournalState:
 
 
 def _records(path: Path, start: int, *, final: bool) -> Iterator[journals.Record | journals.Damage]:
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield from journals.read_records(data, start, final=final)
+    yield from journals.read_records(path.read_bytes(), start, final=final)
 
 
 def _is_locked(path: Path) -> bool:

@@ -33,6 +33,9 @@ Deadline = Callable[[], bool]
 
 _BATCH_EVENTS = 2_000
 _BATCH_BYTES = 8 * 1024 * 1024
+_PIECE_BYTES = 512 * 1024
+"""Read at a time where the owner still writes: most rounds find little."""
+_UNWRITTEN = bytes(4)
 _DIED = Failure("ProcessDied", "the process that recorded this run is gone", "bug")
 
 
@@ -140,8 +143,7 @@ class Drain:
         segment, offset = self._store.position(own.name)
         for number in journals.segments(own.folder):
             start = offset if number == segment else 0
-            data = _read(journals.segment_path(own.folder, number), start, final=False)
-            if number >= segment and next(journals.read_records(data, start, final=False), None) is not None:
+            if number >= segment and _read(journals.segment_path(own.folder, number), start, 4).strip(b"\0"):
                 return False
         return True
 
@@ -182,21 +184,26 @@ class Drain:
     ) -> tuple[Drained, tuple[int, int]]:
         done = Drained()
         version = header.schema if header else codec.SCHEMA_VERSION
-        data = _read(journals.segment_path(found.folder, number), offset, final=final)
-        for events, end, damaged in self._batches(data, offset, final, version):
-            position = Position(found.name, number, end, before)
-            batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
-            answer = self._store.append(batch)
-            if not answer.moved:
-                return done.plus(Drained(finished=False)), before
-            before = (number, end)
-            done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
-            if damaged:
-                self.note_loss(found.name, "damage", 0, damaged, f"segment {number} before byte {end}")
-            offset = end
-            if deadline():
-                return done.plus(Drained(finished=False)), before
-        return done, before
+        path, piece = journals.segment_path(found.folder, number), _PIECE_BYTES
+        while True:
+            data = _read(path, offset, None if final else piece)
+            begun = offset = max(offset, journals.HEADER_BYTES)
+            for events, end, damaged in self._batches(data, offset, final, version):
+                position = Position(found.name, number, end, before)
+                batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
+                answer = self._store.append(batch)
+                if not answer.moved:
+                    return done.plus(Drained(finished=False)), before
+                before = (number, end)
+                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
+                if damaged:
+                    self.note_loss(found.name, "damage", 0, damaged, f"segment {number} before byte {end}")
+                offset = end
+                if deadline():
+                    return done.plus(Drained(finished=False)), before
+            if final or len(data) < piece or data[:4] == _UNWRITTEN:
+                return done, before
+            piece *= 1 if offset > begun else 4
 
     def note_loss(self, journal: str, reason: str, events: int, size: int = 0, detail: str = "") -> None:
         """Write down what was lost outside any run, for `tachograph doctor`; the last word on the same loss counts."""
@@ -206,7 +213,7 @@ class Drain:
     def _batches(self, data: bytes, offset: int, final: bool, version: int) -> Iterator[tuple[list[Event], int, int]]:
         events: list[Event] = []
         damaged, begun, end = 0, offset, offset
-        for record in journals.read_records(data, offset, final=final):
+        for record in journals.read_records(data, offset, base=offset, final=final):
             end = record.end
             if isinstance(record, journals.Damage):
                 damaged += record.end - record.start
@@ -279,15 +286,8 @@ def find_journals(folder: Path, own: str | None = None) -> list[Found]:
     return []
 
 
-def _read(path: Path, offset: int, *, final: bool) -> bytes:
-    """A segment's bytes; none when nothing can have been added behind `offset`.
-
-    Read and not mapped: its owner may cut the file to size at any moment.
-    """
+def _read(path: Path, offset: int, size: int | None) -> bytes:
+    """A segment's bytes from `offset` (or its first record) on. Read, not mapped: its owner may cut it any moment."""
     with path.open("rb") as file:
-        if not final:
-            file.seek(max(offset, journals.HEADER_BYTES))
-            if file.read(4).strip(b"\0") == b"":
-                return b""
-            file.seek(0)
-        return file.read()
+        file.seek(max(offset, journals.HEADER_BYTES))
+        return file.read() if size is None else file.read(size)

@@ -330,12 +330,20 @@ def read_header(path: Path) -> Header | None:
     return None
 
 
-def read_records(data: bytes | mmap.mmap, offset: int = 0, *, final: bool = True) -> Iterator[Record | Damage]:
-    """Records from `offset` on, with the damage between them.
+def read_records(data: bytes, offset: int = 0, *, base: int = 0, final: bool = True) -> Iterator[Record | Damage]:
+    """Records from `offset` on, with the damage between them. `data` is the segment from its byte `base` on.
 
     With `final` False the end of the data is where a living owner is writing: what is incomplete there is left alone.
     """
-    offset = max(offset, HEADER_BYTES)
+    for item in _records(data, max(offset, HEADER_BYTES) - base, final=final):
+        yield (
+            item._replace(end=item.end + base)
+            if isinstance(item, Record)
+            else Damage(item.start + base, item.end + base)
+        )
+
+
+def _records(data: bytes, offset: int, *, final: bool) -> Iterator[Record | Damage]:
     while True:
         record = _record_at(data, offset)
         if record is not None:
@@ -381,7 +389,7 @@ def _allocate(descriptor: int, size: int) -> None:
         os.pwrite(descriptor, block[: size - start], start)
 
 
-def _record_at(data: bytes | mmap.mmap, offset: int) -> Record | None:
+def _record_at(data: bytes, offset: int) -> Record | None:
     body = offset + _RECORD_BYTES
     if body > len(data):
         return None
@@ -392,7 +400,7 @@ def _record_at(data: bytes | mmap.mmap, offset: int) -> Record | None:
     return Record(payload, body + length) if zlib.crc32(payload) == checksum else None
 
 
-def _resync(data: bytes | mmap.mmap, offset: int) -> int | None:
+def _resync(data: bytes, offset: int) -> int | None:
     needle = struct.pack("<I", RECORD_MAGIC)
     while (found := data.find(needle, offset)) != -1:
         if _record_at(data, found) is not None:

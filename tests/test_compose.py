@@ -32,11 +32,16 @@ def record(model: str) -> None:
 def test_recorded_calls_are_priced_by_the_list_and_by_ones_own_prices(tmp_path: Path) -> None:
     """A setting, a file, the bundled list; what none of them knows is unpriced, never 0."""
     (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "filed"\ninput = 1\noutput = 2\n')
-    system = compose.configure(home=tmp_path, token_prices={"stated": {"input": 0.03, "output": 0.06}})
-    for model in ("stated", "filed", "gpt-4", "nobody-knows"):
+    system = compose.configure(
+        home=tmp_path,
+        token_prices={"stated": {"input": 0.03, "output": 0.06}},
+        million_prices={"millions": {"input": 30, "output": 60}},
+    )
+    for model in ("stated", "millions", "filed", "gpt-4", "nobody-knows"):
         record(model)
     system.close()
     assert calls(system.settings) == [
+        {"cost_state": "priced", "cost_nano": 75_000_000},
         {"cost_state": "priced", "cost_nano": 75_000_000},
         {"cost_state": "priced", "cost_nano": 2_500_000},
         {"cost_state": "priced", "cost_nano": 75_000_000},

@@ -166,9 +166,9 @@ def price_book_for(settings: Settings) -> PriceBook:
     if not path.exists():
         if settings.prices is not None:
             raise SettingsError("prices", str(path), "a TOML file that exists")
-        return cost.price_book(per_thousand=settings.token_prices or None)
+        return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices)
     stated = price_overrides.read_toml(path.read_text(encoding="utf-8"), str(path))
-    return cost.price_book(per_thousand=settings.token_prices or None, toml=stated)
+    return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices, toml=stated)
 
 
 def pricer_for(settings: Settings) -> Pricer:

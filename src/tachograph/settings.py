@@ -57,6 +57,8 @@ class Settings:
 
     token_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Own prices in USD per 1,000 tokens: `{"my-model": {"input": 0.03, "output": 0.06}}`."""
+    million_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """The same in USD per million tokens."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work. Raises SettingsError."""
@@ -99,6 +101,8 @@ def read(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         for variable, name in ENVIRONMENT.items()
         if environ.get(variable)
     }
+    for name in overrides.keys() - kinds.keys():
+        raise SettingsError(name, overrides[name], f"no such setting; there are {', '.join(sorted(kinds))}")
     return Settings(**{**found, **overrides})
 
 

@@ -39,6 +39,8 @@ _FIXED = struct.Struct("<8sHHIQQI")
 _RECORD = struct.Struct("<III")
 _RECORD_BYTES = _RECORD.size
 _put_record = _RECORD.pack_into
+_LEFT = 2
+"""Most segments that stay mapped for the worker to close: it may be busy with a store that does not answer."""
 _WHOLE_AT = 10
 _HEARTBEAT_AT = 24
 _POPULATE_WRITE = 23
@@ -284,6 +286,8 @@ class Journal:
             self._closed_bytes[self._segment.number] = self._segment.position
             self._segment.finish()
             self._left.append(self._segment)
+            if len(self._left) > _LEFT:
+                self._left.pop(0).close()
         self._segment, self._number = segment, segment.number
         self.pressed = self.held() > self._cap * 3 // 4
         return segment

@@ -88,11 +88,11 @@ class ImportFailed(TachographError):
 
 
 class NotFound(TachographError):
-    """Nothing has this id."""
+    """Nothing has this id; or nothing is at this place, when `place` is true."""
 
-    def __init__(self, what: str, key: str) -> None:
+    def __init__(self, what: str, key: str, *, place: bool = False) -> None:
         self.what, self.key = what, key
-        super().__init__(f"no {what} has the id {key!r}")
+        super().__init__(f"no {what} found: {key}" if place else f"no {what} has the id {key!r}")
 
 
 class Ambiguous(TachographError):

@@ -22,8 +22,8 @@ from tachograph.fold.steps import Open
 from tachograph.fold.totals import Tally
 
 
-class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one run's events and contents. All maps go from a name to a count; what is 0 is absent."""
+class Receipt(Struct, frozen=True, kw_only=True):
+    """What became of one run's events and contents. All maps go from a name to a count; names of nothing are absent."""
 
     run: str = ""
     recorded: int = 0

@@ -76,7 +76,7 @@ def _gate(terminal: Terminal) -> tuple[Any, Notebook, Any]:
 def _agreed(terminal: Terminal, found: Sequence[Agent], *, yes: bool) -> bool:
     """Whether the logs that were found may be imported."""
     if not found:
-        raise NotFound("coding agent's log", ", ".join(looked_in()))
+        raise NotFound("session logs of coding agents", f"looked in {', '.join(looked_in())}", place=True)
     if yes:
         return True
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -128,7 +128,9 @@ def _lines(report: Report) -> Iterator[tuple[str, Text | str]]:
         missing = (
             f" · {human.some(totals.missing['output'], 'call')} without usage" if totals.missing.get("output") else ""
         )
-        yield "tokens", f"{human.short(totals.input_total)}{cached} → {human.short(totals.output)}{missing}"
+        nothing = totals.missing.get("output", 0) == totals.attempts
+        said = "—" if nothing else f"{human.short(totals.input_total)}{cached} → {human.short(totals.output)}"
+        yield "tokens", f"{said}{missing}"
         reported = f" · {human.money(totals.reported_cost)} as reported" if totals.reported_calls else ""
         unpriced = f" · {human.some(totals.unpriced, 'call')} without a price" if totals.unpriced else ""
         yield "cost", Text(f"{human.money(totals.cost, totals.unpriced)}{unpriced}{reported}", "bold")

@@ -43,7 +43,7 @@ def find(paths: Iterable[Path]) -> Iterator[File]:
     seen: set[Path] = set()
     for path in paths:
         if not path.exists():
-            raise NotFound("file or folder", str(path))
+            raise NotFound("file or folder", str(path), place=True)
         for file in _below(path.resolve()) if path.is_dir() else [_file(path.resolve())]:
             if file is not None and file.path not in seen:
                 seen.add(file.path)

@@ -28,8 +28,8 @@ from tachograph.store.ports import Batch, Position
 
 _REMEMBERED = 2_000
 """Most open calls, and most hashed messages, to remember."""
-_SHORT = 4_096
-"""Longest message whose hashes are remembered: with the count above, 8 MiB at most."""
+_SHORT = 2_048
+"""Longest message whose hashes are remembered: with the count above, 4 MiB at most."""
 
 
 class Asked(NamedTuple):

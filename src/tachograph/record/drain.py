@@ -31,8 +31,8 @@ from tachograph.store.rows import LossRow
 Deadline = Callable[[], bool]
 """Whether time is up."""
 
-_BATCH_EVENTS = 2_000
-_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_EVENTS = 1_000
+_BATCH_BYTES = 1024 * 1024
 _PIECE_BYTES = 512 * 1024
 """Read at a time where the owner still writes: most rounds find little."""
 _UNWRITTEN = bytes(4)

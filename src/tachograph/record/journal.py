@@ -39,7 +39,7 @@ _FIXED = struct.Struct("<8sHHIQQI")
 _RECORD = struct.Struct("<III")
 _RECORD_BYTES = _RECORD.size
 _put_record = _RECORD.pack_into
-_LEFT = 2
+_LEFT = 1
 """Most segments that stay mapped for the worker to close: it may be busy with a store that does not answer."""
 _WHOLE_AT = 10
 _HEARTBEAT_AT = 24

@@ -48,8 +48,6 @@ _POPULATE_WRITE = 23
 _TOUCH_BYTES = 256 * 1024
 """Touched at a time: short enough that no other thread waits for the interpreter noticeably."""
 OWNER_LOCK = "owner.lock"
-ENDED = "ended"
-"""A file with this name says that the owner left in good order."""
 
 
 _OWN: set[Path] = set()
@@ -227,15 +225,13 @@ class Journal:
         self.pressed = self.held() > self._cap * 3 // 4
 
     def close(self) -> None:
-        """Unmap, say that the owner left in good order, let go of the lock. The files stay for the drain."""
+        """Unmap and let go of the lock. The files stay for the drain."""
         for segment in (*self._left, self._segment, self._spare):
             if segment is not None:
                 segment.close()
         self._segment = self._spare = None
         self._left = []
         if self._lock_file is not None:
-            with contextlib.suppress(OSError):
-                (self.folder / ENDED).touch(mode=0o600)
             os.close(self._lock_file)
             self._lock_file = None
             _OWN.discard(self.folder)

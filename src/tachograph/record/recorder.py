@@ -373,10 +373,6 @@ class Recorder:
             self.fault("journal", problem)
             return None
 
-    def live_runs(self) -> list[LiveRun]:
-        """Runs of this process that have not ended."""
-        return list(self._runs.values())
-
     def after_fork(self) -> None:
         """In a forked child: new locks, a journal of its own; runs of the parent stay the parent's."""
         self.generation += 1

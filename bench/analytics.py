@@ -27,7 +27,7 @@ from tachograph.queries.period import Period, moment
 from tachograph.queries.stats import stats
 from tachograph.store.ports import Batch
 from tachograph.store.rollup import DAY_HOURS, HOUR, KEYS, Row, day_rows, hour_rows, summed
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 HOURS, SHAPES, CALLS_A_RUN = 720, 6, 10
 NOW = 490_008 * HOUR + HOUR // 2

@@ -251,10 +251,10 @@ def tables() -> str:
 
 def views() -> str:
     """The views with their columns, asked of a database that has them."""
-    if find_spec("tachograph.store.views") is None:
+    if find_spec("tachograph.store.sqlite.views") is None:
         return "There are no views yet."
     tables = import_module("tachograph.store.schema").metadata.tables.values()
-    statements = [*map(_create, tables), *import_module("tachograph.store.views").statements()]
+    statements = [*map(_create, tables), *import_module("tachograph.store.sqlite.views").statements()]
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(";\n".join(statement.rstrip(";") for statement in statements))
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]

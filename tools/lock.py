@@ -28,8 +28,8 @@ class Lock(NamedTuple):
 
 
 LOCKS = {
-    "run": Lock((), ("cli",), ("build",), "what `make demo` needs"),
-    "check": Lock(("run",), (), ("check",), "what `make test` and `make check` need"),
+    "run": Lock((), ("cli", "server"), ("build",), "what `make demo` needs"),
+    "check": Lock(("run",), ("archive",), ("check",), "what `make test` and `make check` need"),
     "bench": Lock(("run",), (), ("bench",), "what `make bench` needs: the peers we are measured against"),
 }
 

@@ -8,7 +8,7 @@ import pytest
 from tachograph.cli.asked import WIDTH, asked
 from tachograph.cli.desk import shop
 from tachograph.queries.runs import runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 from tests.cli.conftest import Run
 from tests.cli.logs import claude_turn, write
 

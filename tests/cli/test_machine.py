@@ -6,7 +6,7 @@ import msgspec
 
 from tachograph.cli import machine
 from tachograph.queries.runs import runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 
 def test_money_is_exact_decimal_text() -> None:

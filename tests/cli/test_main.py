@@ -14,7 +14,7 @@ from tachograph.cli.desk import shop
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
 from tachograph.store.ports import Batch
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 from tests.cli.conftest import PROGRAM
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -7,7 +7,7 @@ import pytest
 from tachograph.cli.pick import pick, short
 from tachograph.errors import NotFound
 from tachograph.queries.runs import runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 
 def test_a_run_has_many_names(desk: Path) -> None:

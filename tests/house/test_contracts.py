@@ -16,7 +16,7 @@ BREAKS = {
     "No circles inside a room": ("events/content.py", "import tachograph.events.message"),
     "Pure rooms touch no socket, thread, clock, randomness or database": ("limits/guard.py", "import time"),
     "Only the door asks the guard": ("instrument/logs.py", "import tachograph.limits.guard"),
-    "Only store.open imports backends": ("queries/shortcut.py", "import tachograph.store.sqlite"),
+    "Only store.open imports backends": ("queries/shortcut.py", "import tachograph.store.sqlite.store"),
     "Backends do not know each other": ("store/sqlite.py", "import tachograph.store.memory"),
     "Wires do not know each other": ("wire/gemini.py", "import tachograph.wire.anthropic"),
     "Session readers do not know each other": ("wire/sessions/codex.py", "import tachograph.wire.sessions.claude_code"),

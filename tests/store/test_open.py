@@ -7,7 +7,7 @@ import pytest
 from tachograph.errors import SettingsError
 from tachograph.store.memory import MemoryStore
 from tachograph.store.open import open_store, sqlite_path
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 
 @pytest.mark.parametrize(

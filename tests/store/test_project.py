@@ -22,7 +22,7 @@ from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Batch
 from tachograph.store.project import following
 from tachograph.store.query import Query
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import EXAMPLES, dump
 from tests.queries.kept import batch
 from tests.strategies import Tape, batches, broken_runs

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from tachograph.store import rows, sql
+from tachograph.store import rows
 from tachograph.store.relations import RELATIONS
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import sql
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import EXAMPLES
 
 _known = st.none() | st.integers(0, 10**12)

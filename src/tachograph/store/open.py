@@ -17,7 +17,7 @@ def open_store(url: str) -> Store:
         from tachograph.store.memory import MemoryStore
 
         return MemoryStore()
-    from tachograph.store.sqlite import SqliteStore
+    from tachograph.store.sqlite.store import SqliteStore
 
     return SqliteStore(sqlite_path(url))
 

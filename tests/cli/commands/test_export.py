@@ -10,7 +10,7 @@ import zstandard
 from tachograph.events import codec
 from tachograph.queries.events import events
 from tachograph.queries.runs import runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 from tests.cli.conftest import Run, objects
 
 

@@ -10,7 +10,7 @@ from tachograph.cli.draw import messages
 from tachograph.events.content import inline
 from tachograph.queries.runs import Filter, runs
 from tachograph.queries.transcript import Said, Transcript, transcript
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 
 @pytest.mark.parametrize(

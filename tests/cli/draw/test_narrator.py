@@ -16,7 +16,7 @@ from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.queries.events import events
 from tachograph.queries.runs import runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 START = 1_760_000_000_000_000_000
 SECOND = 1_000_000_000

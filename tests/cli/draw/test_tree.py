@@ -12,7 +12,7 @@ from tachograph.cli.draw import tree
 from tachograph.queries.run import RunDetail
 from tachograph.queries.run import run as run_detail
 from tachograph.queries.runs import Filter, runs
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 
 
 def _detail(path: Path, session: str) -> RunDetail:

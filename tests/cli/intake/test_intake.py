@@ -14,7 +14,7 @@ from tachograph.queries.events import events
 from tachograph.queries.run import run as run_detail
 from tachograph.queries.runs import Run, runs
 from tachograph.settings import Settings
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 from tachograph.wire.sessions.detect import READERS
 from tests.cli.logs import SESSION, claude_turn, conversation, write
 

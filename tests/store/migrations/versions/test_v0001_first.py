@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tachograph.store.connections import APPLICATION_ID
-from tachograph.store.migrations.upgrade import upgrade
+from tachograph.store.sqlite.connections import APPLICATION_ID
+from tachograph.store.sqlite.upgrade import upgrade
 
 TABLES = {
     "calls", "dictionaries", "dirty_hours", "events", "imports", "journals", "limit_hits", "losses", "nodes",

@@ -14,16 +14,17 @@ from typing import Any
 from msgspec.structs import astuple
 
 from tachograph.events.envelope import Event
-from tachograph.store import maintenance, rollup, sql
-from tachograph.store.connections import Connections, StoreConnection
-from tachograph.store.known import chunks, read_log
-from tachograph.store.migrations.upgrade import prepare
-from tachograph.store.pages import Packer
+from tachograph.store import rollup
 from tachograph.store.ports import Appended, Batch, OpenStep
 from tachograph.store.query import Page, Query
 from tachograph.store.relations import RELATIONS, plan
 from tachograph.store.rows import ImportRow, JournalRow, LossRow
-from tachograph.store.writer import Writer
+from tachograph.store.sqlite import maintenance, sql
+from tachograph.store.sqlite.connections import Connections, StoreConnection
+from tachograph.store.sqlite.known import chunks, read_log
+from tachograph.store.sqlite.pages import Packer
+from tachograph.store.sqlite.upgrade import prepare
+from tachograph.store.sqlite.writer import Writer
 
 
 class SqliteStore:

@@ -15,14 +15,14 @@ from msgspec.structs import astuple
 
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
-from tachograph.store import sql
 from tachograph.store.changes import Key, first_64, hash_bytes
-from tachograph.store.connections import StoreConnection
-from tachograph.store.pages import Packer
 from tachograph.store.ports import Batch
 from tachograph.store.relations import RELATIONS
 from tachograph.store.rows import CallRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
-from tachograph.store.squeeze import PAYLOAD, Squeezer
+from tachograph.store.sqlite import sql
+from tachograph.store.sqlite.connections import StoreConnection
+from tachograph.store.sqlite.pages import Packer
+from tachograph.store.sqlite.squeeze import PAYLOAD, Squeezer
 
 TEXT_BYTES = 192
 """Payloads up to this size stay plain text, which any SQL shell can read; larger ones are compressed."""

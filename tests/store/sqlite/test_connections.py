@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tachograph.errors import StoreUnavailable
-from tachograph.store.connections import Connections, connect, translated
+from tachograph.store.sqlite.connections import Connections, connect, translated
 
 
 def prepared(path: Path, calls: list[int] | None = None) -> Connections:

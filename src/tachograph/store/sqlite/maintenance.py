@@ -10,15 +10,15 @@ from typing import Any
 
 from tachograph.errors import CodecError
 from tachograph.events.content import digest
-from tachograph.store import sql
-from tachograph.store.connections import StoreConnection
 from tachograph.store.evaluate import spellings
-from tachograph.store.known import payload_names, row_of
-from tachograph.store.pages import Packer
 from tachograph.store.relations import PROJECTIONS, RELATIONS
 from tachograph.store.rollup import FACETS
 from tachograph.store.rows import TOTALS, RunRow
-from tachograph.store.writer import Writer
+from tachograph.store.sqlite import sql
+from tachograph.store.sqlite.connections import StoreConnection
+from tachograph.store.sqlite.known import payload_names, row_of
+from tachograph.store.sqlite.pages import Packer
+from tachograph.store.sqlite.writer import Writer
 
 Row = Mapping[str, Any]
 _REBUILD_RUNS = 200

@@ -11,11 +11,11 @@ from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.events.note import Score
 from tachograph.events.usage import Usage
-from tachograph.store import writer
-from tachograph.store.pages import PAGE_EVENTS
 from tachograph.store.ports import Batch
 from tachograph.store.query import Query
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import writer
+from tachograph.store.sqlite.pages import PAGE_EVENTS
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import call_run, dump
 from tests.queries.kept import batch
 from tests.strategies import Tape
@@ -56,7 +56,7 @@ def test_a_long_run_is_packed_as_it_goes(store: SqliteStore, monkeypatch: pytest
     """No run gathers loose pages without end, and full pages are left alone."""
     monkeypatch.setattr(writer, "LOOSE_PAGES", 8)
     monkeypatch.setattr(writer, "PAGE_EVENTS", 20)
-    monkeypatch.setattr("tachograph.store.pages.PAGE_EVENTS", 20)
+    monkeypatch.setattr("tachograph.store.sqlite.pages.PAGE_EVENTS", 20)
     tape = Tape()
     tape.begin()
     for number in range(70):

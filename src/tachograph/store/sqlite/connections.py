@@ -16,9 +16,9 @@ from typing import Any
 
 from tachograph.errors import StoreUnavailable
 from tachograph.fold.histogram import Tally
-from tachograph.store import views
 from tachograph.store.evaluate import contains
-from tachograph.store.squeeze import Expander
+from tachograph.store.sqlite import views
+from tachograph.store.sqlite.squeeze import Expander
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process's write before saying that the store is locked."""

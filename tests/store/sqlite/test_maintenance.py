@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tachograph.events.content import digest
-from tachograph.store.maintenance import facts, replace_rollups
 from tachograph.store.ports import Batch
 from tachograph.store.query import Query
 from tachograph.store.relations import PROJECTIONS
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.maintenance import facts, replace_rollups
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import call_run, dump
 from tests.queries.kept import batch
 from tests.strategies import Tape
@@ -93,8 +93,8 @@ def test_a_rebuild_mends_projections(store: SqliteStore) -> None:
 
 def test_a_rebuild_takes_long_and_many_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More runs than are done at once, more events than a page: the same rows."""
-    monkeypatch.setattr("tachograph.store.maintenance._REBUILD_RUNS", 2)
-    monkeypatch.setattr("tachograph.store.writer.PAGE_EVENTS", 3)
+    monkeypatch.setattr("tachograph.store.sqlite.maintenance._REBUILD_RUNS", 2)
+    monkeypatch.setattr("tachograph.store.sqlite.writer.PAGE_EVENTS", 3)
     store = SqliteStore(tmp_path / "many.db")
     store.append(batch(*(call_run(f"run {number}", session="s").events for number in range(5))))
     before = dump(store, PROJECTIONS)

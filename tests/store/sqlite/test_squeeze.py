@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import zstandard
 
-from tachograph.store.squeeze import GROWTH, PAGE, PAYLOAD, Expander, Squeezer
+from tachograph.store.sqlite.squeeze import GROWTH, PAGE, PAYLOAD, Expander, Squeezer
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from tachograph.errors import SchemaMismatch, StoreUnavailable
-from tachograph.store import connections
 from tachograph.store.ports import Batch
 from tachograph.store.query import Query
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import connections
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import StoreContract, call_run
 from tests.queries.kept import batch
 from tests.strategies import Tape
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class TestSqliteStore(StoreContract):
@@ -141,7 +141,7 @@ import sys, time
 from pathlib import Path
 from tests.contracts.store import call_run
 from tests.queries.kept import batch
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite.store import SqliteStore
 store = SqliteStore(Path(sys.argv[1]))
 for number in range(15):
     tape = call_run(f"{sys.argv[2]} {number}", session="shared")

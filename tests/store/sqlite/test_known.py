@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tachograph.events.content import Content, digest
-from tachograph.store import known
-from tachograph.store.connections import StoreConnection, connect
-from tachograph.store.known import CHUNK, TEXT_BYTES, SqliteKnown
 from tachograph.store.ports import Batch
-from tachograph.store.sqlite import SqliteStore
-from tachograph.store.squeeze import Squeezer
+from tachograph.store.sqlite import known
+from tachograph.store.sqlite.connections import StoreConnection, connect
+from tachograph.store.sqlite.known import CHUNK, TEXT_BYTES, SqliteKnown
+from tachograph.store.sqlite.squeeze import Squeezer
+from tachograph.store.sqlite.store import SqliteStore
 
 
 @pytest.fixture

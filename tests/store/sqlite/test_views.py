@@ -13,9 +13,9 @@ from tachograph.events.content import digest, inline
 from tachograph.events.ids import step_id
 from tachograph.events.run import Failure
 from tachograph.events.usage import Cost, Usage
-from tachograph.store import views
 from tachograph.store.ports import Batch
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import views
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import call_run
 from tests.queries.kept import batch
 from tests.strategies import Tape

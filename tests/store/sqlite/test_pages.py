@@ -14,8 +14,8 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Unknown
-from tachograph.store import pages
-from tachograph.store.pages import PAGE_EVENTS, Packer, spelled
+from tachograph.store.sqlite import pages
+from tachograph.store.sqlite.pages import PAGE_EVENTS, Packer, spelled
 from tests.queries.kept import batch
 from tests.strategies import Tape, any_runs, bodies
 

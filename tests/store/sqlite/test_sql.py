@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.store import sql
 from tachograph.store.memory import MemoryStore
 from tachograph.store.query import Measure, Query, Where
 from tachograph.store.relations import RELATIONS, plan
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import sql
+from tachograph.store.sqlite.store import SqliteStore
 from tests.contracts.store import EXAMPLES
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import create_engine
 
 from tachograph.errors import SchemaMismatch, StoreUnavailable
-from tachograph.store import schema, views
-from tachograph.store.connections import APPLICATION_ID, PAGE_SIZE
-from tachograph.store.migrations import upgrade as upgrading
-from tachograph.store.migrations.upgrade import SCRIPTS, VERSION, prepare, upgrade
+from tachograph.store import schema
 from tachograph.store.query import Query
-from tachograph.store.sqlite import SqliteStore
+from tachograph.store.sqlite import upgrade as upgrading
+from tachograph.store.sqlite import views
+from tachograph.store.sqlite.connections import APPLICATION_ID, PAGE_SIZE
+from tachograph.store.sqlite.store import SqliteStore
+from tachograph.store.sqlite.upgrade import SCRIPTS, VERSION, prepare, upgrade
 from tests.contracts.store import call_run, dump
 from tests.queries.kept import batch
 
@@ -126,7 +127,7 @@ def test_whoever_comes_second_finds_it_done(tmp_path: Path) -> None:
 def test_a_busy_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a time; then it is unavailable."""
     monkeypatch.setattr(upgrading, "BUSY_SECONDS", 0.05)
-    monkeypatch.setattr("tachograph.store.connections.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("tachograph.store.sqlite.connections.BUSY_SECONDS", 0.05)
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import cast
 
 from tachograph.errors import SchemaMismatch, StoreUnavailable
-from tachograph.store import views
-from tachograph.store.connections import APPLICATION_ID, BUSY_SECONDS, PAGE_SIZE, connect, translated
+from tachograph.store.sqlite import views
+from tachograph.store.sqlite.connections import APPLICATION_ID, BUSY_SECONDS, PAGE_SIZE, connect, translated
 
 VERSION = 1
 """The schema this code knows: number of the newest file in `versions`. A database keeps its own in `user_version`."""
-SCRIPTS = Path(__file__).parent
+SCRIPTS = Path(__file__).parents[1] / "migrations"
 
 
 def prepare(path: Path, url: str) -> None:

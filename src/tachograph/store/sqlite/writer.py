@@ -14,16 +14,16 @@ from msgspec.structs import astuple
 
 from tachograph.events import codec
 from tachograph.events.envelope import Event
-from tachograph.store import sql
 from tachograph.store.changes import HOUR_NS, Changes, RunState
-from tachograph.store.connections import StoreConnection
-from tachograph.store.known import SqliteKnown, row_of
-from tachograph.store.pages import PAGE_EVENTS, Packer, spelled
 from tachograph.store.ports import Appended, Batch, Position
 from tachograph.store.project import following, project
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import OPEN, RunRow
-from tachograph.store.squeeze import PAGE, Squeezer
+from tachograph.store.sqlite import sql
+from tachograph.store.sqlite.connections import StoreConnection
+from tachograph.store.sqlite.known import SqliteKnown, row_of
+from tachograph.store.sqlite.pages import PAGE_EVENTS, Packer, spelled
+from tachograph.store.sqlite.squeeze import PAGE, Squeezer
 
 LOOSE_PAGES = 64
 """Most loose pages of an open run before they are packed together."""
@@ -248,4 +248,4 @@ class Writer:
 
 def _bounded(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Numbers beyond 64 bits as the nearest that SQL has."""
-    return tuple(max(-_MOST, min(_MOST, value)) if type(value) is int else value for value in values)
+    return tuple(max(-_MOST - 1, min(_MOST, value)) if type(value) is int else value for value in values)

@@ -284,6 +284,35 @@ def _meanings(module: ModuleType) -> dict[str, str]:
     }
 
 
+def api() -> str:
+    """Every operation of the API with its parameters, as its OpenAPI document has them."""
+    paths = json.loads(import_module("tachograph.server.app").document())["paths"]
+    operations = [(path, method, found) for path, methods in paths.items() for method, found in methods.items()]
+    parts = []
+    for path, method, operation in operations:
+        parts += [f"### `{method.upper()} {path}`", _cell(operation["description"]), _answers(operation)]
+        if rows := [_parameter(found) for found in operation["parameters"]]:
+            parts.append(_table([("parameter", "in", "type", "default", ""), *rows]))
+    return "\n\n".join(parts)
+
+
+def _parameter(found: dict[str, Any]) -> tuple[str, ...]:
+    schema = found["schema"]
+    kind = " \\| ".join(f"`{word}`" for word in schema["enum"]) if "enum" in schema else str(schema.get("type", ""))
+    words = {"minimum": "at least", "maximum": "at most"}
+    bounds = [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
+    default = "required" if found["required"] else f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
+    return f"`{found['name']}`", found["in"], ", ".join((kind, *bounds)), default, _cell(found.get("description", ""))
+
+
+def _answers(operation: dict[str, Any]) -> str:
+    status = next(iter(operation["responses"]))
+    content = operation["responses"][status].get("content", {})
+    media: str = next(iter(content), "")
+    shape = content[media]["schema"].get("$ref", "").rpartition("/")[2] if media else ""
+    return f"Answers {status}" + (f" `{shape}`" if shape else "") + (f" ({media})." if media else ".")
+
+
 def commands() -> str:
     """The help of every command, as a terminal of fixed width shows it."""
     if find_spec("tachograph.cli.app") is None:
@@ -345,6 +374,7 @@ REGIONS: dict[str, Callable[[], str]] = {
         settings,
         tables,
         views,
+        api,
         commands,
     )
 }

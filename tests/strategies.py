@@ -13,7 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from tachograph.events import ids
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted, Timeline
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted, Timeline
 from tachograph.events.codec import BODY_TYPES
 from tachograph.events.content import Content, digest, inline
 from tachograph.events.envelope import Body, Event
@@ -261,6 +261,12 @@ class _Player:
             call = self.priced[pick % len(self.priced)]
             self.tape.add(CallRepriced(call=call, cost=Cost("priced", total=pick) if pick % 3 else Cost()))
 
+    def meter(self, pick: _Pick) -> None:
+        if self.priced:
+            usage = Usage(pick % 13, None if pick % 2 else 3, 0, pick % 17, basis="provider") if pick % 4 else Usage()
+            cost = Cost("priced", total=pick) if pick % 3 else None
+            self.tape.add(CallMetered(call=self.priced[pick % len(self.priced)], usage=usage, cost=cost))
+
     def finish(self, pick: _Pick) -> None:
         while self.open:
             self.close(pick | 1)
@@ -268,11 +274,13 @@ class _Player:
         self.tape.finish(status, error=Failure("Stopped") if status == "failed" else None)
         if pick % 2:
             self.reprice(pick)
+        if pick % 3 == 0:
+            self.meter(pick)
 
 
 _OPS: tuple[_Op, ...] = (
     _Player.close, _Player.step, _Player.call, _Player.tool, _Player.close, _Player.message, _Player.aside,
-    _Player.reprice,
+    _Player.reprice, _Player.meter,
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ import tachograph
 from tachograph import LLMCall, Usage, compose, run, step
 from tachograph.compose import journals_folder
 from tachograph.errors import SettingsError
-from tachograph.settings import Settings
+from tachograph.fold.cost import price
+from tachograph.limits.guard import AdmitAll
+from tachograph.settings import Settings, read
 from tachograph.store.query import Query
+from tachograph.testing import tick_clock
 
 
 def calls(settings: Settings) -> list[dict[str, object]]:
@@ -103,3 +108,73 @@ def test_the_hash_key_is_made_once_and_private(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, capture="hashed")
     names = [compose.scrubber_for(settings).capture('"x"').hash for _ in range(2)]
     assert (names[0] == names[1], (tmp_path / "hash.key").stat().st_mode & 0o777) == (True, 0o600)
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process in which nothing has been configured yet; what the test makes is closed."""
+    monkeypatch.setattr(compose, "_system", None)
+    monkeypatch.setattr(compose, "_others", {})
+    yield
+    for system in compose._systems():
+        system.close()
+
+
+def test_there_is_one_system_a_store(alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its URL is spelled, whether it is the process's own or not."""
+    monkeypatch.chdir(tmp_path)
+    one = compose.system_for("sqlite:x.db")
+    assert compose.system_for(f"sqlite:{tmp_path}/x.db") is compose.system_for("./x.db") is one
+    assert compose.current() is not one
+    assert compose.system_for(compose.current().settings.store_url) is compose.current()
+    assert compose.system_for(Settings().store_url) is compose.current()
+
+
+def test_the_process_s_own_store_may_have_been_asked_for_before(
+    alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its system becomes the process's own, and what it records goes on."""
+    monkeypatch.setenv("TACHOGRAPH_STORE", f"sqlite:{tmp_path / 'x.db'}")
+    monkeypatch.setattr(compose, "_others", {f"sqlite:{tmp_path}/x.db": (made := compose.System(read()))})
+    assert compose.current() is compose.system_for(f"sqlite:{tmp_path}/x.db") is made
+
+
+def test_a_system_beside_the_own_has_its_settings(alone: None, tmp_path: Path) -> None:
+    """Capture, redaction, guard and clock, all but the store; they stay when the own is made by itself."""
+    guard, clock = AdmitAll(), tick_clock()
+    own = compose.configure(home=tmp_path, capture="none", guard=guard, clock=clock)
+    beside = compose.system_for(f"sqlite:{tmp_path / 'x.db'}")
+    assert beside.settings == replace(own.settings, store=f"sqlite:{tmp_path / 'x.db'}")
+    assert (beside.recorder.guard, beside.recorder.clock) == (guard, clock)
+
+
+def test_configuring_again_closes_those_beside(alone: None, tmp_path: Path) -> None:
+    """Their runs end, and the next that is recorded there has the new settings."""
+    url = f"sqlite:{tmp_path / 'x.db'}"
+    beside = compose.system_for(url)
+    inner = run("beside")
+    inner.source = lambda: beside.recorder
+    inner.enter(None)
+    compose.configure(home=tmp_path, capture="none")
+    inner.leave()
+    assert compose.system_for(url) is not beside
+    assert compose.system_for(url).settings.capture == "none"
+    store = compose.open_store(beside.settings)
+    rows = store.find(Query("runs", columns=("name", "status"))).rows
+    store.close()
+    assert [dict(row) for row in rows] == [{"name": "beside", "status": "abandoned"}]
+
+
+def test_a_url_that_cannot_be_used_makes_no_system(alone: None) -> None:
+    """It is refused, as often as it is asked for."""
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="ftp"):
+            compose.system_for("ftp:nowhere")
+    assert compose._systems() == []
+
+
+def test_a_system_knows_prices_for_who_asks(alone: None, tmp_path: Path) -> None:
+    """The list that its drain prices by, loaded when it is first wanted."""
+    system = compose.configure(home=tmp_path, token_prices={"stated": {"input": 0.03, "output": 0.06}})
+    found = price(system.prices, "", "stated", Usage(1500, output=500, basis="provider"), 0)
+    assert (found.total, system.prices is system.prices) == (75_000_000, True)

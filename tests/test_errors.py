@@ -18,8 +18,10 @@ from tachograph.errors import (
     SequenceGap,
     SettingsError,
     StoreError,
+    StoreRefused,
     StoreUnavailable,
     TachographError,
+    WriteOnly,
 )
 
 
@@ -33,6 +35,19 @@ from tachograph.errors import (
             "the pages needs the package 'jinja2': pip install 'tachograph[server]'",
         ),
         (StoreUnavailable("sqlite:x", "locked"), StoreError, "store sqlite:x is not available: locked"),
+        (
+            StoreRefused("https://x", 403, "scope-needed", "this needs write"),
+            StoreError,
+            "store https://x refused what was sent (403 scope-needed): this needs write",
+        ),
+        (
+            WriteOnly("https://x", "runs"),
+            StoreError,
+            (
+                "store https://x only takes events in and cannot be asked for runs: use that server's pages or its API "
+                "(https://x/openapi.json), or run the command on its machine"
+            ),
+        ),
         (
             SchemaMismatch("sqlite:x", "9", "1"),
             StoreError,

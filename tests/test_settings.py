@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tachograph.errors import SettingsError
-from tachograph.settings import ENVIRONMENT, MIB, Settings, default_home, read
+from tachograph.settings import ENVIRONMENT, MIB, Settings, default_home, read, without_key
 
 
 def test_the_environment_is_read_and_overridden() -> None:
@@ -45,6 +45,22 @@ def test_what_cannot_work_is_refused_by_name(environ: dict[str, str], message: s
     with pytest.raises(SettingsError) as refused:
         read(environ)
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("url", ["https://tg_1_x@host:4319/base", "HTTP://tg_1_x@127.0.0.1"])
+def test_a_key_in_the_url_moves_out_of_it(url: str) -> None:
+    """So that whatever shows the URL does not show the key; nor do the settings themselves."""
+    found = read({"TACHOGRAPH_STORE": url, "TACHOGRAPH_KEY": "tg_2_y"})
+    assert (found.store_url, found.key) == (url.replace("tg_1_x@", ""), "tg_1_x")
+    assert "tg_1_x" not in repr(found)
+
+
+def test_a_key_may_stand_beside_the_url() -> None:
+    """In the environment, or as a setting; a URL without one leaves it, as do stores that have none."""
+    assert read({"TACHOGRAPH_KEY": "tg_2_y"}, store="https://host").key == "tg_2_y"
+    assert "tg_2_y" not in repr(read({}, key="tg_2_y"))
+    for url in ("sqlite:/a@b.db", "https://host/a@b", "https://host?a@b", "memory:"):
+        assert without_key(url) == (url, "")
 
 
 def test_settings_are_frozen() -> None:

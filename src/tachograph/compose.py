@@ -7,11 +7,14 @@ import os
 import socket
 import sys
 import threading
-from functools import partial
+import time
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import SettingsError
+from tachograph.events.call import CallEnded
 from tachograph.events.ids import run_id
 from tachograph.limits.guard import Guard
 from tachograph.record import scope
@@ -24,7 +27,7 @@ from tachograph.record.scrub import Scrubber
 from tachograph.record.worker import Worker
 from tachograph.settings import Settings, read
 from tachograph.store import open as store_open
-from tachograph.store.open import sqlite_path
+from tachograph.store.open import is_remote, remote_url, sqlite_path
 from tachograph.store.ports import Store
 from tachograph.store.query import Query, Where
 from tachograph.version import VERSION
@@ -57,6 +60,11 @@ class System:
         )
         self.recorder.on_activity = self.worker.start
 
+    @cached_property
+    def prices(self) -> PriceBook:
+        """What calls cost here; for a program that wants to know at once. Raises SettingsError."""
+        return price_book_for(self.settings)
+
     def open_drain(self) -> Drain:
         """A drain into the store, with a connection of its own."""
         return drain_for(self.settings, self.scrubber, own=lambda: self.recorder.journal.folder.name)
@@ -78,6 +86,8 @@ def leaves_scrubbing(settings: Settings) -> bool:
 
 
 _system: System | None = None
+_others: dict[str, System] = {}
+"""Systems of the stores that were asked for by URL; the process's own may be among them."""
 _changing = threading.RLock()
 
 
@@ -90,8 +100,9 @@ def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: 
     global _system
     with _changing:
         system = System(read(**settings), guard=guard, clock=clock)
-        if _system is not None:
-            _system.close()
+        for former in _systems():
+            former.close()
+        _others.clear()
         _system = system
         scope.use(lambda: current().recorder)
         return system
@@ -99,25 +110,74 @@ def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: 
 
 def current() -> System:
     """The process's system; made from the environment when nothing was configured."""
+    global _system
     if _system is not None:
         return _system
     with _changing:
-        return _system or configure()
+        if _system is None:
+            settings = read()
+            _system = _same_store(settings.store_url) or System(settings)
+        return _system
+
+
+def system_for(url: str) -> System:
+    """The system that records into a store: the process's own if that is its store, else one beside it.
+
+    That one has the settings, guard and clock of the process's own; there is one system a store and process. Raises
+    SettingsError for a URL that cannot be used.
+    """
+    known = _others.get(url)
+    if known is not None:
+        return known
+    with _changing:
+        own = _system
+        settings = own.settings if own is not None else read()
+        found = _same_store(url)
+        if found is None and own is None and store_key(url) == store_key(settings.store_url):
+            found = current()
+        if found is None:
+            settings = replace(settings, store=url)
+            open_store(settings).close()  # opens nothing yet, but knows what cannot be opened
+            found = System(settings, guard=own.recorder.guard, clock=own.recorder.clock) if own else System(settings)
+        _others[url] = found
+        return found
+
+
+def store_key(url: str) -> str:
+    """What tells stores apart: where a SQLite file lies, however its URL spells that; of any other store its URL."""
+    if _is_file(url):
+        return str(sqlite_path(url).resolve())
+    return remote_url(url) if is_remote(url) else url
+
+
+def _same_store(url: str) -> System | None:
+    key = store_key(url)
+    return next((system for system in _systems() if store_key(system.settings.store_url) == key), None)
+
+
+def _systems() -> list[System]:
+    """Every system of this process, once."""
+    return list(dict.fromkeys((*([_system] if _system is not None else []), *_others.values())))
 
 
 def flush(timeout: float = 10.0) -> bool:
     """Wait until everything recorded so far is in the store; False when the time (seconds) was not enough."""
-    return _system is None or _system.worker.flush(timeout)
+    until = time.monotonic() + timeout
+    return all(system.worker.flush(max(0.0, until - time.monotonic())) for system in _systems())
 
 
 def journals_folder(settings: Settings) -> Path:
     """Where the journals of a store lie: beside a SQLite file, else in `home`."""
     url = settings.store_url
-    if url.partition(":")[0] in ("sqlite", url):
+    if _is_file(url):
         path = sqlite_path(url)
         return path.with_name(f"{path.name}.journals")
-    name = "".join(letter if letter.isalnum() else "-" for letter in url)[:80]
+    name = "".join(letter if letter.isalnum() else "-" for letter in store_key(url))[:80]
     return settings.home / "journals" / name
+
+
+def _is_file(url: str) -> bool:
+    return url.partition(":")[0] in ("sqlite", url)
 
 
 def journal_for(settings: Settings, clock: Clock) -> Journal:
@@ -143,11 +203,13 @@ def scrubber_for(settings: Settings) -> Scrubber:
 
 def open_store(settings: Settings) -> Store:
     """The store of these settings. Raises SettingsError, SchemaMismatch, StoreUnavailable."""
-    return store_open.open_store(settings.store_url)
+    return store_open.open_store(settings.store_url, settings.key)
 
 
 def admitter_for(settings: Settings, store: Store, scrubber: Scrubber) -> Admitter:
     """The gate in front of a store."""
+    if is_remote(settings.store_url):
+        return Admitter(scrubber, _priced_there, content_bytes=settings.content_bytes)
     find_call = partial(_find_call, store)
     return Admitter(scrubber, pricer_for(settings), find_call, content_bytes=settings.content_bytes)
 
@@ -178,11 +240,20 @@ def pricer_for(settings: Settings) -> Pricer:
     return partial(price_call, price_book_for(settings))
 
 
+def _priced_there(asked: Asked, ended: CallEnded, at: int) -> None:
+    """The server prices calls: it knows their starts, whichever process sent them, and has one list for all."""
+
+
 def _find_call(store: Store, run: str, step: int) -> Asked | None:
     known = store.find(Query("runs", (Where("id", "eq", run),), columns=("pk",), limit=1)).rows
     where = (Where("run", "eq", known[0]["pk"] if known else -1), Where("step", "eq", step))
-    rows = store.find(Query("calls", where, columns=("provider", "model", "tier"), limit=1)).rows
-    return Asked(rows[0]["provider"], rows[0]["model"], rows[0]["tier"]) if rows else None
+    columns = ("provider", "model", "tier", "served_model", "served_tier", "ended_at")
+    rows = store.find(Query("calls", where, columns, limit=1)).rows
+    if not rows:
+        return None
+    call = rows[0]
+    model, tier = call["served_model"] or call["model"], call["served_tier"] or call["tier"]
+    return Asked(call["provider"], model, tier, call["ended_at"])
 
 
 def _hash_key(home: Path) -> bytes:
@@ -203,8 +274,8 @@ def _hash_key(home: Path) -> bytes:
 def _forked() -> None:
     global _changing
     _changing = threading.RLock()
-    if _system is not None:
-        _system.after_fork()
+    for system in _systems():
+        system.after_fork()
 
 
 if sys.platform != "win32":

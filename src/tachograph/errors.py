@@ -5,11 +5,15 @@ TachographError
 │   └── MissingExtra         the feature needs a package that is not installed
 ├── StoreError               a store could not do what was asked
 │   ├── StoreUnavailable     locked, unreachable, unwritable: trying again later may work
+│   ├── StoreRefused         another server does not take what was sent: sending it again will not help
+│   ├── WriteOnly            this store takes events in and answers nothing
 │   ├── SchemaMismatch       the database is newer than this version, or was altered
-│   └── SequenceGap          events for a run arrived with a hole before them
+│   ├── SequenceGap          events for a run arrived with a hole before them
+│   └── ArchiveFailed        runs could not be archived, and stay in the store
 ├── CodecError               bytes that are not an event
 ├── ImportFailed             a recorded conversation could not be read
 ├── NotFound                 no run, call or payload has this id
+├── InvalidParameter         a question has a parameter that cannot be used
 ├── Ambiguous                several have an id that begins like this
 └── LimitExceeded            a guard refused an action before it happened
 
@@ -52,14 +56,49 @@ class StoreUnavailable(StoreError):
         super().__init__(f"store {url} is not available: {reason}")
 
 
-class SchemaMismatch(StoreError):
-    """The database has a schema this version does not know."""
+class StoreRefused(StoreError):
+    """Another server does not take what was sent, and would not the next time; it waits in the journal.
 
-    def __init__(self, url: str, found: str, known: str) -> None:
-        self.url, self.found, self.known = url, found, known
+    `status` is that of the HTTP answer, `kind` what sort of problem it is, `detail` what the server says.
+    """
+
+    def __init__(self, url: str, status: int, kind: str, detail: str) -> None:
+        self.url, self.status, self.kind, self.detail = url, status, kind, detail
+        super().__init__(f"store {url} refused what was sent ({status} {kind}): {detail}")
+
+
+class WriteOnly(StoreError):
+    """A question to a store that only takes events in."""
+
+    def __init__(self, url: str, asked: str) -> None:
+        self.url, self.asked = url, asked
         super().__init__(
-            f"store {url} has schema {found!r}, this version knows {known!r}: upgrade tachograph, or name another store"
+            f"store {url} only takes events in and cannot be asked for {asked}: use that server's pages or its API "
+            f"({url}/openapi.json), or run the command on its machine"
         )
+
+
+class SchemaMismatch(StoreError):
+    """The database has a schema this version does not know.
+
+    `table` is set where one table (or view, or index) is not what it should be; `found` then says what is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        found: str,
+        known: str,
+        *,
+        table: str = "",
+        advice: str = "upgrade tachograph, or name another store",
+    ) -> None:
+        self.url, self.found, self.known, self.table = url, found, known, table
+        if table:
+            said = f"{table!r} {found}, and is not what tachograph keeps under this name (schema {known!r})"
+            super().__init__(f"store {url}: {said}: {advice}")
+        else:
+            super().__init__(f"store {url} has schema {found!r}, this version knows {known!r}: {advice}")
 
 
 class SequenceGap(StoreError):
@@ -68,6 +107,14 @@ class SequenceGap(StoreError):
     def __init__(self, run: str, expected: int, found: int) -> None:
         self.run, self.expected, self.found = run, expected, found
         super().__init__(f"run {run}: expected event {expected}, found {found}; nothing of this batch was stored")
+
+
+class ArchiveFailed(StoreError):
+    """Runs could not be written to an archive, or it is not what was written; they stay in the store."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(f"archive {folder} failed, its runs stay in the store: {reason}")
 
 
 class CodecError(TachographError):
@@ -93,6 +140,14 @@ class NotFound(TachographError):
     def __init__(self, what: str, key: str, *, place: bool = False) -> None:
         self.what, self.key = what, key
         super().__init__(f"no {what} found: {key}" if place else f"no {what} has the id {key!r}")
+
+
+class InvalidParameter(TachographError):
+    """A question has a parameter that cannot be used."""
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        self.name, self.value, self.wanted = name, value, wanted
+        super().__init__(f"{name}={value!r} cannot be used: {wanted}")
 
 
 class Ambiguous(TachographError):

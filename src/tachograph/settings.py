@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ Scrub = Literal["inline", "drain"]
 Fsync = Literal["never", "interval", "effects"]
 
 KIB, MIB = 1024, 1024 * 1024
+_KEYED = re.compile(r"(?P<scheme>https?://)(?P<key>[^/?#]*)@(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class Settings:
     """Data folder: the default store, journals, prices.toml. `TACHOGRAPH_HOME`, else the platform's data folder."""
     store: str = ""
     """Store URL; empty means `sqlite:` with `tachograph.db` in `home`."""
+    key: str = field(default="", repr=False)
+    """Access key of a store that is another server. One in its URL, `https://KEY@host`, moves here, so that nothing
+    which shows the URL shows the key."""
     capture: Capture = "full"
     """How much content is kept. Secrets are masked at every level."""
     scrub: Scrub = "inline"
@@ -54,6 +59,8 @@ class Settings:
     """Most that leaving the program may take for the last drain; what is left waits on disk."""
     prices: Path | None = None
     """TOML file of price overrides; default `prices.toml` in `home` when it exists."""
+    policies: Path | None = None
+    """TOML file of retention rules and alerts; default `policies.toml` in `home` when it exists."""
 
     token_prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Own prices in USD per 1,000 tokens: `{"my-model": {"input": 0.03, "output": 0.06}}`."""
@@ -61,7 +68,11 @@ class Settings:
     """The same in USD per million tokens."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work. Raises SettingsError."""
+        """Take the key out of the store's URL, and refuse values that cannot work. Raises SettingsError."""
+        url, key = without_key(self.store)
+        if key:
+            object.__setattr__(self, "store", url)
+            object.__setattr__(self, "key", key)
         for name, allowed in (("capture", Capture), ("scrub", Scrub), ("fsync", Fsync)):
             if getattr(self, name) not in get_args(allowed):
                 raise SettingsError(name, getattr(self, name), f"one of {', '.join(get_args(allowed))}")
@@ -79,6 +90,7 @@ class Settings:
 ENVIRONMENT: Mapping[str, str] = {
     "TACHOGRAPH_HOME": "home",
     "TACHOGRAPH_STORE": "store",
+    "TACHOGRAPH_KEY": "key",
     "TACHOGRAPH_CAPTURE": "capture",
     "TACHOGRAPH_SCRUB": "scrub",
     "TACHOGRAPH_REDACT": "redact",
@@ -88,6 +100,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "TACHOGRAPH_CONTENT_BYTES": "content_bytes",
     "TACHOGRAPH_DRAIN": "drain",
     "TACHOGRAPH_PRICES": "prices",
+    "TACHOGRAPH_POLICIES": "policies",
 }
 """Environment variable → setting. `TACHOGRAPH_REDACT` is a comma-separated list, `TACHOGRAPH_DRAIN` is 0 or 1."""
 
@@ -104,6 +117,12 @@ def read(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     for name in overrides.keys() - kinds.keys():
         raise SettingsError(name, overrides[name], f"no such setting; there are {', '.join(sorted(kinds))}")
     return Settings(**{**found, **overrides})
+
+
+def without_key(url: str) -> tuple[str, str]:
+    """A store URL without the key in front of its host, and that key; '' when there is none."""
+    found = _KEYED.fullmatch(url)
+    return (url, "") if found is None else (found["scheme"] + found["rest"], found["key"])
 
 
 def default_home(environ: Mapping[str, str], platform: str) -> Path:

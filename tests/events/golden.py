@@ -65,11 +65,14 @@ def _is_full(sample: Sample) -> bool:
 
 
 def _written() -> Iterator[tuple[str, Event]]:
+    known = [sample.type for sample in samples()]
     for number, (tag, kind) in enumerate(uncovered().items()):
         place = (RUN, number, 1_750_000_000_000_000_000 + number, 77_000_000_000 + number, max(0, number - 1))
-        yield f"{tag}, required fields only", Event(*place, _filled(kind, required=True))
-        yield f"{tag}, every field", Event(*place, _filled(kind))
-    if not any(sample.type == "from_tomorrow" for sample in samples()):
+        if tag not in known:
+            yield f"{tag}, required fields only", Event(*place, _filled(kind, required=True))
+        grown = f" of form {known.count(tag)}" if tag in known else ""
+        yield f"{tag}, every field{grown}", Event(*place, _filled(kind))
+    if "from_tomorrow" not in known:
         unknown = Unknown("from_tomorrow", {"depth": 3, "why": ["a", None, 1.5], "inner": {"é": "☃"}})
         yield "an unknown type", Event(RUN, 90, 1, 2, 3, unknown)
         body = _filled(BODY_TYPES["note"])

@@ -24,6 +24,14 @@ def test_a_run_id_is_a_uuid_of_version_7(at: int, entropy: bytes) -> None:
     )  # fmt: skip
 
 
+@given(times, entropies)
+def test_an_execution_id_made_here_is_known_as_one(at: int, entropy: bytes) -> None:
+    """Its form tells it from a grouping id of a program's own, which may hold anything."""
+    made = ids.execution_id(at, ids.run_id(at, entropy))
+    assert ids.is_execution_id(made)
+    assert not any(map(ids.is_execution_id, (made.upper(), f"{made}x", f" {made}", made[5:], "exec_123", "")))
+
+
 @given(times, times, entropies, entropies)
 def test_run_ids_sort_by_time(one: int, two: int, entropy: bytes, other: bytes) -> None:
     """Of two runs that began in different milliseconds the earlier has the smaller id, as text too."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from tachograph.events.usage import MISSING, Usage
+from tachograph.events.usage import MISSING, Usage, is_stated
 from tests.strategies import usages
 
 
@@ -27,3 +27,13 @@ def test_a_total_is_known_only_when_its_parts_are(usage: Usage) -> None:
     """A total is missing exactly when output, or every class of input, is missing."""
     inputs = (usage.input_uncached, usage.cache_read, usage.cache_write)
     assert (usage.total is None) is (usage.output is None or all(part is None for part in inputs))
+
+
+@pytest.mark.parametrize(
+    ("price_id", "stated"),
+    [("program", True), ("program:mine", True), ("programs/gpt-4@x", False), ("override:program", False), ("", False),
+     (None, False)],
+)  # fmt: skip
+def test_a_cost_that_a_program_states_is_known_by_its_price(price_id: str | None, stated: bool) -> None:
+    """Whatever a provider is called."""
+    assert is_stated(price_id) is stated

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
+from tachograph.events.call import CallMetered
 from tachograph.events.codec import BODY_TYPES
 from tachograph.events.content import Content, inline
 from tachograph.events.envelope import Event
@@ -89,6 +90,20 @@ def test_a_second_end_of_a_call_counts_once() -> None:
     tape.reply(call)
     tape.reply(call)
     assert (fold(tape.events).usage_missing, fold(tape.events).unpriced) == (1, 1)
+
+
+def test_usage_that_came_late_is_not_missing() -> None:
+    """What counts is what was last said about an attempt, completed or failed."""
+    tape = Tape()
+    tape.begin()
+    done, failed = tape.call(), tape.call()
+    tape.reply(done)
+    tape.reply(failed, "failed")
+    assert (fold(tape.events).usage_missing, fold(tape.events).usage_missing_failed) == (1, 1)
+    for call in (done, failed):
+        tape.add(CallMetered(call=call, usage=Usage(output=1, basis="provider"), cost=Cost("priced", total=1)))
+    receipt = fold(tape.events)
+    assert (receipt.usage_missing, receipt.usage_missing_failed, receipt.unpriced) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(

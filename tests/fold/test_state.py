@@ -15,7 +15,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss
 from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.events.usage import Cost
+from tachograph.events.usage import Cost, Usage
 from tachograph.fold import totals, transcript
 from tachograph.fold.state import Hit, RunState, SessionState, Snapshot, fold, from_json, to_json
 from tachograph.fold.steps import Open
@@ -61,6 +61,7 @@ def test_the_state_of_a_run_midway() -> None:
             Open(9, "tool", "search", 2, BEGAN + 9 * MS, 5_009 * MS, "tool"),
         ),
         costs=((3, "priced", 7),),
+        usages=((3, Usage()),),
         tips=(5,),
         limits={"run/llm_calls/warn": Hit(1, 7, 2, 3)},
         lost=5,

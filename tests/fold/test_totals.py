@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.content import inline
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
@@ -110,6 +110,26 @@ def test_a_new_price_replaces_the_old() -> None:
     assert (fold(tape.events).cost, fold(tape.events).costs) == (0, {"unpriced": 1})
 
 
+def test_a_later_usage_replaces_the_first() -> None:
+    """Of all that was said about a call's tokens the last counts, with its price; for an open call nothing does."""
+    tape = Tape()
+    tape.begin()
+    call = tape.call()
+    tape.add(CallMetered(call=call, usage=Usage(input_uncached=9, output=9, basis="provider")))
+    tape.reply(call)
+    assert (fold(tape.events).bases, fold(tape.events).figure("output")) == ({"missing": 1}, None)
+    tape.add(CallMetered(call=call, usage=Usage(100, output=20, basis="estimated"), cost=Cost("estimated", total=70)))
+    late = Usage(input_uncached=150, output=50, basis="provider")
+    tape.add(CallMetered(call=call, usage=late, cost=Cost("priced", total=90)))
+    tape.add(CallMetered(call=99, usage=late, cost=Cost("priced", total=1_000)))
+    totals = fold(tape.events)
+    assert (totals.input_uncached, totals.output, totals.bases) == (150, 50, {"provider": 1})
+    assert totals.missing == {"cache_read": 1, "cache_write": 1, "reasoning": 1}
+    assert (totals.cost, totals.costs, totals.attempts) == (90, {"priced": 1}, 1)
+    tape.add(CallMetered(call=call, usage=Usage()))
+    assert (fold(tape.events).tokens, fold(tape.events).cost, fold(tape.events).costs) == (0, 0, {"unpriced": 1})
+
+
 def test_a_price_that_is_unpriced_adds_nothing() -> None:
     """A cost that calls itself unpriced is unknown, whatever figure it carries."""
     tape = Tape()
@@ -166,11 +186,15 @@ def test_money_of_an_attempt_whose_start_was_lost_is_counted() -> None:
 
 @given(runs())
 def test_sums_are_those_of_the_attempts(events: list[Event]) -> None:
-    """Tokens, reported money and counts equal a plain sum over the events of a sound run."""
+    """Tokens as last said, reported money and counts equal a plain sum over the events of a sound run."""
     totals = fold(events)
     ends = [event.body for event in events if isinstance(event.body, CallEnded)]
+    last: dict[int, Usage] = {}
+    for event in events:
+        if isinstance(event.body, CallEnded | CallMetered):
+            last[event.step if isinstance(event.body, CallEnded) else event.body.call] = event.body.usage
     for name in TOKEN_CLASSES:
-        figures = [getattr(end.usage, name) for end in ends]
+        figures = [getattr(usage, name) for usage in last.values()]
         assert getattr(totals, name) == sum(figure for figure in figures if figure is not None)
         assert totals.missing.get(name, 0) == figures.count(None)
     assert totals.reported_cost == sum(end.reported_cost or 0 for end in ends)
@@ -186,7 +210,7 @@ def test_cost_is_the_last_price_of_each_attempt(events: list[Event]) -> None:
     for event in events:
         if isinstance(event.body, CallEnded):
             last[event.step] = event.body.cost
-        elif isinstance(event.body, CallRepriced):
+        elif isinstance(event.body, CallMetered | CallRepriced):
             last[event.body.call] = event.body.cost
     totals = fold(events)
     known = [cost.total for cost in last.values() if cost is not None and cost.total is not None]
@@ -216,7 +240,7 @@ def test_an_event_seen_twice_counts_once(events: list[Event]) -> None:
 @given(runs(), st.integers(0, 60))
 def test_a_whole_is_the_sum_of_its_pieces(events: list[Event], place: int) -> None:
     """Where nothing but the run is open, the totals before and after add up to the whole."""
-    events = [event for event in events if not isinstance(event.body, CallRepriced)]
+    events = [event for event in events if not isinstance(event.body, CallMetered | CallRepriced)]
     tally = Tally()
     cuts = []
     for position, event in enumerate(events):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.events.call import CallRepriced
+from tachograph.events.call import CallMetered, CallRepriced
 from tachograph.events.envelope import STARTS, Event
 from tachograph.events.note import Loss, Score
 from tachograph.events.run import Failure, RunStarted
@@ -72,6 +72,25 @@ def test_the_last_price_and_the_scores_stand_with_their_step() -> None:
     assert tree.nodes[3].cost == Cost("priced", total=9)
     assert [event.seq for event in tree.nodes[1].asides] == [score]
     assert below(tree.nodes[1]).cost == 9
+
+
+def test_usage_that_was_known_late_stands_with_its_call() -> None:
+    """The call answers with the last usage and the last price, whichever event brought it; before its end with none."""
+    tape = desk()
+    late = Usage(input_uncached=20, output=6, basis="provider")
+    tape.add(CallMetered(call=3, usage=late, cost=Cost("priced", total=8)))
+    tree = grow(tape.events)
+    assert (tree.nodes[3].usage, tree.nodes[3].cost) == (late, Cost("priced", total=8))
+    tape.add(CallRepriced(call=3, cost=Cost("priced", total=9)))
+    tree = grow(tape.events)
+    assert (tree.nodes[3].usage, tree.nodes[3].cost) == (late, Cost("priced", total=9))
+    assert (below(tree.nodes[1]).tokens, below(tree.nodes[1]).cost) == (26, 9)
+    early = Tape()
+    early.begin()
+    call = early.call()
+    early.add(CallMetered(call=call, usage=late))
+    early.reply(call)
+    assert grow(early.events).nodes[call].usage == Usage()
 
 
 def test_spans_lie_inside_their_parents() -> None:

@@ -16,6 +16,9 @@ import tachograph
 import tachograph.store.open
 from tachograph import LLMCall, ToolCall, Usage, compose
 
+PAUSE = float(os.environ.get("RECORDING_PAUSE", "0.0005"))
+"""Most seconds that a model call takes."""
+
 
 def acknowledge(path: str) -> None:
     """Write each recorded event's place to a file, as soon as it is in the journal."""
@@ -35,7 +38,7 @@ def record(seed: int) -> None:
                 talk.append({"role": "user", "content": f"{seed} {turn} {'word ' * chance.randrange(200)}"})
                 with tachograph.step("turn", iteration=turn):
                     with tachograph.step(LLMCall("gpt-4o-mini", talk, provider="openai")) as call:
-                        time.sleep(chance.random() / 2000)
+                        time.sleep(chance.random() * PAUSE)
                         call.reply = "answer " * chance.randrange(50)
                         call.usage = Usage(100, 0, 0, 10, basis="provider")
                     talk.append({"role": "assistant", "content": call.reply})

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from tachograph.events import codec
-from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events import codec, ids
+from tachograph.events.call import CallEnded, CallMetered, CallStarted
 from tachograph.events.content import Content, canonical_hash, digest, inline
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
@@ -110,6 +110,30 @@ def test_calls_are_priced_by_what_was_asked_and_how_it_ended() -> None:
     assert [found.body.cost.price_id for found in batch.events] == ["openai/m@7", "google/g@7", "/s@7", ""]
 
 
+def test_late_usage_is_priced_as_at_the_end_of_its_call() -> None:
+    """By what served the call, at the prices of its last day, from memory or from the store; a stated cost stays."""
+    stored = {("run", 9): Asked("google", "g-served", "batch", 5), ("run", 12): Asked("google", "open", None)}
+    gate = Admitter(Scrubber(), priced, lambda run, step: stored.get((run, step)))
+    gate.admit([event(CallStarted(provider="openai", model="m"), 1, 1)], scrubbed=True)
+    gate.admit([event(CallEnded(status="completed", served_model="m-served"), 2, 1)], scrubbed=True)
+    late = [
+        Event("run", 3 + n, 99, 99, call, CallMetered(call=call, usage=Usage(1)))
+        for n, call in enumerate((1, 9, 12, 50))
+    ]
+    batch = gate.admit([*late, event(CallMetered(call=1, usage=Usage(1), cost=PRICED), 9, 1)], scrubbed=True)
+    assert [found.body.cost.price_id for found in batch.events] == [
+        "openai/m-served@7", "google/g-served@5", "google/open@99", "/@99", "",
+    ]  # fmt: skip
+
+
+def test_a_grouping_id_is_redacted_unless_it_was_made_here() -> None:
+    """A program may group by anything; what we made is a number and a time, and must stay findable."""
+    made = ids.execution_id(1_750_000_000_000_000_000, ids.run_id(1, b"abcdef"))
+    gate = admitter(redact=("phone",))
+    batch = gate.admit([event(RunStarted(name="n", execution_id=text), 0) for text in (made, KEY)], scrubbed=False)
+    assert [found.body.execution_id for found in batch.events] == [made, "[redacted:openai_key]"]
+
+
 @pytest.mark.parametrize("level", ["none", "hashed", "redacted", "full"])
 def test_every_capture_level_keeps_what_it_says(level: str) -> None:
     """none: nothing; hashed: a keyed hash; redacted and full: text, with or without addresses."""
@@ -159,3 +183,36 @@ def test_foreign_json_that_would_poison_a_reader_is_mended(text: str, kept: str 
     assert body.data.value() is not None
     if kept is not None:
         assert body.data.value() == msgspec.json.decode(kept)
+
+
+def test_fields_of_a_later_version_are_redacted_too() -> None:
+    """What is kept aside for a reader who knows it may hold a secret as well; from our recorder it is left alone."""
+    aside = {"": {"later": KEY}, "body": {"more": [KEY]}}
+    told = Event("run", 1, 7, 7, 0, Note(name="n"), aside)
+    (outside,) = admitter().admit([told], scrubbed=False).events
+    (ours,) = admitter().admit([told], scrubbed=True).events
+    masked = "[redacted:openai_key]"
+    assert (outside.extra, ours.extra) == ({"": {"later": masked}, "body": {"more": [masked]}}, aside)
+
+
+def test_what_was_redacted_elsewhere_is_still_counted() -> None:
+    """The counts of both sides add up, and the level of the stricter side stays."""
+    sent = Content(text=f'"[redacted:jwt] {KEY}"', size=9, redacted={"jwt": 1, "openai_key": 2}, level="redacted")
+    for level, kept in (("full", "redacted"), ("redacted", "redacted"), ("none", "none")):
+        (found,) = admitter(level=level).admit([event(Note(name="n", data=sent))], scrubbed=False).events
+        assert found.body.data.level == kept
+    (found,) = admitter().admit([event(Note(name="n", data=sent))], scrubbed=False).events
+    assert found.body.data.redacted == {"jwt": 1, "openai_key": 3}
+
+
+def test_a_price_may_be_left_to_who_comes_after() -> None:
+    """As where another server stores the events."""
+    gate = Admitter(Scrubber(), lambda asked, ended, at: None)
+    ended, metered = CallEnded(status="completed"), CallMetered(call=1, usage=Usage())
+    batch = gate.admit([event(ended, 2, 1), event(metered, 3, 1)], scrubbed=True)
+    assert [found.body for found in batch.events] == [ended, metered]
+
+
+def test_a_text_outside_any_event_is_masked() -> None:
+    """Reasons and details of losses come from outside, too."""
+    assert admitter().plain(f"near {KEY}") == "near [redacted:openai_key]"

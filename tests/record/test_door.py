@@ -19,11 +19,12 @@ from tachograph.events import codec
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.envelope import ENDS, STARTS
 from tachograph.events.limit import LimitHit
-from tachograph.events.run import RunEnded, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.fold.tree import grow
 from tachograph.limits.guard import Intent, Refused, Spent, Ticket
 from tachograph.record import scope
+from tachograph.record.intent import Trigger
 from tachograph.testing import Captured, capture
 from tests.record.shapes import ends, shapes
 
@@ -294,3 +295,90 @@ def test_every_short_text_is_masked(events: Captured) -> None:
             tool.skip(key)
         desk.output = key
     assert [event for event in events if "a1B2c3D4" in codec.to_json(event).decode()] == []
+
+
+def test_a_step_can_belong_below_one_that_does_not_surround_it(events: Captured) -> None:
+    """By handle or by id, from another thread as well; what it then surrounds belongs below it."""
+
+    def elsewhere(below: str | None) -> None:
+        with step("by id", below=below), step("inside"):
+            pass
+
+    with run("desk"), step("outer") as outer, step("inner"):
+        with step("by handle", below=outer):
+            pass
+        thread = threading.Thread(target=elsewhere, args=(outer.id,))
+        thread.start()
+        thread.join()
+    started = {event.body.name: (event.seq, event.body.parent) for event in events.of(StepStarted)}
+    assert started["by handle"][1] == started["by id"][1] == outer.number
+    assert started["inside"][1] == started["by id"][0]
+    assert len(events.of(RunEnded)) == 1
+
+
+@pytest.mark.parametrize("below", ["exec_123", "no uuid", "01977420-dc7b-7010-8304-050600000001", ""])
+def test_a_place_that_is_not_open_here_is_ignored(events: Captured, below: str) -> None:
+    """The step belongs where it is entered, or brings a run of its own."""
+    with run("desk"), step("inside", below=below):
+        pass
+    with step("alone", below=below):
+        pass
+    assert [event.body.name for event in events if event.step == 0 and hasattr(event.body, "name")] == ["desk", "alone"]
+    assert [event.body.parent for event in events.of(StepStarted)] == [0, 0]
+
+
+def test_a_step_below_one_that_has_ended_keeps_its_place_while_the_run_is_open(events: Captured) -> None:
+    """The link is a fact even when the parent was quicker; with the run it ends."""
+    with run("desk"):
+        with step("first") as first:
+            pass
+        with step("second", below=first):
+            pass
+    with step("third", below=first):
+        pass
+    assert [event.body.parent for event in events.of(StepStarted)] == [0, first.number, 0]
+    assert len(events.of(RunEnded)) == 2
+
+
+def test_a_step_with_a_trigger_brings_its_run_wherever_it_is(events: Captured) -> None:
+    """The run is a child of the current step and ends with it."""
+    with run("desk") as desk:
+        apart = step(LLMCall("m"))
+        apart.trigger = Trigger("apart", execution_id="exec_123")
+        with apart:
+            pass
+    child = events.of(RunStarted)[1].body
+    assert (child.name, child.execution_id, child.parent_run, child.parent_step) == (
+        "apart",
+        "exec_123",
+        desk.run_id,
+        0,
+    )
+    assert [event.body.status for event in events.of(RunEnded)] == ["completed", "completed"]
+
+
+def test_a_step_can_have_a_recorder_of_its_own(events: Captured) -> None:
+    """Steps of two recorders nest in each other without joining each other's runs."""
+    mine = scope.recorder()
+    with capture() as other, run("theirs"):
+        inner = step("mine")
+        inner.source = lambda: mine
+        with inner, step("theirs again"), step("mine again") as again:
+            again.note("n")
+    assert [name for name, _ in shapes(events)] == ["RunStarted", "StepStarted", "StepEnded", "RunEnded"]
+    assert [(name, number) for name, number in shapes(other)] == [
+        ("RunStarted", 0), ("StepStarted", 1), ("StepStarted", 2), ("Note", 2), ("StepEnded", 2), ("StepEnded", 1),
+        ("RunEnded", 0),
+    ]  # fmt: skip
+    assert [event.body.parent for event in other.of(StepStarted)] == [0, 1]
+
+
+def test_what_is_called_off_is_cancelled(events: Captured) -> None:
+    """Without an exception; a run then has no stop reason of an error."""
+    with run("desk") as desk:
+        with step("work") as work:
+            work.cancel("not needed")
+        desk.cancel("enough")
+    step_end, run_end = events.of(StepEnded)[0].body, events.of(RunEnded)[0].body
+    assert (step_end.status, step_end.error.message) == ("cancelled", "not needed")
+    assert (run_end.status, run_end.stop_reason, run_end.error.message) == ("cancelled", "", "enough")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from tachograph.events.envelope import Event
-from tachograph.events.note import Note
+from tachograph.events.note import Note, Score
 from tachograph.record.feed import Feed
 
 
@@ -48,3 +50,29 @@ def test_a_waiting_reader_is_woken() -> None:
     subscription = feed.subscribe()
     threading.Timer(0.05, lambda: feed.publish([event(1)])).start()
     assert subscription.get(timeout=5) == event(1)
+
+
+def test_a_listener_hears_every_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feeds that were there and feeds to come, the kinds it asked for, in the thread that publishes, one by one."""
+    monkeypatch.setattr(Feed, "listeners", ())
+    heard: list[tuple[int, int]] = []
+    old = Feed()
+    listener = Feed.listen(lambda found: heard.append((found.seq, threading.get_ident())), frozenset({Note}))
+    score = Event("run", 2, 0, 0, 0, Score(name="s"))
+    old.publish([event(0), event(1), score])
+    Feed().publish([event(3)])
+    assert heard == [(seq, threading.get_ident()) for seq in (0, 1, 3)]
+    assert (listener.failed, old.subscriptions) == (0, ())
+
+
+def test_a_listener_that_raises_hurts_nobody(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, logged once, and neither another listener nor a subscription misses anything."""
+    monkeypatch.setattr(Feed, "listeners", ())
+    broken = Feed.listen(lambda found: found.seq / 0, frozenset({Note}))
+    heard: list[int] = []
+    Feed.listen(lambda found: heard.append(found.seq), frozenset({Note}))
+    feed = Feed()
+    subscription = feed.subscribe()
+    feed.publish([event(0), event(1)])
+    assert (broken.failed, heard, subscription.get(0)) == (2, [0, 1], event(0))
+    assert [record.message for record in caplog.records] == ["a listener failed at Note; the program is not affected"]

@@ -15,17 +15,45 @@ def test_a_run_records_everything_it_was_told(events: Captured) -> None:
     """All facts of the trigger are in the start, the output and reason in the end; seqs have no gap."""
     with run(
         "desk", session="s", user="u", tenant="t", tags=["a"], metadata={"k": 1}, version="2", environment="prod",
-        platform="whatsapp", agent_type="support", input="hello", traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
+        platform="whatsapp", agent_type="support", action_type="answer", refs={"report_id": "r"},
+        execution_id="ticket 7", input="hello", traceparent=f"00-{'a' * 32}-{'b' * 16}-01",
     ) as desk:  # fmt: skip
         desk.output = "bye"
     started, ended = (event.body for event in events)
     assert started == RunStarted(
-        name="desk", execution_id=desk.execution_id or "", session="s", user="u", tenant="t", tags=("a",),
+        name="desk", execution_id="ticket 7", session="s", user="u", tenant="t", tags=("a",),
         metadata=inline('{"k":1}'), version="2", environment="prod", platform="whatsapp", agent_type="support",
-        input=inline('"hello"'), trace_id="a" * 32, trace_parent="b" * 16, owner=started.owner,
+        action_type="answer", refs={"report_id": "r"}, input=inline('"hello"'), trace_id="a" * 32,
+        trace_parent="b" * 16, owner=started.owner,
     )  # fmt: skip
     assert ended == RunEnded(status="completed", stop_reason="final_answer", output=inline('"bye"'))
-    assert ([event.seq for event in events], desk.id) == ([0, 1], events[0].run)
+    assert ([event.seq for event in events], desk.id, desk.execution_id) == ([0, 1], events[0].run, "ticket 7")
+
+
+def test_a_grouping_id_is_masked_unless_it_was_made_here(events: Captured) -> None:
+    """A program may hand on one of ours, which is a number and a time; any other text may hold a secret."""
+    with run("a") as one:
+        pass
+    key = "sk-proj-" + "a1B2c3D4" * 6
+    with run("b", execution_id=one.execution_id) as two, run("c", execution_id=key) as three:
+        pass
+    assert (two.execution_id, three.execution_id) == (one.execution_id, "[redacted:openai_key]")
+
+
+def test_a_run_can_be_the_child_of_one_that_does_not_surround_it(events: Captured) -> None:
+    """By its handle or by the id of one of its steps; inside another run that one is not its parent."""
+    lead = run("lead", session="s")
+    lead.enter(None)
+    with step("delegate", below=lead) as at:
+        pass
+    with run("other"), run("worker", below=at):
+        pass
+    lead.leave()
+    child = events.of(RunStarted)[2].body
+    assert (child.parent_run, child.parent_step, child.session) == (lead.run_id, at.number, "s")
+    with run("late", below=lead.id):
+        pass
+    assert events.of(RunStarted)[3].body.parent_run is None
 
 
 def test_a_run_inside_a_run_is_its_child(events: Captured) -> None:

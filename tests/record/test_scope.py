@@ -164,3 +164,23 @@ def test_no_recorder_is_a_clear_error() -> None:
             scope.recorder()
     finally:
         scope.use(before)
+
+
+def test_a_step_that_does_not_surround_is_never_current() -> None:
+    """It is entered and left like any other, and what follows does not belong to it."""
+    with Entered(1):
+        beside = scope.enter(RUN, 2, None, surrounds=False)
+        assert (here(), beside.open) == (1, True)
+        scope.leave(beside)
+        assert (here(), beside.open) == (1, False)
+
+
+def test_the_step_of_one_recorder_is_found_behind_that_of_another() -> None:
+    """Two recorders' steps may be inside each other; each sees its own."""
+    mine, theirs = SimpleNamespace(recorder="mine"), SimpleNamespace(recorder="theirs")
+    outer = scope.enter(mine, 1, None)  # type: ignore[arg-type]
+    inner = scope.enter(theirs, 2, None)  # type: ignore[arg-type]
+    found = [scope.current(of) for of in (None, "mine", "theirs", "nobody")]  # type: ignore[arg-type]
+    scope.leave(inner)
+    scope.leave(outer)
+    assert found == [inner, outer, inner, None]

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from tachograph import LLMCall, ToolCall, Usage, run, step
-from tachograph.events.call import CallEnded, CallStarted, Timeline
+from tachograph.events.call import CallEnded, CallMetered, CallStarted, Timeline
 from tachograph.events.content import inline
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Note, Score
 from tachograph.events.run import StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.events.usage import Cost
 from tachograph.testing import Captured
 from tests.record.shapes import shapes
 
@@ -51,6 +52,51 @@ def test_a_stream_keeps_first_token_chunks_timeline_and_text(events: Captured) -
     assert message.message.text == '{"role":"assistant","content":"hello"}'
     assert (ended.chunks, ended.first_token_ns, ended.usage) == (3, 3_000_000, Usage())
     assert ended.timeline == Timeline(1, (2_000, 1_000, 1_000))
+
+
+def test_chunks_that_somebody_else_counted(events: Captured) -> None:
+    """A figure that is set stands, whatever was handed to `add`."""
+    with run("desk"), step(LLMCall("m", streaming=True)) as call:
+        call.add("a")
+        call.chunks = 7
+    assert events.of(CallEnded)[0].body.chunks == 7
+
+
+def test_a_program_can_price_its_own_calls(events: Captured) -> None:
+    """The cost is in the end event and says that no price list made it."""
+    for price_id, said in (("", "program"), ("mine", "program:mine"), ("program:x", "program:x")):
+        with run("desk"), step(LLMCall("m")) as call:
+            call.cost = Cost("priced", total=5, price_id=price_id)
+        assert events.of(CallEnded)[-1].body.cost == Cost("priced", total=5, price_id=said)
+
+
+def test_a_call_can_be_metered_before_and_after_its_end(events: Captured) -> None:
+    """Before, the figures are part of its end; afterwards each is an event of its own, even when the run is over."""
+    early, late = Usage(1, output=2, basis="estimated"), Usage(3, output=4, basis="provider")
+    with run("desk"):
+        with step(LLMCall("m")) as call:
+            call.meter(early)
+        call.meter(late, Cost("priced", total=9))
+    call.meter(late)
+    call.meter(Usage())
+    assert events.of(CallEnded)[0].body == CallEnded(status="completed", usage=early)
+    assert [(event.step, event.body) for event in events.of(CallMetered)] == [
+        (1, CallMetered(call=1, usage=late, cost=Cost("priced", total=9, price_id="program"))),
+        (1, CallMetered(call=1, usage=late)),
+    ]
+    assert shapes(events)[-3:] == [("CallMetered", 1), ("RunEnded", 0), ("CallMetered", 1)]
+    step(LLMCall("never entered")).meter(late)
+
+
+def test_tokens_of_a_call_that_outlives_its_run_are_not_lost(events: Captured) -> None:
+    """The run closed it as abandoned; what it used is money spent, and is said when it ends."""
+    call = step(LLMCall("m"))
+    with run("desk"):
+        call.enter(None)
+    call.usage = Usage(1, output=2, basis="provider")
+    call.leave()
+    assert shapes(events)[-3:] == [("CallEnded", 1), ("RunEnded", 0), ("CallMetered", 1)]
+    assert (events.of(CallEnded)[0].body.status, events.of(CallMetered)[0].body.usage.output) == ("abandoned", 2)
 
 
 def test_an_aborted_stream_keeps_the_partial_text(events: Captured) -> None:

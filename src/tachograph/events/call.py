@@ -61,7 +61,7 @@ class CallEnded(Recorded, frozen=True, kw_only=True, tag="call_ended"):
     """Transcript node of the last output message; on an abort the partial reply."""
     usage: Usage = Usage()
     cost: Cost | None = None
-    """Computed by us when the event passed into the store."""
+    """Computed by us when the event passed into the store, unless the program that made the call prices it itself."""
     reported_cost: int | None = None
     """What the other side said it cost, nano-USD."""
     finish_reason: str | None = None
@@ -76,6 +76,16 @@ class CallEnded(Recorded, frozen=True, kw_only=True, tag="call_ended"):
     timeline: Timeline | None = None
     error: Failure | None = None
     metadata: Content | None = None
+
+
+class CallMetered(Recorded, frozen=True, kw_only=True, tag="call_metered"):
+    """The usage of an ended call became known, or better known, after its end. The last one counts."""
+
+    call: int
+    """Step of the call."""
+    usage: Usage
+    cost: Cost | None = None
+    """What it costs by that; computed by us when the event passed into the store, unless the program said it."""
 
 
 class CallRepriced(Recorded, frozen=True, kw_only=True, tag="call_repriced"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
@@ -21,6 +21,7 @@ KnownBody = (
     | StepEnded
     | CallStarted
     | CallEnded
+    | CallMetered
     | CallRepriced
     | ToolStarted
     | ToolEnded

@@ -6,12 +6,14 @@ those bits. So every id sorts by time, names its run, and needs no table to be r
 
 from __future__ import annotations
 
+import re
 import uuid
 from hashlib import blake2b
 
 _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 _LOW = 0xFFFF_FFFF
+_EXECUTION = re.compile(r"exec_[0-9a-f]{12}_\d{1,12}", re.ASCII)
 
 
 def run_id(at_ns: int, entropy: bytes) -> str:
@@ -41,3 +43,8 @@ def split_step_id(text: str) -> tuple[str, int]:
 def execution_id(at_ns: int, run: str) -> str:
     """Public grouping id of a run: `exec_` + 12 hex + `_` + unix seconds."""
     return f"exec_{run[15:18]}{run[19:23]}{run[24:28]}{run[12]}_{at_ns // 1_000_000_000}"
+
+
+def is_execution_id(text: str) -> bool:
+    """Whether a grouping id has the form of those made here, and so holds nothing but a random number and a time."""
+    return _EXECUTION.fullmatch(text) is not None

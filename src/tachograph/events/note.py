@@ -29,7 +29,7 @@ class Score(Recorded, frozen=True, kw_only=True, tag="score"):
     kind: ScoreKind = "rule"
     comment: str | None = None
     target: int = 0
-    """Step it is about; 0 is the run."""
+    """Step it is about; 0 is the run, -1 its session."""
     author: str | None = None
 
 

@@ -39,6 +39,10 @@ STOP_REASONS: Mapping[str, frozenset[str]] = {
 """Which stop reasons each status may carry; see the domain table in docs/events.md."""
 
 
+AUDIT = "audit"
+"""`source` of the runs that say what was done to the records. They are no work: nothing counts them."""
+
+
 class Failure(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """An error as a fact: what class it was, what it said, where it came from."""
 
@@ -56,7 +60,7 @@ class RunStarted(Recorded, frozen=True, kw_only=True, tag="run_started"):
 
     name: str
     execution_id: str
-    """Public grouping id: `exec_` + 12 hex + `_` + unix seconds."""
+    """Public grouping id: `exec_` + 12 hex + `_` + unix seconds, or whatever the program groups its runs by."""
     parent_run: str | None = None
     parent_step: int | None = None
     session: str | None = None
@@ -69,6 +73,9 @@ class RunStarted(Recorded, frozen=True, kw_only=True, tag="run_started"):
     platform: str | None = None
     """External platform the trigger came from (chat channel, CLI, API), as the caller names it."""
     agent_type: str | None = None
+    action_type: str | None = None
+    refs: Mapping[str, str] | None = None
+    """Application ids, as for `StepStarted.refs`: they stand in the row of the run's own step."""
     input: Content | None = None
     trace_id: str | None = None
     """W3C trace id, when the run continues a trace of another system."""
@@ -83,13 +90,15 @@ class RunStarted(Recorded, frozen=True, kw_only=True, tag="run_started"):
 
 
 class RunEnded(Recorded, frozen=True, kw_only=True, tag="run_ended"):
-    """A run reached its outcome. Nothing but scores, notes and re-pricing follows it."""
+    """A run reached its outcome. Nothing but scores, notes, late usage and re-pricing follows it."""
 
     status: Status
     stop_reason: str = ""
     output: Content | None = None
     error: Failure | None = None
     discarded: bool = False
+    metadata: Content | None = None
+    """More facts, known only at the end."""
 
 
 class StepStarted(Recorded, frozen=True, kw_only=True, tag="step_started"):

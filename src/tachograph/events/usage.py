@@ -45,6 +45,14 @@ class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True,
 
 MISSING = Usage()
 
+PROGRAM = "program"
+"""What `Cost.price_id` is, or stands in it before a colon, when no price list made the cost."""
+
+
+def is_stated(price_id: str | None) -> bool:
+    """Whether the program that made a call states its cost itself: pricing again leaves it."""
+    return price_id is not None and price_id.partition(":")[0] == PROGRAM
+
 
 class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """Money of one attempt, in integer nano-USD (1e-9 USD)."""
@@ -60,7 +68,8 @@ class Cost(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, 
     cache_write: int | None = None
     """Part of `input`."""
     price_id: str = ""
-    """Which row priced it: `provider/model[/tier]@source-version`, or `override:<key>`."""
+    """Which row priced it: `provider/model[/tier]@source-version`, `override:<key>`, or `program[:<key>]` when the
+    program that made the call states the cost itself."""
     price_date: str = ""
     """The day, UTC, whose price was applied (ISO)."""
     reason: str = ""

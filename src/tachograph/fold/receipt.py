@@ -83,6 +83,7 @@ class ReceiptFold:
         self._tally = Tally()
         self._run = ""
         self._counts: Counter[str] = Counter()
+        self._completed: set[int] = set()
         self._named: dict[str, Counter[str]] = {name: Counter() for name in _NAMED}
 
     def apply(self, event: Event) -> bool:
@@ -94,7 +95,7 @@ class ReceiptFold:
         self._counts["recorded"] += 1
         self._counts["missing"] += event.seq - before - 1
         if isinstance(event.body, CallEnded) and not again:
-            self._call(event.body)
+            self._ended(event.step, event.body)
         self._body(event.body)
         for content in contents(event.body):
             self._content(content)
@@ -106,6 +107,9 @@ class ReceiptFold:
         figures: dict[str, Any] = dict(self._counts)
         for name, counter in self._named.items():
             figures[name] = {key: count for key, count in counter.items() if count}
+        silent = [call for call, usage in self._tally.usages.items() if usage.basis == "missing"]
+        figures["usage_missing"] = sum(call in self._completed for call in silent)
+        figures["usage_missing_failed"] = len(silent) - figures["usage_missing"]
         return Receipt(
             run=self._run,
             stored=stored,
@@ -124,9 +128,9 @@ class ReceiptFold:
             case Unknown(type=name):
                 self._named["unknown"][name] += 1
 
-    def _call(self, body: CallEnded) -> None:
-        if body.usage.basis == "missing":
-            self._counts["usage_missing" if body.status == "completed" else "usage_missing_failed"] += 1
+    def _ended(self, call: int, body: CallEnded) -> None:
+        if body.status == "completed":
+            self._completed.add(call)
 
     def _content(self, content: Content) -> None:
         self._counts["contents"] += 1

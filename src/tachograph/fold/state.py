@@ -22,10 +22,11 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status, StepStarted
 from tachograph.events.tool import ToolStarted
+from tachograph.events.usage import Usage
 from tachograph.fold.steps import Open
 from tachograph.fold.totals import Tally, Totals
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 """Raised when a snapshot changes its meaning. Older ones are not lifted: the log gives the state again."""
 
 
@@ -62,6 +63,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Steps that have not ended, outermost first; the run itself is step 0."""
     costs: tuple[tuple[int, str, int], ...] = ()
     """Ended attempts with their price: step, state, nano-USD."""
+    usages: tuple[tuple[int, Usage], ...] = ()
+    """Ended attempts with what they used, so that a later figure can replace it."""
     tips: tuple[int, ...] = ()
     """Messages that no other follows yet, oldest first."""
     limits: Mapping[str, Hit] = {}
@@ -81,7 +84,7 @@ class RunState:
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self._at = snapshot or Snapshot()
         costs = {step: (state, cost) for step, state, cost in self._at.costs}
-        self._tally = Tally(self._at.totals, self._at.open, costs, self._at.seq)
+        self._tally = Tally(self._at.totals, self._at.open, costs, dict(self._at.usages), self._at.seq)
         self._tips = dict.fromkeys(self._at.tips)
         self._limits = dict(self._at.limits)
 
@@ -127,6 +130,7 @@ class RunState:
             totals=self._tally.totals(),
             open=tuple(self._tally.open.values()),
             costs=tuple((step, state, cost) for step, (state, cost) in self._tally.costs.items()),
+            usages=tuple(self._tally.usages.items()),
             tips=tuple(self._tips),
             limits=dict(self._limits),
         )

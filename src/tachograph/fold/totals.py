@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.events.usage import Cost
+from tachograph.events.usage import Cost, Usage
 from tachograph.fold.steps import Open, closes, family_of, opened
 
 GENERATING = frozenset({"chat", "completion"})
@@ -125,8 +125,8 @@ class Tally:
     """Adds one run up as its events come, in order of seq: any prefix, any gap.
 
     `seq` is the last event seen, `open` the steps that have not ended, `costs` what each ended attempt was last priced
-    at (state, nano-USD). An attempt whose start was lost still counts with its end, for its money is spent; a second
-    end of the same step does not.
+    at (state, nano-USD), `usages` what it was last said to have used. An attempt whose start was lost still counts with
+    its end, for its money is spent; a second end of the same step does not.
     """
 
     def __init__(
@@ -134,6 +134,7 @@ class Tally:
         totals: Totals | None = None,
         open_steps: Iterable[Open] = (),
         costs: Mapping[int, tuple[str, int]] | None = None,
+        usages: Mapping[int, Usage] | None = None,
         seq: int = -1,
     ) -> None:
         start = totals or Totals()
@@ -143,6 +144,7 @@ class Tally:
             self._sums[name] = dict(self._sums[name])
         self.open: dict[int, Open] = {item.step: item for item in open_steps}
         self.costs: dict[int, tuple[str, int]] = dict(costs or {})
+        self.usages: dict[int, Usage] = dict(usages or {})
 
     def totals(self) -> Totals:
         """The sums so far."""
@@ -165,6 +167,8 @@ class Tally:
     def _count(self, name: str, key: str, by: int = 1) -> None:
         counter = self._sums[name]
         counter[key] = counter.get(key, 0) + by
+        if not counter[key]:
+            del counter[key]
 
     def _start(self, event: Event, name: str) -> None:
         self._sums[name] += 1
@@ -210,19 +214,35 @@ class Tally:
                 return
             self._sums["attempts"] += 1
             self._count("call_ends", body.status)
-        self._count("bases", body.usage.basis)
-        for name in TOKEN_CLASSES:
-            figure = getattr(body.usage, name)
-            if figure is None:
-                self._count("missing", name)
-            else:
-                self._sums[name] += figure
+        self._use(event.step, body.usage)
         if body.reported_cost is not None:
             self._sums["reported_cost"] += body.reported_cost
             self._sums["reported_calls"] += 1
         self._price(event.step, body.cost)
 
+    def _use(self, call: int, usage: Usage) -> None:
+        """What an attempt used, in place of what it was said to have used before."""
+        before = self.usages.get(call)
+        if before is not None:
+            self._spend(before, -1)
+        self._spend(usage, 1)
+        self.usages[call] = usage
+
+    def _spend(self, usage: Usage, sign: int) -> None:
+        self._count("bases", usage.basis, sign)
+        for name in TOKEN_CLASSES:
+            figure = getattr(usage, name)
+            if figure is None:
+                self._count("missing", name, sign)
+            else:
+                self._sums[name] += sign * figure
+
     def _price(self, call: int, cost: Cost | None) -> None:
+        """What an attempt costs, in place of what it cost before."""
+        if call in self.costs:
+            state, total = self.costs[call]
+            self._count("costs", state, -1)
+            self._sums["cost"] -= total
         state, total = "unpriced", 0
         if cost is not None and cost.total is not None and cost.state != "unpriced":
             state, total = cost.state, cost.total
@@ -231,15 +251,13 @@ class Tally:
         self._sums["cost"] += total
 
     def _call_repriced(self, event: Event, body: CallRepriced) -> None:
-        before = self.costs.get(body.call)
-        if before is None:
-            return
-        state, total = before
-        self._sums["cost"] -= total
-        self._count("costs", state, -1)
-        if not self._sums["costs"][state]:
-            del self._sums["costs"][state]
-        self._price(body.call, body.cost)
+        if body.call in self.costs:
+            self._price(body.call, body.cost)
+
+    def _call_metered(self, event: Event, body: CallMetered) -> None:
+        if body.call in self.costs:
+            self._use(body.call, body.usage)
+            self._price(body.call, body.cost)
 
     def _tool_started(self, event: Event, body: ToolStarted) -> None:
         self._start(event, "tool_calls")
@@ -260,6 +278,7 @@ class Tally:
         StepEnded: _step_ended,
         CallStarted: _call_started,
         CallEnded: _call_ended,
+        CallMetered: _call_metered,
         CallRepriced: _call_repriced,
         ToolStarted: _tool_started,
         ToolEnded: _tool_ended,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from tachograph.events.call import CallEnded, CallRepriced
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced
 from tachograph.events.envelope import Event
 from tachograph.events.note import Score
 from tachograph.events.run import Failure, RunStarted
@@ -44,8 +44,8 @@ class Node:
     children: list[Node] = field(default_factory=list)
     """Steps below it in the order they began; below them, runs it started that were joined by `forest`."""
     asides: list[Event] = field(default_factory=list)
-    """Events of this step, or about it, that neither start nor end it: messages, limits, notes, scores, new prices,
-    losses, unknown types."""
+    """Events of this step, or about it, that neither start nor end it: messages, limits, notes, scores, late usage,
+    new prices, losses, unknown types."""
     orphan: bool = False
     """Its parent, or its own start, is not among the events."""
 
@@ -94,16 +94,25 @@ class Node:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of an ended model call; None for every other step."""
-        return self.closing.usage if isinstance(self.closing, CallEnded) else None
+        """Tokens of an ended model call, as they were last said; None for every other step."""
+        if not isinstance(self.closing, CallEnded):
+            return None
+        later = (body.usage for body in self._afterwards() if isinstance(body, CallMetered))
+        return next(later, self.closing.usage)
 
     @property
     def cost(self) -> Cost | None:
         """What an ended model call costs by the last price; None for every other step, or when nobody priced it."""
         if not isinstance(self.closing, CallEnded):
             return None
-        later = (event.body.cost for event in reversed(self.asides) if isinstance(event.body, CallRepriced))
-        return next(later, self.closing.cost)
+        return next((body.cost for body in self._afterwards()), self.closing.cost)
+
+    def _afterwards(self) -> Iterator[CallMetered | CallRepriced]:
+        """What was said about an ended call's usage and cost, the last first."""
+        ended = -1 if self.end is None else self.end.seq
+        for event in reversed(self.asides):
+            if event.seq > ended and isinstance(event.body, CallMetered | CallRepriced):
+                yield event.body
 
     def walk(self) -> Iterator[tuple[int, Node]]:
         """This node and all below it with their depth, parents first."""
@@ -195,7 +204,7 @@ class RunTree:
 
     def _aside(self, event: Event) -> None:
         match event.body:
-            case CallRepriced(call=about) | Score(target=about):
+            case CallMetered(call=about) | CallRepriced(call=about) | Score(target=about):
                 step = about
             case _:
                 step = event.step

@@ -1,21 +1,22 @@
 """The gate of the store: whatever comes from a journal, an import or the network passes here, once, in this order.
 
-Redact what is not redacted yet, price the ended calls, move content that is large or said often out of the event and
+Redact what is not redacted yet, price what calls used, move content that is large or said often out of the event and
 name it by its hash. What leaves is a `Batch` that a store can keep as it is.
 """
 
 from __future__ import annotations
 
 import typing
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallStarted
 from tachograph.events.content import INLINE_BYTES, Content, canonical_hash, digest
 from tachograph.events.envelope import Event
+from tachograph.events.ids import is_execution_id
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Unknown
 from tachograph.events.run import Failure
@@ -27,25 +28,27 @@ from tachograph.settings import MIB
 from tachograph.store.ports import Batch, Position
 
 _REMEMBERED = 2_000
-"""Most open calls, and most hashed messages, to remember."""
+"""Most calls, and most hashed messages, to remember."""
 _SHORT = 2_048
 """Longest message whose hashes are remembered: with the count above, 4 MiB at most."""
 
 
 class Asked(NamedTuple):
-    """What a call asked for, which its end does not repeat."""
+    """What later events of a call do not repeat: what it asked for, or when it has ended, what served it and when."""
 
     provider: str
     model: str
     tier: str | None
+    ended_at: int | None = None
+    """UTC nanoseconds; None while it is open."""
 
 
-Pricer = Callable[[Asked, CallEnded, int], Cost]
-"""(what was asked, how it ended, UTC ns) → cost."""
+Pricer = Callable[[Asked, CallEnded, int], Cost | None]
+"""(what was asked, how it ended, UTC ns) → cost; None leaves it to whoever admits the event after us."""
 
 
 class Admitter:
-    """Turns events into batches. Keeps the calls that are open, and which messages it has hashed lately."""
+    """Turns events into batches. Keeps the calls that are open or ended lately, and which messages it has hashed."""
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Admitter:
         self._limits = scrubber.limits(content_bytes)
         self._find_call = find_call or (lambda run, step: None)
         self._asked: OrderedDict[tuple[str, int], Asked] = OrderedDict()
+        self._served: OrderedDict[tuple[str, int], Asked] = OrderedDict()
         self._hashed: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
     def admit(
@@ -72,13 +76,18 @@ class Admitter:
         """A batch of these events. `scrubbed` says that they come from our own recorder, which redacts as it goes."""
         payloads: dict[bytes, bytes] = {}
         canonical: dict[bytes, bytes] = {}
-        admitted = [self._one(event, payloads, canonical, scrubbed) for event in events]
+        known = events if scrubbed else map(self._stranger, events)
+        admitted = [self._one(event, payloads, canonical, scrubbed) for event in known]
         return Batch(admitted, payloads, canonical, position, replace)
+
+    def plain(self, text: str) -> str:
+        """A short text that stands in no event, with its secrets masked."""
+        return self._scrubber.plain(text)
 
     def _one(self, event: Event, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool) -> Event:
         body = event.body
         if isinstance(body, Unknown):
-            return event if scrubbed else self._unknown(event, body)
+            return event
         if isinstance(body, MessageAppended):
             moved = self._message(body.message, payloads, canonical, scrubbed)
             said = MessageAppended(role=body.role, parent=body.parent, message=moved, ephemeral=body.ephemeral)
@@ -95,8 +104,10 @@ class Admitter:
             changes.update(self._masked(body))
         if isinstance(body, CallStarted):
             self._remember_call(event, body)
-        elif isinstance(body, CallEnded) and body.cost is None:
-            changes["cost"] = self._price(event, body)
+        elif isinstance(body, CallEnded | CallMetered):
+            cost = self._ended(event, body) if isinstance(body, CallEnded) else self._metered(event, body)
+            if cost is not body.cost:
+                changes["cost"] = cost
         return _with_body(event, msgspec.structs.replace(body, **changes)) if changes else event
 
     # ---- content --------------------------------------------------------------------------------------------------
@@ -107,9 +118,10 @@ class Admitter:
         if scrubbed:
             return self._scrubber.capture(content.text, full_size=content.full_size, marks=content.marks)
         clean = from_json(content.text, self._limits)
-        return self._scrubber.capture(
+        kept = self._scrubber.capture(
             clean.text, full_size=clean.full_size or content.full_size, marks=(*content.marks, *clean.marks)
         )
+        return _redacted_twice(content, kept) if content.redacted or content.level == "redacted" else kept
 
     def _message(
         self, content: Content, payloads: dict[bytes, bytes], canonical: dict[bytes, bytes], scrubbed: bool
@@ -147,6 +159,8 @@ class Admitter:
         changes: dict[str, Any] = {}
         for name in _fields_of(type(body), str):
             value = getattr(body, name)
+            if name == "execution_id" and is_execution_id(value):
+                continue
             if isinstance(value, str) and len(value) > 7 and (clean := plain(value)) != value:
                 changes[name] = clean
             elif isinstance(value, tuple) and (masked := tuple(plain(item) for item in value)) != value:
@@ -159,24 +173,52 @@ class Admitter:
             changes["error"] = msgspec.structs.replace(error, message=plain(error.message), traceback=trace)
         return changes
 
-    def _unknown(self, event: Event, body: Unknown) -> Event:
-        text = msgspec.json.encode(body.fields).decode()
-        clean = self._scrubber.capture(text).text
-        return _with_body(event, Unknown(body.type, msgspec.json.decode(clean) if clean is not None else {}))
+    def _stranger(self, event: Event) -> Event:
+        """An event whose fields that this version does not know are redacted."""
+        body = event.body
+        if isinstance(body, Unknown):
+            event = _with_body(event, Unknown(body.type, self._cleaned(body.fields)))
+        return msgspec.structs.replace(event, extra=self._cleaned(event.extra)) if event.extra else event
+
+    def _cleaned(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields that this version does not know: nobody can tell what in them is content."""
+        clean = self._scrubber.capture(msgspec.json.encode(fields).decode()).text
+        return msgspec.json.decode(clean, type=dict[str, Any]) if clean is not None else {}
 
     # ---- money ----------------------------------------------------------------------------------------------------
 
     def _remember_call(self, event: Event, body: CallStarted) -> None:
         _bounded(self._asked, (event.run, event.step), Asked(body.provider, body.model, body.tier))
 
-    def _price(self, event: Event, body: CallEnded) -> Cost:
+    def _ended(self, event: Event, body: CallEnded) -> Cost | None:
         key = (event.run, event.step)
-        asked = self._asked.pop(key, None) or self._find_call(*key) or Asked("", body.served_model or "", None)
-        return self._pricer(asked, body, event.at)
+        asked = self._asked.pop(key, None) or (self._find_call(*key) if body.cost is None else None)
+        if asked is None:
+            asked = Asked("", body.served_model or "", None)
+        else:
+            model, tier = body.served_model or asked.model, body.served_tier or asked.tier
+            _bounded(self._served, key, Asked(asked.provider, model, tier, event.at))
+        return body.cost or self._pricer(asked, body, event.at)
+
+    def _metered(self, event: Event, body: CallMetered) -> Cost | None:
+        """Late usage costs what it would have cost at the end of the call."""
+        if body.cost is not None:
+            return body.cost
+        key = (event.run, body.call)
+        asked = self._served.get(key) or self._find_call(*key) or Asked("", "", None)
+        at = event.at if asked.ended_at is None else asked.ended_at
+        return self._pricer(asked, CallEnded(status="completed", usage=body.usage), at)
 
 
 def _with_body(event: Event, body: Any) -> Event:
     return Event(event.run, event.seq, event.at, event.mono, event.step, body, event.extra)
+
+
+def _redacted_twice(before: Content, after: Content) -> Content:
+    """A content that was redacted where it was recorded, too: both count."""
+    counts = Counter(before.redacted or {}) + Counter(after.redacted or {})
+    level = before.level if after.level == "full" and before.level == "redacted" else after.level
+    return msgspec.structs.replace(after, redacted=dict(counts) or None, level=level)
 
 
 def _by_hash(content: Content, identity: bytes, size: int) -> Content:
@@ -204,7 +246,7 @@ def _fields_of(kind: type[Any], wanted: type[Any]) -> tuple[str, ...]:
     known = _FIELDS.get((kind, wanted))
     if known is None:
         hints = typing.get_type_hints(kind)
-        known = tuple(name for name, hint in hints.items() if _mentions(hint, wanted) and name != "execution_id")
+        known = tuple(name for name, hint in hints.items() if _mentions(hint, wanted))
         _FIELDS[kind, wanted] = known
     return known
 

@@ -15,10 +15,10 @@ from typing import Any, Generic, Self, TypeVar, get_args
 
 from tachograph.errors import LimitExceeded
 from tachograph.events.content import Content
-from tachograph.events.ids import step_id
+from tachograph.events.ids import is_execution_id, step_id
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note, Score, ScoreKind
-from tachograph.events.run import Failure, RunEnded, RunStarted, Status
+from tachograph.events.run import Failure, RunEnded, RunStarted, Status, stop_reason_allowed
 from tachograph.events.usage import Usage
 from tachograph.limits import guard as limits
 from tachograph.record import scope
@@ -26,6 +26,8 @@ from tachograph.record.failure import failure_of, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
 from tachograph.record.recorder import LiveRun, Recorder, ending
 
+Place = tuple[LiveRun, int]
+"""A run and the number of a step in it."""
 IntentT = TypeVar("IntentT", LLMCall, ToolCall, Work)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,11 +35,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Recorded(ABC):
     """What runs and steps share: entering, leaving, deciding how it ended. Each object is entered once."""
 
+    source: Callable[[], Recorder | None] = staticmethod(scope.recorder_or_none)
+    """Where it finds its recorder; asked when it is entered."""
+    below: Recorded | str | None = None
+    """What it belongs below (a run or step, or its id), though that does not surround it; ignored unless open here."""
+    surrounds = True
+    """Whether what happens until its end belongs below it; else only what says so does."""
     _kind = "custom"
     _recorder: Recorder | None = None
     _run: LiveRun | None = None
     _number: int | None = None
     _scope: scope.Scope | None = None
+    _above: Place | None = None
     _status: Status | None = None
     _error: BaseException | None = None
     output: Any = None
@@ -56,9 +65,19 @@ class Recorded(ABC):
         return None if self._run is None or self._number is None else step_id(self._run.id, self._number)
 
     @property
+    def latest(self) -> tuple[int, int] | None:
+        """When the last event of its run was recorded (right after its start, that): UTC and monotonic nanoseconds."""
+        return None if self._run is None or self._number is None else (self._run.at, self._run.mono)
+
+    @property
     def run_id(self) -> str | None:
         """Id of the run it belongs to."""
         return None if self._run is None else self._run.id
+
+    @property
+    def parent_id(self) -> str | None:
+        """Id of the step it belongs below, for a run that of another run; None for a run that nothing started."""
+        return None if self._above is None else step_id(self._above[0].id, self._above[1])
 
     @property
     def execution_id(self) -> str | None:
@@ -69,6 +88,11 @@ class Recorded(ABC):
         """It failed although nothing is raised."""
         self._status = "failed"
         self._error = error if isinstance(error, BaseException) else RuntimeError(error)
+
+    def cancel(self, reason: str = "") -> None:
+        """It was called off although nothing is raised."""
+        self._status = "cancelled"
+        self._error = RuntimeError(reason) if reason else None
 
     def note(self, name: str, data: Any = None) -> None:
         """Remember something at this point."""
@@ -82,21 +106,21 @@ class Recorded(ABC):
 
     def __enter__(self) -> Self:
         """Start. Raises LimitExceeded when a guard refuses; nothing else."""
-        self._enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
+        self.enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
         return self
 
     async def __aenter__(self) -> Self:
         """Start; the same as `with`."""
-        self._enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
+        self.enter(sys._getframe(1))  # noqa: SLF001 - whose `with` it is; see scope
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         """End; exceptions pass through."""
-        self._exit(error)
+        self.leave(error)
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         """End; the same as `with`."""
-        self._exit(error)
+        self.leave(error)
 
     def __call__(self, function: Function) -> Function:
         """As a decorator: each call of `function` (plain, async, generator, async generator) is one of these."""
@@ -107,10 +131,11 @@ class Recorded(ABC):
     def __del__(self) -> None:
         """An abandoned stream: its end is written by the next event or the worker, never from a finaliser."""
         if self._scope is not None and self._recorder is not None:
-            self._recorder.later(lambda: self._exit(GeneratorExit()))
+            self._recorder.later(lambda: self.leave(GeneratorExit()))
 
-    def _enter(self, caller: FrameType | None) -> None:
-        recorder = self._recorder = scope.recorder_or_none()
+    def enter(self, caller: FrameType | None) -> None:
+        """Start, in the frame of whoever is inside it; what `with` does. Raises LimitExceeded as that does."""
+        recorder = self._recorder = self.source()
         if recorder is None:
             return
         try:
@@ -120,7 +145,8 @@ class Recorded(ABC):
         except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks the call it wraps
             recorder.fault("enter", problem)
 
-    def _exit(self, error: BaseException | None) -> None:
+    def leave(self, error: BaseException | None = None) -> None:
+        """End, once; what leaving the `with` block does. `error` is what ended it."""
         recorder, entered, self._scope = self._recorder, self._scope, None
         if recorder is None or entered is None:
             return
@@ -138,6 +164,14 @@ class Recorded(ABC):
             return status, None
         keeps = self._recorder.scrubber.keeps_content
         return status, failure_of(error, self._recorder.plain, content=keeps)
+
+    def _place(self, recorder: Recorder) -> Place | None:
+        """Where it belongs: below what it was told, or else below the current step."""
+        told = self.below.id if isinstance(self.below, Recorded) else self.below
+        if told is not None and (found := recorder.find(told)) is not None:
+            return found
+        here = scope.current(recorder)
+        return None if here is None else (here.run, here.step)
 
     def _say(self, body: Callable[[Recorder], Any]) -> None:
         if self._recorder is None or self._run is None or self._number is None:
@@ -165,6 +199,8 @@ class Step(Recorded, Generic[IntentT]):
 
     metadata: Any = None
     """More facts, known only at the end."""
+    trigger: Trigger | None = None
+    """Given, the step brings a run of its own wherever it is, begun by this."""
     _own_run = False
     _ticket: limits.Ticket | None = None
     _started_at = 0
@@ -173,26 +209,27 @@ class Step(Recorded, Generic[IntentT]):
         self.intent: IntentT = intent
 
     def _again(self) -> Step[IntentT]:
-        return type(self)(self.intent)
+        again = type(self)(self.intent)
+        again.below, again.trigger, again.source = self.below, self.trigger, self.source
+        return again
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
-        here = scope.current()
+        here = self._place(recorder)
         if recorder.late:
             recorder.settle_late()
-        if here is None or here.run.ended or not here.run.is_of(recorder):
-            run, parent = open_run(recorder, Trigger(self._name())), 0
+        run, parent = here or (None, 0)
+        if self.trigger is not None or run is None or run.ended or not run.is_of(recorder):
+            run, parent = open_run(recorder, self.trigger or Trigger(self._name()), here), 0
             self._own_run = True
-        else:
-            run, parent = here.run, here.step
         if run is None:
             return
-        self._run = run
+        self._run, self._above = run, (run, parent)
         self._admit(recorder, run, parent)
         try:
             self._started_at = recorder.clock.mono()
             number = self._number = self._record_start(recorder, run, parent)
             if number is not None:
-                self._scope = scope.enter(run, number, caller)
+                self._scope = scope.enter(run, number, caller, surrounds=self.surrounds)
         finally:
             if self._scope is None:
                 self._give_back(recorder, run)
@@ -205,13 +242,15 @@ class Step(Recorded, Generic[IntentT]):
         try:
             if recorder.claim(run, number):
                 self._record_end(recorder, run, number, status, failure)
+            elif run.is_of(recorder):
+                self._record_late(recorder, run, number)
         except Exception as problem:  # noqa: BLE001 - what it would have said is lost; that it ended is not
             recorder.fault("exit", problem)
             recorder.finish(run, lambda seq: ((ending(self._kind, status, Failure("RecorderFault")), number),))
         finally:
             self._settle(recorder)
             if self._own_run:
-                reason = stop_reason_of(error or self._error)
+                reason = reason_for(status, error or self._error)
                 recorder.end_run(run, RunEnded(status=status, stop_reason=reason, error=failure))
 
     def _admit(self, recorder: Recorder, run: LiveRun, parent: int) -> None:
@@ -296,29 +335,44 @@ class Step(Recorded, Generic[IntentT]):
     ) -> None:
         """Record its end; called once."""
 
+    def _record_late(self, recorder: Recorder, run: LiveRun, number: int) -> None:
+        """Record what must not be lost of an end that comes when the step was closed by another: its run ended."""
 
-def open_run(recorder: Recorder, trigger: Trigger) -> LiveRun | None:
-    """Begin a run for a trigger, as a child of the current step if there is one."""
-    here = scope.current()
-    if here is not None and here.run.recorder is not recorder:
-        here = None
+
+def open_run(recorder: Recorder, trigger: Trigger, place: Place | None) -> LiveRun | None:
+    """Begin a run for a trigger, as a child of the step at this place if there is one."""
+    above, at = place or (None, None)
     trace_id, trace_parent = scope.parse_traceparent(trigger.traceparent)
-    if here is not None and trace_id is None:
-        trace_id = here.run.trace_id
+    if above is not None and trace_id is None:
+        trace_id = above.trace_id
 
     def fill(run: str, execution: str, owner: str, now: int) -> RunStarted:
         return RunStarted(
-            name=recorder.plain(trigger.name), execution_id=execution,
-            parent_run=here.run.id if here else None, parent_step=here.step if here else None,
-            session=recorder.word(here.run.session if here and trigger.session is None else trigger.session),
+            name=recorder.plain(trigger.name), execution_id=_grouping(recorder, trigger.execution_id) or execution,
+            parent_run=above.id if above else None, parent_step=at,
+            session=recorder.word(above.session if above and trigger.session is None else trigger.session),
             user=recorder.word(trigger.user), tenant=recorder.plain(trigger.tenant),
             tags=tuple(map(recorder.plain, trigger.tags)), version=recorder.word(trigger.version),
             metadata=kept(recorder, trigger.metadata), environment=recorder.word(trigger.environment),
             platform=recorder.word(trigger.platform), agent_type=recorder.word(trigger.agent_type),
+            action_type=recorder.word(trigger.action_type), refs=recorder.words(trigger.refs),
             input=kept(recorder, trigger.input), trace_id=trace_id, trace_parent=trace_parent, owner=owner,
         )  # fmt: skip
 
     return recorder.start_run(fill)
+
+
+def reason_for(status: Status, error: BaseException | None) -> str:
+    """Why a run ends so, as far as an exception tells and the status allows."""
+    reason = stop_reason_of(error)
+    return reason if stop_reason_allowed(status, reason) else ""
+
+
+def _grouping(recorder: Recorder, execution_id: str | None) -> str | None:
+    """A grouping id that the program gave. One of our own making holds no secret, though it has digits like one."""
+    if isinstance(execution_id, str) and is_execution_id(execution_id):
+        return execution_id
+    return recorder.word(execution_id)
 
 
 def whole(value: Any) -> int | None:

@@ -3,7 +3,8 @@
 One process a store is elected by a file lock. A batch carries the journal's position, and the store changes it in the
 same transaction as the rows; whoever comes second is told that the position has moved and stores nothing. A journal
 whose owner holds no lock any more is read to its end; its open steps and runs are then closed as abandoned, at the time
-of the owner's last sign of life, and its folder goes.
+of the owner's last sign of life, and its folder goes. What comes of a run that was erased is dropped by the store, and
+leaves no hole.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tachograph.errors import CodecError
+from tachograph.errors import CodecError, SequenceGap, StoreError, StoreRefused
 from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.events.note import Loss
@@ -25,16 +28,20 @@ from tachograph.record import journal as journals
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.recorder import ending
-from tachograph.store.ports import Position, Store
+from tachograph.store.ports import Appended, Batch, Position, Store
 from tachograph.store.rows import LossRow
 
 Deadline = Callable[[], bool]
 """Whether time is up."""
+REFUSED = "refused"
+"""File in a journal's folder that says why the store does not take it."""
 
 _BATCH_EVENTS = 1_000
 _BATCH_BYTES = 1024 * 1024
 _PIECE_BYTES = 512 * 1024
 """Read at a time where the owner still writes: most rounds find little."""
+_REFUSED_SECONDS = 60.0
+"""How long a journal that the store refuses is left alone."""
 _UNWRITTEN = bytes(4)
 _DIED = Failure("ProcessDied", "the process that recorded this run is gone", "bug")
 
@@ -50,12 +57,14 @@ class Drained(Struct, frozen=True):
     """Bytes in journals that were no record."""
     finished: bool = True
     """False when time ran out before the journals were empty."""
+    dropped: int = 0
+    """Events of runs that were erased."""
 
     def plus(self, other: Drained) -> Drained:
         """Both together."""
         return Drained(
             self.events + other.events, self.bytes + other.bytes, self.abandoned + other.abandoned,
-            self.damaged + other.damaged, self.finished and other.finished,
+            self.damaged + other.damaged, self.finished and other.finished, self.dropped + other.dropped,
         )  # fmt: skip
 
 
@@ -87,7 +96,12 @@ class Drain:
         self._folder, self._store, self._admitter, self._own = folder, store, admitter, own
         self._clock = clock
         self._election: int | None = None
-        self._expected: dict[str, int] = {}
+        self._refused: dict[str, tuple[float, StoreError]] = {}
+
+    @property
+    def refused(self) -> StoreError | None:
+        """Why the store does not take a journal, though it can be reached; None when it takes all."""
+        return next((problem for _, problem in self._refused.values()), None)
 
     def elected(self) -> bool:
         """Whether this process may drain; asks for the lock if nobody has it."""
@@ -112,17 +126,27 @@ class Drain:
         self._store.close()
 
     def round(self, deadline: Deadline = lambda: False) -> Drained:
-        """Move everything that is there now, or until `deadline()`. Raises StoreError, OSError; nothing is lost."""
+        """Move everything that is there now, or until `deadline()`. Raises StoreError, OSError; nothing is lost.
+
+        A journal that the store refuses holds up no other: it stays, with the reason in its folder, and is tried again
+        a minute later.
+        """
         done = Drained()
         unreadable: OSError | None = None
         for found in self.find():
             if deadline():
                 return done.plus(Drained(finished=False))
+            if self._is_left_alone(found):
+                done = done.plus(Drained(finished=False))
+                continue
             try:
                 done = done.plus(self._journal(found, deadline))
+                self._accept(found)
             except OSError as problem:
                 unreadable = problem  # one journal that cannot be read does not hold up the others
-        self._expected.clear()
+            except (StoreRefused, SequenceGap) as problem:
+                self._refuse(found, problem)
+                done = done.plus(Drained(finished=False))
         if unreadable is not None:
             raise unreadable
         return done
@@ -190,12 +214,11 @@ class Drain:
             begun = offset = max(offset, journals.HEADER_BYTES)
             for events, end, damaged in self._batches(data, offset, final, version):
                 position = Position(found.name, number, end, before)
-                batch = self._admitter.admit(self._gapless(events), scrubbed=True, position=position)
-                answer = self._store.append(batch)
+                answer = self._append(self._admitter.admit(events, scrubbed=True, position=position))
                 if not answer.moved:
                     return done.plus(Drained(finished=False)), before
                 before = (number, end)
-                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged))
+                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged, dropped=answer.dropped))
                 if damaged:
                     self.note_loss(found.name, "damage", 0, damaged, f"segment {number} before byte {end}")
                 offset = end
@@ -228,21 +251,42 @@ class Drain:
         if end > begun:
             yield events, end, damaged
 
-    def _gapless(self, events: list[Event]) -> Iterator[Event]:
-        """Damage leaves holes; each missing seq becomes a loss, so that what follows keeps its place."""
-        for event in events:
-            expected = self._expected.get(event.run)
-            if expected is None:
-                expected = self._store.next_seq(event.run)
-            for missing in range(expected, event.seq):
-                yield Event(event.run, missing, event.at, event.mono, 0, Loss(reason="damage", events=1))
-            self._expected[event.run] = max(expected, event.seq + 1)
-            yield event
+    def _append(self, batch: Batch) -> Appended:
+        """Store a batch. Damage leaves holes; each missing seq becomes a loss, so that what follows keeps its place.
+
+        Whether there is a hole, the store says: a run that it does not know may be one that was erased.
+        """
+        holed: set[str] = set()
+        while True:
+            try:
+                return self._store.append(batch)
+            except SequenceGap as gap:
+                if gap.run in holed:
+                    raise
+                holed.add(gap.run)
+                expected = {run: self._store.next_seq(run) for run in {event.run for event in batch.events}}
+                there = {run: seq for run, seq in expected.items() if seq or run in holed}
+                batch = replace(batch, events=list(_gapless(batch.events, there)))
 
     def _tidy(self, found: Found, numbers: list[int], current: int) -> None:
         for number in numbers:
             if number < current:
                 journals.segment_path(found.folder, number).unlink(missing_ok=True)
+
+    # ---- the refused ----------------------------------------------------------------------------------------------
+
+    def _is_left_alone(self, found: Found) -> bool:
+        until, _ = self._refused.get(found.name, (0.0, None))
+        return self._clock.mono() < until
+
+    def _accept(self, found: Found) -> None:
+        self._refused.pop(found.name, None)
+        (found.folder / REFUSED).unlink(missing_ok=True)
+
+    def _refuse(self, found: Found, problem: StoreError) -> None:
+        self._refused[found.name] = (self._clock.mono() + _REFUSED_SECONDS * 1e9, problem)
+        with contextlib.suppress(OSError):  # only for `doctor`; the journal itself is untouched
+            (found.folder / REFUSED).write_text(str(problem), encoding="utf-8")
 
     # ---- the dead -------------------------------------------------------------------------------------------------
 
@@ -250,25 +294,25 @@ class Drain:
         heartbeat = max(
             (header.heartbeat for number in numbers if (header := self._header(found, number)) is not None), default=0
         )
-        events: list[Event] = []
-        runs = 0
+        closed: list[list[Event]] = []
         by_run: dict[str, list[tuple[int, str]]] = {}
         for step in self._store.open_steps(found.name):
             by_run.setdefault(step.run, []).append((step.step, step.kind))
         for run, steps in by_run.items():
-            events.extend(self._abandon(run, steps, heartbeat))
-            runs += 1
-        if events:
-            self._store.append(self._admitter.admit(events, scrubbed=True))
+            closed.append(list(self._abandon(run, steps, heartbeat)))
+        if any(closed):
+            self._store.append(self._admitter.admit(chain(*closed), scrubbed=True))
         shutil.rmtree(found.folder, ignore_errors=True)
-        return runs
+        return sum(map(bool, closed))
 
     def _header(self, found: Found, number: int) -> journals.Header | None:
         return journals.read_header(journals.segment_path(found.folder, number))
 
     def _abandon(self, run: str, steps: list[tuple[int, str]], heartbeat: int) -> Iterator[Event]:
         seq = self._store.next_seq(run)
-        last = next(iter(self._store.read(run, after=seq - 2)))
+        last = next(iter(self._store.read(run, after=seq - 2)), None)
+        if last is None:
+            return  # it was erased a moment ago
         at = max(heartbeat, last.at)
         mono = last.mono + at - last.at
         for number, kind in sorted(steps, reverse=True):
@@ -284,6 +328,17 @@ def find_journals(folder: Path, own: str | None = None) -> list[Found]:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
         return [Found(folder / name, name == own or journals.owner_lives(folder / name), name == own) for name in names]
     return []
+
+
+def _gapless(events: Iterable[Event], expected: dict[str, int]) -> Iterator[Event]:
+    """The events, and a loss for each that is missing in a run whose next seq is `expected`."""
+    for event in events:
+        seq = expected.get(event.run)
+        if seq is not None:
+            for missing in range(seq, event.seq):
+                yield Event(event.run, missing, event.at, event.mono, 0, Loss(reason="damage", events=1))
+            expected[event.run] = max(seq, event.seq + 1)
+        yield event
 
 
 def _read(path: Path, offset: int, size: int | None) -> bytes:

@@ -1,16 +1,21 @@
 """The feed: recorded events, in this process, as they happen.
 
 A subscriber reads from a bounded buffer of its own. A slow one loses its oldest events and can see how many; it never
-slows the program down, and no subscriber can break another.
+slows the program down, and no subscriber can break another. A listener is called instead, in the thread and the context
+that records, with the events of every recorder of the process.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 from tachograph.events.envelope import Event
+
+log = logging.getLogger("tachograph")
 
 Filter = Callable[[Event], bool]
 
@@ -67,8 +72,38 @@ class Subscription:
             self._ready.notify()
 
 
+class Listener:
+    """A function that hears the events of this process one by one, while they are recorded. It must be quick."""
+
+    def __init__(self, hear: Callable[[Event], object], kinds: frozenset[type]) -> None:
+        self._hear, self._kinds = hear, kinds
+        self.failed = 0
+        """Events at which the function raised; the first is logged."""
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """Call the function for each event whose body is of one of the kinds. Never raises."""
+        for event in events:
+            if type(event.body) in self._kinds:
+                try:
+                    self._hear(event)
+                except Exception:
+                    self.failed += 1
+                    if self.failed == 1:
+                        log.exception("a listener failed at %s; the program is not affected", type(event.body).__name__)
+
+
 class Feed:
-    """All subscriptions of a recorder."""
+    """All subscriptions of a recorder, and the listeners to all recorders."""
+
+    listeners: ClassVar[tuple[Listener, ...]] = ()
+    """Who hears every feed: those there are, those that a change of settings makes, those of forked children."""
+
+    @classmethod
+    def listen(cls, hear: Callable[[Event], object], kinds: frozenset[type]) -> Listener:
+        """Call a function for every event with such a body from now on, in the thread and context that records it."""
+        listener = Listener(hear, kinds)
+        Feed.listeners = (*Feed.listeners, listener)
+        return listener
 
     def __init__(self) -> None:
         self.subscriptions: tuple[Subscription, ...] = ()
@@ -85,7 +120,9 @@ class Feed:
         self.subscriptions = tuple(known for known in self.subscriptions if known is not subscription)
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Hand events to every subscription."""
+        """Hand events to every listener and every subscription."""
+        for listener in self.listeners:
+            listener.offer(events)
         for subscription in self.subscriptions:
             for event in events:
                 subscription.offer(event)

@@ -86,6 +86,11 @@ class Trigger(Struct, frozen=True, gc=False):
     agent_type: str | None = None
     input: Any = None
     traceparent: str | None = None
+    action_type: str | None = None
+    refs: Mapping[str, str] | None = None
+    """Application ids with columns of their own: report_id, completion_id, widget_id, step_id."""
+    execution_id: str | None = None
+    """Public grouping id, for programs that group runs by an id of their own; else one is made."""
 
 
 Intent = LLMCall | ToolCall | Work

@@ -19,7 +19,7 @@ from tachograph.events import codec
 from tachograph.events.call import CallEnded
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
-from tachograph.events.ids import execution_id, run_id
+from tachograph.events.ids import execution_id, run_id, split_step_id
 from tachograph.events.note import Loss
 from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded
 from tachograph.events.tool import ToolEnded
@@ -48,8 +48,8 @@ class LiveRun:
     """A run that this process records: its counters, its open steps, the messages it knows."""
 
     __slots__ = (
-        "__weakref__", "ended", "execution_id", "generation", "id", "llm_calls", "lost", "name", "next_seq", "open",
-        "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls", "trace_id",
+        "__weakref__", "at", "ended", "execution_id", "generation", "id", "llm_calls", "lost", "mono", "name",
+        "next_seq", "open", "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls", "trace_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, run: str, started: RunStarted, mono: int) -> None:
@@ -59,6 +59,8 @@ class LiveRun:
         self.trace_id = started.trace_id or run.replace("-", "")
         self.recorder, self.generation = recorder, recorder.generation
         self.started = mono
+        self.at, self.mono = 0, mono
+        """When its last event was recorded: UTC and monotonic nanoseconds."""
         self.next_seq = 0
         self.open: dict[int, str] = {}
         self.prefix = Prefix()
@@ -151,6 +153,15 @@ class Recorder:
             return None
         self._runs[run] = live
         return live
+
+    def find(self, step: str) -> tuple[LiveRun, int] | None:
+        """The run and number of the step with this id, if its run is open in this process; else None."""
+        try:
+            name, number = split_step_id(step)
+        except ValueError:
+            return None
+        run = self._runs.get(name)
+        return None if run is None or run.ended or number >= run.next_seq else (run, number)
 
     def start(self, run: LiveRun, body: Any, kind: str) -> int | None:
         """Record a start event; its seq is the step's number. None if it could not be kept."""
@@ -268,9 +279,11 @@ class Recorder:
         except Exception:
             run.next_seq = first
             raise
+        run.at, run.mono = now, mono
         self.recorded += len(events)
-        if self.feed.subscriptions:
-            self.feed.publish(events)
+        feed = self.feed
+        if feed.subscriptions or feed.listeners:
+            feed.publish(events)
         return first
 
     def _postpone(self, run: LiveRun, build: Build, *, starts: bool) -> None:

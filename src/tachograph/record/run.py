@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
-from tachograph.record.door import Recorded, kept, open_run
-from tachograph.record.failure import stop_reason_of
+from tachograph.record.door import Recorded, kept, open_run, reason_for
 from tachograph.record.intent import Trigger
 from tachograph.record.recorder import Recorder, log
 
@@ -17,12 +16,14 @@ from tachograph.record.recorder import Recorder, log
 class Run(Recorded):
     """A run: from a trigger to an outcome. Inside another run it is a child of the current step."""
 
+    metadata: Any = None
+    """More facts, known only at the end."""
     discarded = False
     """The outcome was thrown away (a newer message came): not billable."""
     _reason = ""
 
-    def __init__(self, trigger: Trigger) -> None:
-        self.trigger = trigger
+    def __init__(self, trigger: Trigger, below: Recorded | str | None = None) -> None:
+        self.trigger, self.below = trigger, below
 
     def stop(self, status: Status, reason: str = "") -> None:
         """Say how the run ended; see STOP_REASONS for the reasons a status may carry. Others are logged and ignored."""
@@ -32,20 +33,23 @@ class Run(Recorded):
         log.error("run.stop(%r, %r) is ignored: see STOP_REASONS for what may be said", status, reason)
 
     def _again(self) -> Run:
-        return Run(self.trigger)
+        again = Run(self.trigger, self.below)
+        again.source = self.source
+        return again
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
-        run = open_run(recorder, self.trigger)
+        above = self._place(recorder)
+        run = open_run(recorder, self.trigger, above)
         if run is None:
             return
-        self._run, self._number = run, 0
-        self._scope = scope.enter(run, 0, caller)
+        self._run, self._number, self._above = run, 0, above
+        self._scope = scope.enter(run, 0, caller, surrounds=self.surrounds)
 
     def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
         if self._run is None:
             return
         status, failure = self._verdict(error)
-        reason = self._reason or stop_reason_of(error or self._error)
+        reason = self._reason or reason_for(status, error or self._error)
         if status == "completed" and not reason and self.output is not None:
             reason = "final_answer"
         ended = RunEnded(
@@ -54,6 +58,7 @@ class Run(Recorded):
             output=kept(recorder, self.output),
             error=failure,
             discarded=self.discarded,
+            metadata=kept(recorder, self.metadata),
         )
         recorder.end_run(self._run, ended)
 
@@ -70,16 +75,25 @@ def run(
     environment: str | None = None,
     platform: str | None = None,
     agent_type: str | None = None,
+    action_type: str | None = None,
+    refs: Mapping[str, str] | None = None,
     input: Any = None,  # noqa: A002 - the word of the domain
     traceparent: str | None = None,
+    execution_id: str | None = None,
+    below: Recorded | str | None = None,
 ) -> Run:
     """A run, as context manager (plain or async) or decorator.
 
     `session` groups runs of one conversation, `tenant` separates customers, `platform` names where the trigger came
-    from, `traceparent` continues a trace of another system (W3C Trace Context).
+    from, `refs` are application ids (report_id, completion_id, widget_id, step_id), `traceparent` continues a trace of
+    another system (W3C Trace Context). `execution_id` groups runs under an id of the program's own; else one is made.
+    `below` is a run or step, or the id of one, that is open in this process and whose child it shall be although it is
+    not inside it.
     """
     return Run(
         Trigger(
-            name, session, user, tenant, tags, metadata, version, environment, platform, agent_type, input, traceparent
-        )
-    )
+            name, session, user, tenant, tags, metadata, version, environment, platform, agent_type, input, traceparent,
+            action_type, refs, execution_id,
+        ),
+        below,
+    )  # fmt: skip

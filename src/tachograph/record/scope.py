@@ -76,16 +76,18 @@ def recorder_or_none() -> Recorder | None:
         return None
 
 
-def current() -> Scope | None:
-    """The innermost step that surrounds the caller."""
+def current(of: Recorder | None = None) -> Scope | None:
+    """The innermost step that surrounds the caller; of this recorder, where it is given."""
     scope = _current.get()
-    while scope is not None and not scope.visible():
+    while scope is not None and not (scope.visible() and (of is None or scope.run.recorder is of)):
         scope = scope.outer
     return scope
 
 
-def enter(run: LiveRun, step: int, caller: FrameType | None) -> Scope:
-    """Make a step the current one. `caller` is the frame of the `with` statement."""
+def enter(run: LiveRun, step: int, caller: FrameType | None, *, surrounds: bool = True) -> Scope:
+    """Make a step the current one, unless it does not surround what follows. `caller` is the frame of the `with`."""
+    if not surrounds:
+        return Scope(run, step, None, None)
     outer = _current.get()
     while outer is not None and not outer.open:
         outer = outer.outer

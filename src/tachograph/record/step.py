@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, overload
 
-from tachograph.events.call import CallEnded, CallStarted
+import msgspec
+
+from tachograph.events.call import CallEnded, CallMetered, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.message import MessageAppended
 from tachograph.events.run import Failure, Status, StepEnded, StepKind, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
-from tachograph.events.usage import MISSING, Usage
+from tachograph.events.usage import MISSING, PROGRAM, Cost, Usage, is_stated
 from tachograph.limits import guard as limits
-from tachograph.record.door import Step, kept, one_of, whole
+from tachograph.record.door import Recorded, Step, kept, one_of, whole
 from tachograph.record.intent import Intent, LLMCall, ToolCall, Work
 from tachograph.record.prefix import key_of, role_of
 from tachograph.record.recorder import LiveRun, Recorder
@@ -120,6 +122,10 @@ class CallStep(Step[LLMCall]):
     http_status: int | None = None
     reported_cost: Decimal | None = None
     """What the other side said it cost, in USD."""
+    cost: Cost | None = None
+    """What it cost, for a program that prices its calls itself; None leaves it to the price list."""
+    chunks: int | None = None
+    """How many chunks arrived, where they were not handed to `add`."""
     _tip: int | None = None
     _beats: Beats | None = None
     _first: int | None = None
@@ -144,6 +150,17 @@ class CallStep(Step[LLMCall]):
                 self._text.append(text)
         except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks the stream it watches
             recorder.fault("add", problem)
+
+    def meter(self, usage: Usage, cost: Cost | None = None) -> None:
+        """Say what it used (and what that costs, as for `cost`), now or, when that is known late, after its end."""
+        self.usage, self.cost = usage, cost
+        recorder, run, number = self._recorder, self._run, self._number
+        if recorder is None or run is None or number is None or number in run.open or not run.is_of(recorder):
+            return
+        try:
+            self._record_late(recorder, run, number)
+        except Exception as problem:  # noqa: BLE001 - as above
+            recorder.fault("meter", problem)
 
     def _name(self) -> str:
         return self.intent.model
@@ -188,23 +205,33 @@ class CallStep(Step[LLMCall]):
     ) -> None:
         messages, beats, tip = self._messages(), self._beats, self._tip
         said, metadata, word = _said(recorder, messages), kept(recorder, self.metadata), recorder.word
-        usage = self.usage if isinstance(self.usage, Usage) else MISSING
+        usage, cost = self._spent()
+        chunks = beats.chunks if beats and self.chunks is None else whole(self.chunks)
 
         def build(seq: int) -> list[Any]:
             ended = CallEnded(
-                status=status, output=seq + len(said) - 1 if said else None, usage=usage,
+                status=status, output=seq + len(said) - 1 if said else None, usage=usage, cost=cost,
                 reported_cost=_nano(self.reported_cost), finish_reason=word(self.finish_reason),
                 served_model=word(self.served_model), served_tier=word(self.served_tier),
                 response_id=word(self.response_id), request_id=word(self.request_id),
                 http_status=whole(self.http_status), first_token_ns=self._first,
-                chunks=beats.chunks if beats else None, timeline=beats.timeline() if beats else None, error=failure,
-                metadata=metadata,
+                chunks=chunks, timeline=beats.timeline() if beats else None, error=failure, metadata=metadata,
             )  # fmt: skip
             return [*_chained(said, tip, seq), (ended, number)]
 
         first = recorder.finish(run, build)
         if first is not None:
             _learned(run, [key_of(message) for message in messages], said, tip, first)
+
+    def _record_late(self, recorder: Recorder, run: LiveRun, number: int) -> None:
+        usage, cost = self._spent()
+        if usage != MISSING:
+            metered = CallMetered(call=number, usage=usage, cost=cost)
+            recorder.finish(run, lambda seq: ((metered, number),))
+
+    def _spent(self) -> tuple[Usage, Cost | None]:
+        usage = self.usage if isinstance(self.usage, Usage) else MISSING
+        return usage, _stated(self.cost) if isinstance(self.cost, Cost) else None
 
     def _count(self, run: LiveRun) -> None:
         run.llm_calls += 1
@@ -226,6 +253,13 @@ def _nano(usd: Any) -> int | None:
         return None if usd is None else int(Decimal(str(usd)).scaleb(9))
     except (ArithmeticError, ValueError):
         return None
+
+
+def _stated(cost: Cost) -> Cost:
+    """A cost that says that no price list made it."""
+    if is_stated(cost.price_id):
+        return cost
+    return msgspec.structs.replace(cost, price_id=f"{PROGRAM}:{cost.price_id}" if cost.price_id else PROGRAM)
 
 
 Said = list[tuple[str, Content]]
@@ -259,16 +293,19 @@ _STEPS: Mapping[type, type[Step[Any]]] = {LLMCall: CallStep, ToolCall: ToolStep,
 
 
 @overload
-def step(what: LLMCall) -> CallStep: ...
+def step(what: LLMCall, *, below: Recorded | str | None = None) -> CallStep: ...
 @overload
-def step(what: ToolCall) -> ToolStep: ...
+def step(what: ToolCall, *, below: Recorded | str | None = None) -> ToolStep: ...
 @overload
-def step(what: str | Work, **facts: Any) -> WorkStep: ...
-def step(what: Intent | str, **facts: Any) -> Step[Any]:
+def step(what: str | Work, *, below: Recorded | str | None = None, **facts: Any) -> WorkStep: ...
+def step(what: Intent | str, *, below: Recorded | str | None = None, **facts: Any) -> Step[Any]:
     """A step, as context manager (plain or async) or decorator.
 
     `what` is an `LLMCall`, a `ToolCall`, or the name of a user step; then `facts` are the other fields of `Work`:
-    kind, input, iteration, agent_type, action_type, metadata, refs.
+    kind, input, iteration, agent_type, action_type, metadata, refs. `below` is a run or step, or the id of one, that is
+    open in this process and that it belongs to although it is not inside it.
     """
     intent = Work(what, **facts) if isinstance(what, str) else what
-    return _STEPS[type(intent)](intent)
+    made = _STEPS[type(intent)](intent)
+    made.below = below
+    return made

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from tachograph.errors import StoreError
+from tachograph.errors import StoreError, StoreRefused
 from tachograph.events.run import Failure
 from tachograph.record.drain import Drain, Drained
 from tachograph.record.recorder import Recorder
@@ -26,8 +26,11 @@ from tachograph.record.recorder import Recorder
 log = logging.getLogger("tachograph")
 
 _REFRESH_SECONDS = 2.0
+_REFUSED_SECONDS = 60.0
 _NOBODY: SimpleQueue[bool] = SimpleQueue()
 _TERMINATED = Failure("SIGTERM", "the process was asked to terminate", "cancelled")
+_handled: list[Worker] = []
+"""Workers that end their runs on SIGTERM: a process may record into several stores."""
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
 
@@ -50,7 +53,6 @@ class Worker:
         """Who waits for a flush; None to stop."""
         self._hurry: float | None = None
         """When leaving must be over, on the monotonic clock."""
-        self._handles = False
         self._noted: dict[str, int] = {}
         self._thread: threading.Thread | None = None
         self._registered = False
@@ -71,9 +73,11 @@ class Worker:
         if not self._registered:
             self._registered = True
             atexit.register(self.leave)
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminated)
-            self._handles = True
+        if threading.current_thread() is threading.main_thread():
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _terminated)
+            if signal.getsignal(signal.SIGTERM) is _terminated:
+                _handled.append(self)
 
     def leave(self) -> None:
         """End what is open, drain for at most `exit_seconds`, let go of everything. Safe to call twice."""
@@ -120,24 +124,22 @@ class Worker:
         thread.join(self._exit_seconds)
 
     def _unhandle(self) -> None:
-        if self._handles and threading.current_thread() is threading.main_thread():
-            self._handles = False
-            if signal.getsignal(signal.SIGTERM) == self._terminated:
+        if self in _handled and threading.current_thread() is threading.main_thread():
+            _handled.remove(self)
+            if not _handled and signal.getsignal(signal.SIGTERM) is _terminated:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _terminated(self, number: int, frame: object) -> None:
-        # In the main thread, perhaps in the middle of an append: only hand over, to a thread that needs nothing of
-        # what was interrupted. A second signal kills at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _thread.start_new_thread(self._terminate, ())
+    def cancel(self) -> None:
+        """End what is open: a signal ends the process."""
+        if self._thread is not None:
+            self._recorder.close_runs(_TERMINATED, "cancelled", "signal")
 
-    def _terminate(self) -> None:
+    def stop(self) -> None:
+        """Drain for a bounded time, and let go of the journal."""
         thread = self._thread
         if thread is not None:
-            self._recorder.close_runs(_TERMINATED, "cancelled", "signal")
             self._stop(thread)
             self._recorder.close()
-        os.kill(os.getpid(), signal.SIGTERM)
 
     # ---- the thread -----------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Worker:
                 return drain.caught_up()
             done = drain.round(self._late)
             self.done = self.done.plus(done)
-            self.last_error = None
+            self._remember(drain.refused)
             if self._hurry is None and time.monotonic() >= self._refresh_at:
                 self._refresh_at = time.monotonic() + _REFRESH_SECONDS
                 drain.refresh(self._recorder.clock.now())
@@ -196,15 +198,18 @@ class Worker:
             return done.finished
         except (StoreError, OSError) as problem:
             # What was recorded waits in the journal; the store is asked again a little later.
-            if self.last_error is None:
-                log.warning("the store does not take events, they wait in the journal: %s", problem)
-            self.last_error = problem
-            self._retry_at = time.monotonic() + 1.0
+            self._remember(problem)
+            self._retry_at = time.monotonic() + (_REFUSED_SECONDS if isinstance(problem, StoreRefused) else 1.0)
             return False
         except Exception as problem:  # noqa: BLE001 - as above
             self._recorder.fault("drain", problem)
             self._retry_at = time.monotonic() + 1.0
             return False
+
+    def _remember(self, problem: StoreError | OSError | None) -> None:
+        if problem is not None and self.last_error is None:
+            log.warning("the store does not take events, they wait in the journal: %s", problem)
+        self.last_error = problem
 
     def _note_losses(self, drain: Drain) -> None:
         """What this process could not record, for `tachograph doctor`; written when it has grown."""
@@ -212,7 +217,10 @@ class Worker:
         now = {**health.lost, **({"shed_content": health.shed} if health.shed else {}), **health.faults}
         for reason, count in now.items():
             if self._noted.get(reason) != count:
-                drain.note_loss(self._recorder.journal.folder.name, reason, count)
+                try:
+                    drain.note_loss(self._recorder.journal.folder.name, reason, count)
+                except StoreRefused as problem:
+                    self._remember(problem)
                 self._noted[reason] = count
 
     def _last_round(self) -> None:
@@ -221,3 +229,18 @@ class Worker:
         if self._drain is not None:
             self._drain.close()
             self._drain = None
+
+
+def _terminated(number: int, frame: object) -> None:
+    # In the main thread, perhaps in the middle of an append: only hand over, to a thread that needs nothing of what was
+    # interrupted. A second signal kills at once.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _thread.start_new_thread(_terminate, ())
+
+
+def _terminate() -> None:
+    for worker in _handled:
+        worker.cancel()
+    for worker in _handled:
+        worker.stop()
+    os.kill(os.getpid(), signal.SIGTERM)

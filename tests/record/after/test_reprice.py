@@ -12,8 +12,8 @@ from tachograph.events.envelope import Event
 from tachograph.events.note import Score
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.cost import PriceBook, price, price_book
+from tachograph.record.after.reprice import Repriced, reprice
 from tachograph.record.clock import Clock
-from tachograph.record.reprice import Repriced, reprice
 from tachograph.store.open import open_store
 from tachograph.store.ports import Appended, Batch, Store
 from tachograph.store.query import Query
@@ -100,6 +100,19 @@ def test_a_model_that_has_a_price_at_last(store: Store) -> None:
     ]
 
 
+def test_what_a_program_priced_itself_stays(store: Store) -> None:
+    """Whatever the book says, and even when costs without a price are to be forgotten."""
+    tape = Tape("one")
+    tape.begin()
+    stated = Cost("priced", total=7, price_id="program:acme")
+    tape.reply(tape.call("acme", "acme"), usage=USED, cost=stated)
+    tape.finish()
+    kept(store, tape)
+    assert reprice(store, NEW, **PERIOD) == Repriced(calls=1, kept=1)
+    assert reprice(store, price_book(bundled=False), **PERIOD, clear=True) == Repriced(calls=1, kept=1)
+    assert costs(store) == [(tape.run, 1, 7)]
+
+
 def test_a_known_cost_is_forgotten_only_when_asked(store: Store) -> None:
     """A book without the model leaves what is known, and says so; `clear` makes it unpriced."""
     tape = taped("one", "acme")
@@ -149,7 +162,7 @@ def test_a_dry_run_says_the_same_and_stores_nothing(store: Store) -> None:
 
 def test_more_calls_than_a_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A period is walked page by page; runs that stand on several pages get each event once, in order."""
-    monkeypatch.setattr("tachograph.record.reprice._PAGE", 3)
+    monkeypatch.setattr("tachograph.record.after.reprice._PAGE", 3)
     tapes = [taped(f"run {number}", *["acme"] * 4) for number in range(5)]
     kept(store, *tapes)
     assert reprice(store, NEW, **PERIOD) == Repriced(calls=20, changed=20, before=40_000_000, after=20 * 5_150_000)

@@ -1,8 +1,8 @@
 """Pricing a past period again: new prices, a corrected override, a model that has a price at last.
 
 Nothing is rewritten. Each call whose cost comes out different gets a `CallRepriced` event at the end of its run, and
-the last one counts. A run to which its own process may still write is left alone and named in the answer, because the
-next number in its log is not ours to take.
+the last one counts. What a program priced itself stays as it is. A run to which its own process may still write is left
+alone and named in the answer, because the next number in its log is not ours to take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tachograph.events.call import CallRepriced
 from tachograph.events.envelope import Event
-from tachograph.events.usage import Cost, Usage
+from tachograph.events.usage import Cost, Usage, is_stated
 from tachograph.fold.cost import PriceBook, price
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.store.ports import Batch, Store
@@ -26,7 +26,7 @@ _PAGE = 1000
 _CALL = (
     "run", "step", "provider", "model", "served_model", "tier", "served_tier", "ended_at", "uncached_tokens",
     "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
-    "usage_basis", "usage_extra", "started_at",
+    "usage_basis", "usage_extra", "started_at", "price_id",
 )  # fmt: skip
 _COST = (
     "cost_state", "cost_nano", "input_cost_nano", "output_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano",
@@ -44,7 +44,8 @@ class Repriced(Struct, frozen=True):
     newly_priced: int = 0
     newly_unpriced: int = 0
     kept: int = 0
-    """Calls with a known cost that the book cannot work out (any more): they keep it, unless `clear` was asked for."""
+    """Calls with a known cost that the book cannot work out (any more): they keep it, unless `clear` was asked for. And
+    those whose program states the cost itself, which always keep it."""
     before: int = 0
     """Nano-USD of the changed calls as it was; calls without a price add nothing."""
     after: int = 0
@@ -135,6 +136,9 @@ def _changes(
     """The calls whose cost differs, and how many keep one that the book cannot work out."""
     changes, kept = [], 0
     for call in calls:
+        if is_stated(call["price_id"]):
+            kept += 1
+            continue
         cost = _price(book, call)
         if _figures(cost) == tuple(call[column] for column in _COST):
             continue

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph.errors import SequenceGap
@@ -20,76 +17,21 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Loss, Note, Score, Unknown
 from tachograph.events.run import Failure
-from tachograph.events.usage import Cost, Usage
+from tachograph.events.usage import Cost
 from tachograph.fold.totals import fold
 from tachograph.store.ports import Appended, Batch, OpenStep, Position
 from tachograph.store.query import Measure, Query, Where
 from tachograph.store.relations import PROJECTIONS, RELATIONS
 from tachograph.store.rows import ImportRow, JournalRow, LossRow
+from tests.contracts.erasing import ErasingContract
+from tests.contracts.feed import FeedContract
+from tests.contracts.kept import EXAMPLES, call_run, dump, named, unordered
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape, batches, bodies, runs
 
-Dump = Mapping[str, Sequence[Mapping[str, Any]]]
 
-_PRIVATE = frozenset({"encoding", "body", "loose_pages", "ver"})
-"""Columns in which stores may differ: how they pack, and how often they marked."""
-EXAMPLES = settings(
-    max_examples=15,
-    deadline=None,
-    # every backend runs the same inherited test: for it alone an example means the same
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.differing_executors],
-)
-
-
-def dump(store: Any, tables: Sequence[str] = tuple(RELATIONS)) -> Dump:
-    """Every row of every table, all columns that mean the same in each store, and every run's events."""
-    found: dict[str, Any] = {}
-    for table in tables:
-        relation = RELATIONS[table]
-        columns = tuple(name for name in (*relation.stored, *relation.generated) if name not in _PRIVATE)
-        found[table] = list(store.find(Query(table, columns=columns, limit=None)).rows)
-    ids = [row["id"] for row in store.find(Query("runs", columns=("id",), limit=None)).rows]
-    return {**found, "events": [{"run": run, "events": list(store.read(run))} for run in ids]}
-
-
-def call_run(source: str = "calls", **facts: Any) -> Tape:
-    """A run with a model call that costs 30 nano-USD and a tool call."""
-    tape = Tape(source)
-    tape.begin(**facts)
-    asked = tape.say("user", {"role": "user", "content": "Where is my order?"}, by_hash=False)
-    call = tape.call(input=asked, agent_type="clerk", purpose="answer")
-    said = tape.say("assistant", {"role": "assistant", "content": "On its way."}, asked)
-    usage = Usage(10, 5, None, 7, 2, basis="provider")
-    cost = Cost("priced", 10, 20, 30, price_id="openai/gpt-4o@1", price_date="2026-11-01")
-    tape.reply(call, output=said, usage=usage, cost=cost, reported_cost=31, finish_reason="stop")
-    tool = tape.tool("find_order", '{"b": 1, "a": 2}', requested_by=call, call_id="c1")
-    tape.result(tool, '"found"')
-    return tape
-
-
-class StoreContract:
+class StoreContract(ErasingContract, FeedContract):
     """Subclass it as `Test…` and implement `open`."""
-
-    def open(self, folder: Path) -> Any:
-        """An empty store; it may use `folder`."""
-        raise NotImplementedError
-
-    @contextlib.contextmanager
-    def fresh(self) -> Iterator[Any]:
-        """An empty store of its own, for one example."""
-        with tempfile.TemporaryDirectory() as folder:
-            opened = self.open(Path(folder))
-            try:
-                yield opened
-            finally:
-                opened.close()
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[Any]:
-        """An empty store."""
-        opened = self.open(tmp_path)
-        yield opened
-        opened.close()
 
     # ---- the log --------------------------------------------------------------------------------------------------
 
@@ -177,7 +119,7 @@ class StoreContract:
                 back = data.draw(st.integers(0, 2))
                 parts.append(batch(events[max(0, cut - back) : cut + size]))
                 cut += size
-            assert _named(dump(parts)) == _named(dump(whole))
+            assert named(dump(parts)) == named(dump(whole))
             assert parts.check() == []
 
     # ---- open steps -----------------------------------------------------------------------------------------------
@@ -270,7 +212,7 @@ class StoreContract:
             store.append(batch(events[cut:]))
             before = dump(store)
             counts = store.rebuild()
-            assert _unordered(dump(store)) == _unordered(before)
+            assert unordered(dump(store)) == unordered(before)
             assert counts == {table: len(before[table]) for table in PROJECTIONS}
             assert store.append(batch(events)).stored == 0
 
@@ -283,7 +225,7 @@ class StoreContract:
             gone = frozenset(event.run for event in old)
             replaced.append(batch(new, replace=gone))
             plain.append(batch(new))
-            left, expected = _named(dump(replaced)), _named(dump(plain))
+            left, expected = named(dump(replaced)), named(dump(plain))
             assert {table: left[table] for table in _OF_EVENTS} == {table: expected[table] for table in _OF_EVENTS}
             assert replaced.check() == []
 
@@ -541,29 +483,3 @@ _TOOL_FACTS = {
     "arguments_hash": int.from_bytes(canonical_hash('{"a":2,"b":1}')[:8], "big", signed=True),
     "result_hash": int.from_bytes(digest(b'"found"')[:8], "big", signed=True),
 }  # fmt: skip
-
-
-def _unordered(found: Dump) -> Mapping[str, Sequence[str]]:
-    """Rows without their order."""
-    return {table: sorted(map(repr, rows)) for table, rows in found.items()}
-
-
-def _named(found: Dump) -> Mapping[str, Sequence[str]]:
-    """Rows without their order and without the numbers that say what came first: names stand in their place."""
-    runs = {row["pk"]: row["id"] for row in found["runs"]}
-    hashes = {row["id"]: row["hash"].hex() for row in found["payloads"]}
-    prices = {row["id"]: row["price_id"] for row in found["prices"]}
-    nodes: dict[int, str] = {}
-    for row in sorted(found["nodes"], key=lambda row: row["id"]):
-        nodes[row["id"]] = f"{nodes.get(row['parent'])}/{row['role']}:{hashes.get(row['payload'])}"
-    names: dict[str, Mapping[int, str]] = {"pk": runs, "run": runs, "payload": hashes, "price": prices}
-    names |= dict.fromkeys(("input_node", "output_node", "result_node"), nodes)
-
-    def plain(table: str, row: Mapping[str, Any]) -> str:
-        own = {key: value for key, value in row.items() if key != "id" or table == "runs"}
-        if table == "nodes":
-            own["parent"] = nodes.get(row["parent"])
-        by_name = {key: names[key].get(value) if key in names else value for key, value in own.items()}
-        return repr({key: hashes.get(by_name[key]) if key.endswith("_payload") else by_name[key] for key in by_name})
-
-    return {table: sorted(plain(table, row) for row in rows) for table, rows in found.items()}

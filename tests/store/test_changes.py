@@ -4,9 +4,9 @@ from tachograph.events.content import Content, canonical_hash, digest, inline
 from tachograph.events.message import MessageAppended
 from tachograph.events.run import Failure
 from tachograph.store.changes import Changes, RunState, fail, first_64, hash_bytes, receive, same_bytes, totals
-from tachograph.store.memory import Tables
 from tachograph.store.project import project
 from tachograph.store.rows import TOTALS, SessionRow, StepRow
+from tachograph.store.tables import Tables
 from tests.strategies import Tape
 
 
@@ -108,7 +108,7 @@ def test_leaving_a_session_takes_everything_along() -> None:
     _, other, _ = begun(session="s", user="bob")
     other.row.id, other.row.started_at, other.row.updated_at = "b", 5, 7
     changes.count(other.row, totals(other.row), new=True)
-    changes.leave(state.row, [other.row])
+    changes.leave(("default", "s"), [state.row], [other.row])
     session = changes.sessions.get(("default", "s"))
     assert isinstance(session, SessionRow)
     assert (session.runs, session.started_at, session.updated_at, session.user, session.last_run) == (
@@ -118,5 +118,5 @@ def test_leaving_a_session_takes_everything_along() -> None:
         "bob",
         "b",
     )
-    changes.leave(other.row, [])
+    changes.leave(("default", "s"), [other.row], [])
     assert [session.runs, *(getattr(session, name) for name in TOTALS)] == [0] * (1 + len(TOTALS))

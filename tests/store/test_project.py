@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph.errors import SequenceGap
+from tachograph.events.call import CallMetered, CallRepriced
 from tachograph.events.content import inline
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Score
-from tachograph.events.usage import Usage
+from tachograph.events.usage import Cost, Usage
 from tachograph.store.changes import RunState
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Batch
 from tachograph.store.project import following
 from tachograph.store.query import Query
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import EXAMPLES, dump
+from tests.contracts.kept import EXAMPLES, dump
 from tests.queries.kept import batch
 from tests.strategies import Tape, batches, broken_runs
 
@@ -96,6 +97,43 @@ def test_application_ids_have_columns() -> None:
     assert _rows(tape, "steps", *names)[1] == dict(
         zip(names, ("r", "c", "w", "s", '{"ticket":"2","z":"1"}'), strict=True)
     )
+
+
+def test_a_run_has_an_action_and_application_ids() -> None:
+    """They stand in the row of the run's own step."""
+    tape = Tape()
+    tape.begin(action_type="generate_plan", refs={"report_id": "r", "completion_id": "c", "ticket": "2"})
+    names = ("step", "action_type", "report_id", "completion_id", "refs")
+    assert _rows(tape, "steps", *names) == [
+        dict(zip(names, (0, "generate_plan", "r", "c", '{"ticket":"2"}'), strict=True))
+    ]
+
+
+def test_late_usage_replaces_what_was_said_before() -> None:
+    """Row, run and session hold the last figures and their cost; its hour is recomputed; an open call is left alone."""
+    tape = Tape()
+    tape.begin(session="s")
+    call, waiting = tape.call(), tape.call()
+    tape.reply(call)
+    tape.finish()
+    store = MemoryStore()
+    store.append(batch(tape.events))
+    store.refresh(tape.at + 3_600 * 10**9)
+    late = [Usage(5, 1, output=2, basis="estimated"), Usage(1500, output=500, basis="provider")]
+    for usage, total in zip(late, (7, 75), strict=True):
+        start = len(tape.events)
+        tape.add(CallMetered(call=call, usage=usage, cost=Cost("priced", total=total)))
+        tape.add(CallMetered(call=waiting, usage=usage))
+        tape.add(CallRepriced(call=waiting, cost=Cost("priced", total=1)))
+        store.append(batch(tape.events[start:]))
+    names = ("uncached_tokens", "cache_read_tokens", "output_tokens", "cost_nano")
+    for table in ("runs", "sessions"):
+        found = store.find(Query(table, columns=(*names, "usage_missing", "unpriced"))).rows
+        assert found == [dict(zip((*names, "usage_missing", "unpriced"), (1500, 0, 500, 75, 0, 0), strict=True))]
+    rows = store.find(Query("calls", columns=(*names, "usage_basis"))).rows
+    assert [tuple(row.values()) for row in rows] == [(1500, None, 500, 75, "provider"), (None, None, None, None, None)]
+    assert len(store.find(Query("dirty_hours", columns=("hour",))).rows) == 1
+    assert store.check() == []
 
 
 def test_retries_are_one_iteration() -> None:

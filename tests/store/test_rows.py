@@ -11,7 +11,7 @@ from tachograph.store import rows
 from tachograph.store.relations import RELATIONS
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import EXAMPLES
+from tests.contracts.kept import EXAMPLES
 
 _known = st.none() | st.integers(0, 10**12)
 

@@ -17,7 +17,7 @@ from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.content import Content, canonical_hash, digest
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import AUDIT, Failure, RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.store.rows import TOTALS, CallRow, LimitRow, RunRow, ScoreRow, SessionRow, StepRow, ToolRow
 
@@ -37,6 +37,10 @@ class Known(Protocol):
 
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash; None when the hash is none."""
+        ...
+
+    def use(self, content: Content, run: int) -> None:
+        """A run names a content by its hash, and so keeps it."""
         ...
 
     def bytes_of(self, hash: str) -> bytes | None:
@@ -149,6 +153,8 @@ class Changes:
         if refs:
             _refer(row, refs)
         state.open[row.step] = event.mono
+        if row.step == 0 and state.row.source == AUDIT:
+            return
         self.steps.new[row.run, row.step] = row
         self.stale(state.row, event.at)
 
@@ -171,8 +177,8 @@ class Changes:
             self.stale(state.row, row.started_at)
         return row
 
-    def add_metadata(self, run: RunRow, row: StepRow | None, metadata: Content | None) -> None:
-        """Metadata of a step's end joins that of its start: two objects become one, else what came last stands."""
+    def add_metadata(self, run: RunRow, row: RunRow | StepRow | None, metadata: Content | None) -> None:
+        """Metadata of an end joins that of its start: two objects become one, else what came last stands."""
         if row is not None and metadata is not None:
             text, row.metadata_payload = self.place(run, metadata)
             row.metadata = _merged(row.metadata, text)
@@ -257,20 +263,29 @@ class Changes:
             setattr(session, name, getattr(session, name) + getattr(run, name) - was)
         _latest(session, run)
 
-    def leave(self, run: RunRow, rest: Sequence[RunRow]) -> None:
-        """A run leaves its session; `rest` are the runs that stay. A session nobody is in has `runs` 0."""
-        session = None if run.session is None else self.sessions.get((run.tenant, run.session))
+    def leave(self, key: tuple[str, str], runs: Iterable[RunRow], rest: Sequence[RunRow]) -> None:
+        """Runs leave their session, which `key` names (tenant, session). One that nobody is in has `runs` 0.
+
+        `rest` are the runs that stay, or those among them that started first, started last and were written last.
+        """
+        session = self.sessions.get(key)
         if session is None:
             return
-        session.runs -= 1
-        for name in TOTALS:
-            setattr(session, name, getattr(session, name) - getattr(run, name))
+        for run in runs:
+            session.runs -= 1
+            for name in TOTALS:
+                setattr(session, name, getattr(session, name) - getattr(run, name))
         if rest:
             session.started_at = min(each.started_at for each in rest)
             session.updated_at = max(each.updated_at for each in rest)
         session.last_run, session.last_started_at = "", -1
         for each in rest:
             _latest(session, each)
+
+
+def session_of(run: RunRow) -> tuple[str, str] | None:
+    """The session that counts this run, by (tenant, session)."""
+    return None if run.session is None or run.source == AUDIT else (run.tenant, run.session)
 
 
 def totals(run: RunRow) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,102 +14,28 @@ from tachograph.events.content import Content, digest
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
 from tachograph.store import evaluate, rollup
-from tachograph.store.changes import Changes, Key, RunState, first_64, hash_bytes
-from tachograph.store.ports import Appended, Batch, OpenStep, Position
+from tachograph.store.changes import Changes, RunState, session_of
+from tachograph.store.named import without
+from tachograph.store.ports import KEPT_STRETCHES, Appended, Batch, Erased, OpenStep, Position, Stretch
 from tachograph.store.project import following, project
 from tachograph.store.query import Page, Query
-from tachograph.store.relations import OF_RUN, PROJECTIONS, RELATIONS
+from tachograph.store.relations import OF_RUN, PROJECTIONS
 from tachograph.store.rows import (
     OPEN,
-    CallRow,
     DayRow,
     DirtyRow,
+    ErasedRow,
+    FeedRow,
     HourRow,
     ImportRow,
     JournalRow,
+    KeyRow,
     LossRow,
-    NodeRow,
-    PayloadRow,
-    PriceRow,
     RunRow,
-    SessionRow,
-    StepRow,
-    ToolRow,
 )  # fmt: skip
+from tachograph.store.tables import Tables
 
 Row = Mapping[str, Any]
-
-
-class Tables:
-    """Every table as key → row, the log by run, and `changes.Known` over them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[Any, Any]] = {name: {} for name in RELATIONS}
-        self.logs: dict[str, list[Event]] = {}
-        self._payloads: dict[bytes, int] = {}
-        self._nodes: dict[tuple[int, int, str], int] = {}
-        self._prices: dict[tuple[str, str], int] = {}
-
-    def put(self, table: str, row: Any) -> None:
-        """Add a row, or put it in place of the one with its key."""
-        key = tuple(getattr(row, name) for name in RELATIONS[table].key)
-        self.rows[table][key if len(key) > 1 else key[0]] = row
-
-    def run(self, run: str) -> RunRow | None:
-        """A run's row by its id."""
-        return next((row for row in self.rows["runs"].values() if row.id == run), None)
-
-    def keep(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> int:
-        """The number of a payload, with its bytes if they were missing."""
-        number = self._payloads.setdefault(hash, len(self._payloads) + 1)
-        row = self.rows["payloads"].setdefault(number, PayloadRow(id=number, hash=hash, size=size))
-        if data is not None and row.body is None:
-            row.body, row.size, row.canonical = data, len(data), first_64(canonical)
-        return number
-
-    # ---- Known ----------------------------------------------------------------------------------------------------
-
-    def payload(self, content: Content) -> int | None:
-        """Payload id of a content named by its hash."""
-        hash = hash_bytes(content.hash)
-        return None if hash is None else self.keep(hash, None, None, content.size)
-
-    def bytes_of(self, hash: str) -> bytes | None:
-        """The bytes behind a hash."""
-        number = self._payloads.get(hash_bytes(hash) or b"")
-        return self.rows["payloads"][number].body if number else None
-
-    def node(self, parent: int, payload: int, role: str) -> int:
-        """The node of this message below that parent."""
-        number = self._nodes.setdefault((parent, payload, role), len(self._nodes) + 1)
-        self.put("nodes", NodeRow(id=number, parent=parent, payload=payload, role=role))
-        return number
-
-    def price(self, price_id: str, price_date: str) -> int:
-        """The number of a price row."""
-        number = self._prices.setdefault((price_id, price_date), len(self._prices) + 1)
-        self.put("prices", PriceRow(id=number, price_id=price_id, price_date=price_date))
-        return number
-
-    def step(self, key: Key) -> StepRow | None:
-        """A step's row."""
-        return self.rows["steps"].get(key)
-
-    def call(self, key: Key) -> CallRow | None:
-        """A model call's row."""
-        return self.rows["calls"].get(key)
-
-    def tool(self, key: Key) -> ToolRow | None:
-        """A tool call's row."""
-        return self.rows["tool_calls"].get(key)
-
-    def session(self, key: tuple[str, str]) -> SessionRow | None:
-        """A session's row."""
-        return self.rows["sessions"].get(key)
-
-    def log(self, run: RunRow) -> Sequence[Event]:
-        """The run's events that are stored."""
-        return self.logs[run.id][: run.next_seq]
 
 
 class MemoryStore:
@@ -121,7 +47,6 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._tables = Tables()
         self._states: dict[str, RunState] = {}
-        self._pk = 0
 
     # ---- log ------------------------------------------------------------------------------------------------------
 
@@ -130,20 +55,38 @@ class MemoryStore:
         with self._lock:
             if batch.position is not None and self.position(batch.position.journal) != batch.position.before:
                 return Appended(moved=False)
+            gone = self._erased({event.run for event in batch.events})
+            living = without(batch, gone) if gone else batch
             by_run: defaultdict[str, list[Event]] = defaultdict(list)
-            for event in batch.events:
+            for event in living.events:
                 by_run[event.run].append(event)
             for run, events in by_run.items():
                 self._fresh(run, events, batch)
             changes = Changes(self._tables)
-            self._pk = max(self._tables.rows["runs"], default=0)
-            replaced = {run: pk for run in sorted(batch.replace) if (pk := self._remove(changes, run)) is not None}
-            for hash, data in batch.payloads.items():
-                self._tables.keep(hash, data, batch.canonical.get(hash))
+            old = {run: self._tables.uses(run) for run in batch.replace}
+            replaced = self._remove(changes, batch.replace)
+            self._silence(replaced.values())
+            self._tables.begin(living.payloads, living.canonical)
             stored = sum(self._take(changes, events, replaced) for events in by_run.values())
             self._save(changes)
+            self._tables.release({pk: old[run].less(self._tables.uses(run)) for run, pk in replaced.items()})
             self._move(batch.position)
-            return Appended(stored, len(batch.events) - stored)
+            dropped = len(batch.events) - len(living.events)
+            return Appended(stored, len(living.events) - stored, dropped=dropped)
+
+    def erase(self, runs: Sequence[str], at: int) -> Erased:
+        """Remove runs everywhere, and what only they name; leaves a tombstone for each."""
+        with self._lock:
+            logs, uses = self._tables.logs, {run: self._tables.uses(run) for run in runs}
+            events = sum(len(logs.get(run, ())) for run in set(runs))
+            changes = Changes(self._tables)
+            removed = self._remove(changes, runs)
+            self._save(changes)
+            gone = self._tables.release({pk: uses[run] for run, pk in removed.items()})
+            last = {f"last_{name[:-1]}": self._tables.last[name] for name in ("runs", "payloads", "nodes")}
+            for run, pk in removed.items():
+                self._tables.put("erased", ErasedRow(id=self._tables.number("erased"), run=run, pk=pk, at=at, **last))
+            return Erased(len(removed), events, len(gone), sum(len(row.body or b"") for row in gone))
 
     def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
         """A run's events with seq > `after`, in order; at most `limit`."""
@@ -156,6 +99,22 @@ class MemoryStore:
         with self._lock:
             row = self._tables.run(run)
             return 0 if row is None else row.next_seq
+
+    def appended(self, after: int, limit: int = 1_000, tenant: str | None = None) -> Sequence[Stretch]:
+        """What came in since that stretch, oldest first; of one tenant, if one is named."""
+        with self._lock:
+            runs = self._tables.rows["runs"]
+            found = (
+                Stretch(row.id, runs[row.run].id, row.first, row.count)
+                for row in self._tables.rows["feed"].values()
+                if row.id > after and row.count and row.run in runs and tenant in (None, runs[row.run].tenant)
+            )
+            return list(islice(found, limit))
+
+    def head(self) -> int:
+        """Id of the newest stretch."""
+        with self._lock:
+            return self._tables.last["feed"]
 
     def position(self, journal: str) -> tuple[int, int]:
         """How far the journal is stored."""
@@ -177,19 +136,33 @@ class MemoryStore:
 
     # ---- blobs and index ------------------------------------------------------------------------------------------
 
-    def fetch(self, hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """The bytes behind each hash that is stored."""
+    def fetch(self, hashes: Sequence[bytes], tenant: str | None = None) -> Mapping[bytes, bytes]:
+        """The bytes behind each hash that is stored; if a tenant is named, those that its runs name."""
         with self._lock:
-            found = {hash: self._tables.bytes_of(hash.hex()) for hash in hashes}
-            return {hash: data for hash, data in found.items() if data is not None}
+            wanted = set(hashes)
+            rows = [row for row in self._tables.rows["payloads"].values() if row.hash in wanted]
+            own = {row.id for row in rows} if tenant is None else self.named([row.id for row in rows], tenant)
+            return {row.hash: row.body for row in rows if row.id in own and row.body is not None}
+
+    def named(self, payloads: Sequence[int], tenant: str) -> set[int]:
+        """Those of these payloads, by number, that runs of a tenant name."""
+        with self._lock:
+            runs, rows = self._tables.rows["runs"], self._tables.rows["payloads"]
+            alone = all(run.tenant == tenant for run in runs.values())
+            return {
+                number
+                for number in payloads
+                if number in rows
+                if alone or any(runs[pk].tenant == tenant for pk in self._tables.owners(rows[number]))
+            }
 
     def find(self, query: Query) -> Page:
         """Rows of one table. Raises ValueError for a column the table has not."""
         with self._lock:
             return evaluate.answer(query, self._tables.rows)
 
-    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
-        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
+    def note(self, row: ImportRow | JournalRow | LossRow | KeyRow) -> None:
+        """Put a row beside the log: an imported file, a journal's state, a loss outside any run, a key of the API."""
         with self._lock:
             if isinstance(row, JournalRow):
                 known = self._tables.rows["journals"].setdefault(row.id, JournalRow(id=row.id))
@@ -197,9 +170,9 @@ class MemoryStore:
             elif isinstance(row, LossRow):
                 self._note_loss(row)
             else:
-                self._tables.put("imports", row)
+                self._tables.put("access_keys" if isinstance(row, KeyRow) else "imports", row)
 
-    def search(self, text: str, limit: int = 20) -> list[Row]:
+    def search(self, text: str, limit: int = 20, tenant: str | None = None) -> list[Row]:
         """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
         with self._lock:
             wanted = evaluate.spellings(text)
@@ -208,6 +181,7 @@ class MemoryStore:
                 {"run_id": run.id, "seq": event.seq, "role": event.body.role, "hash": event.body.message.hash}
                 for run in runs
                 for event in self._tables.logs[run.id]
+                if tenant in (None, run.tenant)
                 if isinstance(event.body, MessageAppended) and self._says(event.body.message, wanted)
             )
             return list(islice(found, limit))
@@ -216,6 +190,10 @@ class MemoryStore:
 
     def refresh(self, now_ns: int) -> int:
         """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
+        with self._lock:
+            feed = self._tables.rows["feed"]
+            for number in [number for number in feed if number <= self.head() - KEPT_STRETCHES]:
+                del feed[number]
         return rollup.refresh(self, now_ns)
 
     def replace_rollups(
@@ -248,19 +226,33 @@ class MemoryStore:
                 self._tables.rows[table].clear()
             self._states.clear()
             changes = Changes(self._tables)
+            self._tables.begin_again()
             for run in runs:
-                self._take(changes, self._tables.logs.pop(run.id), {run.id: run.pk})
+                self._take(changes, self._tables.logs.pop(run.id), {run.id: run.pk}, again=True)
+            self._tables.settle()
             self._save(changes)
             return {table: len(self._tables.rows[table]) for table in PROJECTIONS}
 
     def check(self) -> Sequence[str]:
-        """Faults found in the stored data: here only what bytes and hashes can tell."""
+        """Faults found in the stored data: here only what bytes and hashes can tell, and who names what."""
         with self._lock:
-            return [
+            runs, payloads = self._tables.rows["runs"], self._tables.rows["payloads"]
+            wrong = [
                 f"payload {row.id} is not what its hash {row.hash.hex()} says"
-                for row in self._tables.rows["payloads"].values()
+                for row in payloads.values()
                 if row.body is not None and digest(row.body) != row.hash
             ]
+            named = {(number, row.pk) for row in runs.values() for number in self._tables.uses(row.id).payloads}
+            noted = {(row.id, pk) for row in payloads.values() for pk in self._tables.owners(row)}
+            unknown = {row.id for row in payloads.values() if row.run is None}
+            for number, pk in sorted(named ^ noted):
+                if number not in unknown:
+                    wrong.append(f"payload {number}: whether run number {pk} names it is noted wrongly")
+            return wrong
+
+    def compact(self, *, whole: bool = False) -> int:
+        """Nothing to give back: what was erased is gone."""
+        return 0
 
     def facts(self) -> Mapping[str, Any]:
         """Sizes, counts and versions."""
@@ -287,37 +279,49 @@ class MemoryStore:
         row = None if run in batch.replace else self._tables.run(run)
         following(row or RunState.begin(0, events[0]).row, events)
 
-    def _take(self, changes: Changes, events: Sequence[Event], pks: Mapping[str, int]) -> int:
+    def _erased(self, runs: set[str]) -> set[str]:
+        """Those of these runs that were erased."""
+        return {row.run for row in self._tables.rows["erased"].values() if row.run in runs}
+
+    def _take(self, changes: Changes, events: Sequence[Event], pks: Mapping[str, int], *, again: bool = False) -> int:
         run = events[0].run
         state = self._states.get(run)
         if state is None:
-            pk = pks.get(run)
-            if pk is None:
-                pk = self._pk = self._pk + 1
-            state = self._states[run] = RunState.begin(pk, events[0])
+            state = self._states[run] = RunState.begin(pks.get(run) or self._tables.number("runs"), events[0])
+        first = state.row.next_seq
         fresh = following(state.row, events)
         if fresh:
             project(changes, state, fresh)
             self._tables.put("runs", state.row)
             self._tables.logs.setdefault(run, []).extend(fresh)
+            if not again:
+                number = self._tables.number("feed")
+                self._tables.put("feed", FeedRow(id=number, run=state.row.pk, first=first, count=len(fresh)))
         return len(fresh)
 
-    def _remove(self, changes: Changes, run: str) -> int | None:
-        row = self._tables.run(run)
-        if row is None:
-            return None
-        for step in [step for step in self._tables.rows["steps"].values() if step.run == row.pk]:
-            changes.stale(row, step.started_at)
-        for table in OF_RUN:
-            rows = self._tables.rows[table]
-            for key in [key for key in rows if key[0] == row.pk]:
-                del rows[key]
-        del self._tables.rows["runs"][row.pk], self._tables.logs[run], self._states[run]
-        if row.session is not None:
-            key = (row.tenant, row.session)
-            rest = [other for other in self._tables.rows["runs"].values() if (other.tenant, other.session) == key]
-            changes.leave(row, rest)
-        return row.pk
+    def _remove(self, changes: Changes, runs: Iterable[str]) -> dict[str, int]:
+        """Take runs away with everything that belongs to them; returns the pk of each that was there."""
+        rows = [row for run in sorted(set(runs)) if (row := self._tables.run(run)) is not None]
+        left: defaultdict[tuple[str, str], list[RunRow]] = defaultdict(list)
+        for row in rows:
+            for step in [step for step in self._tables.rows["steps"].values() if step.run == row.pk]:
+                changes.stale(row, step.started_at)
+            for table in OF_RUN:
+                kept = self._tables.rows[table]
+                for key in [key for key in kept if key[0] == row.pk]:
+                    del kept[key]
+            del self._tables.rows["runs"][row.pk], self._tables.logs[row.id], self._states[row.id]
+            if (session := session_of(row)) is not None:
+                left[session].append(row)
+        for whose, gone in left.items():
+            changes.leave(whose, gone, [row for row in self._tables.rows["runs"].values() if session_of(row) == whose])
+        return {row.id: row.pk for row in rows}
+
+    def _silence(self, pks: Collection[int]) -> None:
+        """What came in of these runs was replaced."""
+        for row in self._tables.rows["feed"].values():
+            if row.run in pks:
+                row.count = 0
 
     def _save(self, changes: Changes) -> None:
         for table, rows in (("steps", changes.steps), ("calls", changes.calls), ("tool_calls", changes.tools)):

@@ -1,19 +1,23 @@
 """What a store can do, as small protocols. A backend that cannot honour one does not pretend to.
 
 `Log` takes admitted events in order and gives them back; `Blobs` holds contents by hash; `Index` answers `Query` values
-over the projections. `memory:` is the specification: what it does, the others do.
+over the projections. `Reading` is what questions need of a store, all of it (`Store`) or one tenant's part (`Scoped`).
+`memory:` is the specification: what it does, the others do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from tachograph.events.envelope import Event
 from tachograph.store.query import Page, Query
-from tachograph.store.rows import ImportRow, JournalRow, LossRow
+from tachograph.store.rows import ImportRow, JournalRow, KeyRow, LossRow
+
+KEPT_STRETCHES = 50_000
+"""How far back `appended` reaches: about this many stretches, the newest."""
 
 
 class Position(Struct, frozen=True):
@@ -47,6 +51,28 @@ class Appended(Struct, frozen=True):
     """Events that were there already, by (run, seq)."""
     moved: bool = True
     """False: the position had moved on (another drain was faster), and nothing was stored."""
+    dropped: int = 0
+    """Events of runs that were erased."""
+
+
+class Stretch(Struct, frozen=True):
+    """Events of one run that came in together: seq `first` up to, and without, `first + count`."""
+
+    id: int
+    run: str
+    first: int
+    count: int
+
+
+class Erased(Struct, frozen=True):
+    """What an erasure took away."""
+
+    runs: int = 0
+    events: int = 0
+    payloads: int = 0
+    """Contents that no other run names."""
+    bytes: int = 0
+    """Of these contents and of the log, as they were stored."""
 
 
 class OpenStep(Struct, frozen=True):
@@ -58,19 +84,38 @@ class OpenStep(Struct, frozen=True):
     started_at: int
 
 
-class Log(Protocol):
-    """The ordered events of every run, and how far each journal has come."""
-
-    def append(self, batch: Batch) -> Appended:
-        """Store a batch whole or not at all, with its projections. Raises SequenceGap, StoreUnavailable."""
-        ...
+class Logged(Protocol):
+    """The ordered events of every run, to be read."""
 
     def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
         """A run's events with seq > `after`, in order. Content beyond the inline size is named by hash."""
         ...
 
     def next_seq(self, run: str) -> int:
-        """The seq the run's next event must have; 0 when the run is unknown."""
+        """The seq the run's next event must have; 0 when the run is unknown or was erased."""
+        ...
+
+    def appended(self, after: int, limit: int = 1_000) -> Sequence[Stretch]:
+        """What came in since the stretch with id `after` (0: since the oldest that is kept), in order of id.
+
+        Each stretch is seen once, whoever wrote it. Stretches of runs that were erased or replaced since are left out,
+        and so are all but the newest KEPT_STRETCHES or so: a reader that is further behind has missed some.
+        """
+        ...
+
+    def head(self) -> int:
+        """Id of the newest stretch; 0 when nothing has come in. Ids grow and are given once."""
+        ...
+
+
+class Log(Logged, Protocol):
+    """The ordered events of every run, and how far each journal has come."""
+
+    def append(self, batch: Batch) -> Appended:
+        """Store a batch whole or not at all, with its projections. Raises SequenceGap, StoreUnavailable.
+
+        Events of runs that were erased are dropped, with what only they name.
+        """
         ...
 
     def position(self, journal: str) -> tuple[int, int]:
@@ -98,25 +143,71 @@ class Index(Protocol):
         ...
 
 
-class Store(Log, Blobs, Index, Protocol):
-    """All of it, as `store.open` returns it."""
+class Reading(Logged, Blobs, Index, Protocol):
+    """What questions need of a store."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """Where it is, as it was opened."""
+        ...
 
     def search(self, text: str, limit: int = 20) -> Sequence[Mapping[str, Any]]:
         """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
         ...
 
-    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
-        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
+
+class Store(Reading, Log, Protocol):
+    """All of it, as `store.open` returns it. Some questions can be asked for one `tenant` alone."""
+
+    def appended(self, after: int, limit: int = 1_000, tenant: str | None = None) -> Sequence[Stretch]:
+        """As `Reading` says; of the runs of one tenant, if one is named."""
+        ...
+
+    def fetch(self, hashes: Sequence[bytes], tenant: str | None = None) -> Mapping[bytes, bytes]:
+        """As `Reading` says; only what runs of the tenant name, if one is named (see `named`)."""
+        ...
+
+    def named(self, payloads: Sequence[int], tenant: str) -> Collection[int]:
+        """Those of these payloads, by number, that runs of a tenant name.
+
+        Of payloads from before owners were noted nobody knows who names them: they are a tenant's if it is the only
+        one, and nobody's otherwise until a `rebuild`.
+        """
+        ...
+
+    def search(self, text: str, limit: int = 20, tenant: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """As `Reading` says; in the runs of one tenant, if one is named."""
+        ...
+
+    def note(self, row: ImportRow | JournalRow | LossRow | KeyRow) -> None:
+        """Put a row beside the log: an imported file, a journal's state, a loss outside any run, a key of the API."""
+        ...
+
+    def erase(self, runs: Sequence[str], at: int) -> Erased:
+        """Remove runs everywhere, open ones too; `at` is when (UTC ns). Runs that are not there are passed over.
+
+        Their events and rows go, their sessions and roll-ups are corrected, and so do the contents and nodes that no
+        other run names. Events of theirs that come later are dropped. One transaction: give it some hundred at most.
+        """
+        ...
+
+    def compact(self, *, whole: bool = False) -> int:
+        """Give room that is not needed any more back to the file system; returns the bytes. Writing goes on meanwhile.
+
+        `whole` makes certain that what was erased is nowhere in the store's files. It may take as long as copying the
+        store, and as much room; who wants to write waits.
+        """
         ...
 
     def refresh(self, now_ns: int) -> int:
-        """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
+        """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done.
+
+        Forgets the oldest stretches of the feed, too.
+        """
         ...
 
     def rebuild(self) -> Mapping[str, int]:
-        """Make every projection again from the log; returns rows per table."""
+        """Make every projection again from the log, and who names which payload; returns rows per table."""
         ...
 
     def check(self) -> Sequence[str]:

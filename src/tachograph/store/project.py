@@ -10,7 +10,9 @@ live recording gave. Every event counts once: the totals of a run's row grow eve
     durations    monotonic time from start to end, at least 0; `ended_at` is the start plus that
 
 An end whose start was lost changes nothing, except for a run (it has ended) and a model call (its money is spent).
-Events of unknown types are kept in the log and mean nothing here.
+A run of source `audit` says what was done to the store: it has a row, but no step stands for it, so nothing counts it.
+Whatever an event names by hash is kept for its run, also where no row shows it. Events of unknown types are kept in the
+log and mean nothing here.
 """
 
 from __future__ import annotations
@@ -22,16 +24,17 @@ from typing import Any
 import msgspec
 
 from tachograph.errors import SequenceGap
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.events.usage import Cost
+from tachograph.events.usage import Cost, Usage
 from tachograph.fold.totals import GENERATING
-from tachograph.store.changes import Changes, RunState, fail, receive, same_bytes, totals
+from tachograph.store.changes import Changes, RunState, fail, receive, same_bytes, session_of, totals
+from tachograph.store.named import named
 from tachograph.store.rows import CallRow, LimitRow, RunRow, ScoreRow, StepRow, ToolRow
 
 TOOL_STATUS: Mapping[str, str] = {"rejected": "failed", "skipped": "cancelled"}
@@ -46,13 +49,16 @@ def project(changes: Changes, state: RunState, events: Sequence[Event]) -> None:
     before = totals(row)
     new = row.next_seq == 0
     changes.messages = []
+    use = changes.known.use
     for event in events:
+        for content in named(event.body):
+            use(content, row.pk)
         handler = _HANDLERS.get(type(event.body))
         if handler is not None:
             handler(changes, state, event, event.body)
         row.updated_at = max(row.updated_at, event.at)
     row.next_seq += len(events)
-    if row.session is not None:
+    if session_of(row) is not None:
         changes.count(row, before, new=new)
 
 
@@ -81,7 +87,10 @@ def _run_started(changes: Changes, state: RunState, event: Event, body: RunStart
     row.started_at = event.at
     row.input, row.input_payload = changes.place(row, body.input)
     row.metadata, row.metadata_payload = changes.place(row, body.metadata)
-    changes.start(state, event, StepRow(run=row.pk, step=0, kind="run", name=body.name, started_at=event.at))
+    step = StepRow(
+        run=row.pk, step=0, kind="run", name=body.name, action_type=body.action_type, started_at=event.at
+    )  # fmt: skip
+    changes.start(state, event, step, refs=body.refs)
 
 
 def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) -> None:
@@ -97,6 +106,7 @@ def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) 
         body.status == "completed" and body.stop_reason != "human_handoff" and not body.discarded and body.error is None
     )
     row.output, row.output_payload = changes.place(row, body.output)
+    changes.add_metadata(row, row, body.metadata)
     fail(row, body.error)
     changes.end(state, 0, body.status, duration, body.error)
 
@@ -165,7 +175,7 @@ def _call_ended(changes: Changes, state: RunState, event: Event, body: CallEnded
         call.output_node = changes.node(state, body.output)
     if body.timeline is not None:
         call.timeline = _encode(body.timeline).decode()
-    _use(run, call, body)
+    _use(run, call, body.usage)
     _price(changes, run, call, body.cost)
 
 
@@ -185,23 +195,28 @@ def _lost_start(changes: Changes, run: RunRow, event: Event, body: CallEnded) ->
     return True
 
 
-def _use(run: RunRow, call: CallRow, body: CallEnded) -> None:
-    usage = body.usage
+def _use(run: RunRow, call: CallRow, usage: Usage) -> None:
+    """What an attempt used, in place of what its row said before."""
+    if call.usage_basis is not None:
+        for name in _TOKENS:
+            setattr(run, name, getattr(run, name) - (getattr(call, name) or 0))
+        run.usage_missing -= call.usage_basis == "missing"
     call.uncached_tokens = usage.input_uncached
     call.cache_read_tokens, call.cache_write_tokens = usage.cache_read, usage.cache_write
     call.cache_write_1h_tokens = usage.cache_write_1h
     call.output_tokens, call.reasoning_tokens = usage.output, usage.reasoning
     call.usage_basis = usage.basis
     call.usage_extra = _encode(usage.extra).decode() if usage.extra else None
-    run.uncached_tokens += usage.input_uncached or 0
-    run.cache_read_tokens += usage.cache_read or 0
-    run.cache_write_tokens += usage.cache_write or 0
-    run.output_tokens += usage.output or 0
-    run.reasoning_tokens += usage.reasoning or 0
+    for name in _TOKENS:
+        setattr(run, name, getattr(run, name) + (getattr(call, name) or 0))
     run.usage_missing += usage.basis == "missing"
 
 
 def _price(changes: Changes, run: RunRow, call: CallRow, cost: Cost | None) -> None:
+    """What an attempt costs, in place of what its row said before."""
+    if call.cost_state is not None:
+        run.unpriced -= call.cost_nano is None
+        run.cost_nano -= call.cost_nano or 0
     cost = cost or Cost()
     total = None if cost.state == "unpriced" else cost.total
     if total is None:
@@ -216,16 +231,25 @@ def _price(changes: Changes, run: RunRow, call: CallRow, cost: Cost | None) -> N
 
 
 def _call_repriced(changes: Changes, state: RunState, event: Event, body: CallRepriced) -> None:
-    run = state.row
-    call = changes.calls.get((run.pk, body.call))
+    call = _ended_call(changes, state, body.call)
+    if call is not None:
+        _price(changes, state.row, call, body.cost)
+
+
+def _call_metered(changes: Changes, state: RunState, event: Event, body: CallMetered) -> None:
+    call = _ended_call(changes, state, body.call)
+    if call is not None:
+        _use(state.row, call, body.usage)
+        _price(changes, state.row, call, body.cost)
+
+
+def _ended_call(changes: Changes, state: RunState, step: int) -> CallRow | None:
+    """The row of a call that has ended, about which there is something new to say; its hour is stale."""
+    call = changes.calls.get((state.row.pk, step))
     if call is None or call.cost_state is None:
-        return
-    if call.cost_nano is None:
-        run.unpriced -= 1
-    else:
-        run.cost_nano -= call.cost_nano
-    _price(changes, run, call, body.cost)
-    changes.stale(run, call.started_at)
+        return None
+    changes.stale(state.row, call.started_at)
+    return call
 
 
 # ---- tool calls ------------------------------------------------------------------------------------------------------
@@ -312,6 +336,7 @@ _RUN_FACTS = (
     "name", "execution_id", "agent_type", "tenant", "session", "user", "version", "environment", "platform", "source",
     "parent_run", "parent_step", "trace_id", "trace_parent", "owner", "epoch",
 )  # fmt: skip
+_TOKENS = ("uncached_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 _END_FACTS = (
     "finish_reason", "served_model", "served_tier", "response_id", "request_id", "http_status", "first_token_ns",
     "chunks",
@@ -324,6 +349,7 @@ _HANDLERS: Mapping[type, Callable[[Changes, RunState, Event, Any], None]] = {
     StepEnded: _step_ended,
     CallStarted: _call_started,
     CallEnded: _call_ended,
+    CallMetered: _call_metered,
     CallRepriced: _call_repriced,
     ToolStarted: _tool_started,
     ToolEnded: _tool_ended,

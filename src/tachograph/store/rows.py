@@ -303,7 +303,7 @@ class ScoreRow(Struct, kw_only=True, gc=False):
 
 
 class PayloadRow(Struct, kw_only=True, gc=False):
-    """A content by hash; `body` is None when its bytes were not kept."""
+    """A content by hash; `body` is None when its bytes were not kept, `run` when nobody knows who names it."""
 
     id: int
     hash: bytes
@@ -311,6 +311,19 @@ class PayloadRow(Struct, kw_only=True, gc=False):
     size: int
     encoding: int = 0
     body: bytes | str | None = None
+    run: int | None = None
+
+    @property
+    def prefix(self) -> bytes:
+        """What the index of hashes holds."""
+        return self.hash[:8]
+
+
+class ShareRow(Struct, kw_only=True, gc=False):
+    """Another run that names a payload."""
+
+    payload: int
+    run: int
 
 
 class NodeRow(Struct, kw_only=True, gc=False):
@@ -360,6 +373,40 @@ class LossRow(Struct, kw_only=True, gc=False):
     events: int = 0
     bytes: int = 0
     detail: str = ""
+
+
+class ErasedRow(Struct, kw_only=True, gc=False):
+    """A run that was erased, and the highest numbers that were given by then."""
+
+    id: int
+    run: str
+    pk: int
+    at: int
+    last_run: int
+    last_payload: int
+    last_node: int
+
+
+class FeedRow(Struct, kw_only=True, gc=False):
+    """Events of one run that came in together: `count` of them from seq `first` on."""
+
+    id: int
+    run: int
+    first: int
+    count: int
+
+
+class KeyRow(Struct, kw_only=True, gc=False):
+    """A key that opens the API: the hash of its secret, and what it is good for."""
+
+    id: str
+    name: str
+    hash: bytes
+    scope: str
+    tenant: str = "default"
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
 
 
 class Rollup(Struct, kw_only=True, gc=False):

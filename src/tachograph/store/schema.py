@@ -8,6 +8,9 @@ nanoseconds (UTC), money is integer nano-USD. The views `execution_logs`, `llm_c
 A recorded content `x` has two columns: `x` is its JSON text when it is small, `x_payload` names a row of `payloads`
 when it is not; both are NULL when nothing was kept. Columns that others can be computed from are generated, so they
 cost no bytes. Column order matters twice: row structs in `rows` follow it, and what lists never read stands last.
+
+An index named `…_list` is in the order of the list that people page through, and holds every column that it can be
+limited by, so that rare rows are found, and all of them counted, without reading the table.
 """
 
 from __future__ import annotations
@@ -24,55 +27,16 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
+    String,
     Table,
     Text,
     false,
-    func,
     text,
 )
 
+from tachograph.store.columns import INPUT_KNOWN, INPUT_TOTAL, Key, content, count, ended, sums, tokens, totals
+
 metadata = MetaData()
-
-Key = BigInteger().with_variant(Integer, "sqlite")
-"""Integer keys: SQLite makes its row number of `INTEGER PRIMARY KEY` only."""
-
-_INPUT_TOTAL = "uncached_tokens + cache_read_tokens + cache_write_tokens"
-_INPUT_KNOWN = (
-    "CASE WHEN coalesce(uncached_tokens, cache_read_tokens, cache_write_tokens) IS NOT NULL THEN "
-    "coalesce(uncached_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0) END"
-)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default=text("0"))
-
-
-def _content(name: str) -> tuple[Column[str], Column[int]]:
-    return Column(name, Text), Column(f"{name}_payload", BigInteger)
-
-
-def _ended() -> Column[int]:
-    return Column("ended_at", BigInteger, Computed("started_at + duration_ns"))
-
-
-def _totals() -> tuple[Column[int], ...]:
-    """Sums over the attempts of a run or a session. What is missing adds nothing and is counted apart."""
-    return (
-        _count("llm_calls"),
-        _count("tool_calls"),
-        _count("errors"),
-        _count("interventions"),
-        _count("uncached_tokens"),
-        _count("cache_read_tokens"),
-        _count("cache_write_tokens"),
-        _count("output_tokens"),
-        _count("reasoning_tokens"),
-        _count("usage_missing"),
-        _count("cost_nano"),
-        _count("unpriced"),
-        _count("reported_cost_nano"),
-    )
-
 
 runs = Table(
     "runs",
@@ -105,31 +69,35 @@ runs = Table(
     Column("loose_pages", Integer, nullable=False, server_default=text("0")),
     Column("discarded", Boolean, nullable=False, server_default=false()),
     Column("billable", Boolean, nullable=False, server_default=false()),
-    _count("iterations"),
-    _count("steps"),
-    *_totals(),
-    _count("lost"),
-    _count("truncated"),
-    _count("redacted"),
-    _count("sanitized"),
+    count("iterations"),
+    count("steps"),
+    *totals(),
+    count("lost"),
+    count("truncated"),
+    count("redacted"),
+    count("sanitized"),
     Column("error_type", Text),
     Column("error_category", Text),
     Column("error_message", Text),
-    *_content("input"),
-    *_content("output"),
-    *_content("metadata"),
-    _ended(),
-    Column("input_tokens", BigInteger, Computed(_INPUT_TOTAL)),
-    Column("total_tokens", BigInteger, Computed(f"{_INPUT_TOTAL} + output_tokens")),
+    *content("input"),
+    *content("output"),
+    *content("metadata"),
+    ended(),
+    *tokens(INPUT_TOTAL),
 )
 """One row a run: its facts and its totals. `next_seq` is also the number of events stored."""
 Index("runs_id", runs.c.id, unique=True)
 Index("runs_execution", runs.c.execution_id)
 Index("runs_started", runs.c.started_at)
 Index("runs_session", runs.c.session, runs.c.tenant, sqlite_where=runs.c.session.is_not(None))
-Index("runs_user", runs.c.user, sqlite_where=runs.c.user.is_not(None))
+Index("runs_user", runs.c.user, runs.c.started_at, sqlite_where=runs.c.user.is_not(None))
 Index("runs_parent", runs.c.parent_run, sqlite_where=runs.c.parent_run.is_not(None))
 Index("runs_open", runs.c.owner, sqlite_where=runs.c.status.in_(["started", "paused"]))
+Index(
+    "runs_list", runs.c.tenant, runs.c.started_at, runs.c.status, runs.c.agent_type, runs.c.platform, runs.c.source,
+    runs.c.tags,
+)  # fmt: skip
+Index("runs_audit", runs.c.started_at, sqlite_where=runs.c.source == "audit")
 
 steps = Table(
     "steps",
@@ -153,10 +121,10 @@ steps = Table(
     Column("error_type", Text),
     Column("error_category", Text),
     Column("error_message", Text),
-    *_content("input"),
-    *_content("output"),
-    *_content("metadata"),
-    _ended(),
+    *content("input"),
+    *content("output"),
+    *content("metadata"),
+    ended(),
     sqlite_with_rowid=False,
 )
 """Every step of every run: the run itself (step 0, kind `run`), model calls (`llm`), tool calls (`tool`), and the rest.
@@ -164,7 +132,10 @@ steps = Table(
 `parent` is NULL for step 0 only. `step_ref` is the application id `step_id`; `refs` holds application ids that have no
 column. Input and output of model and tool calls stand in `calls` and `tool_calls`.
 """
-Index("steps_started", steps.c.started_at)
+Index(
+    "steps_list", steps.c.started_at, steps.c.run, steps.c.step, steps.c.kind, steps.c.status, steps.c.agent_type,
+    steps.c.name, steps.c.action_type, steps.c.report_id, sqlite_where=steps.c.kind != "llm",
+)  # fmt: skip
 Index("steps_report", steps.c.report_id, sqlite_where=steps.c.report_id.is_not(None))
 
 calls = Table(
@@ -211,12 +182,11 @@ calls = Table(
     Column("chunks", BigInteger),
     Column("response_id", Text),
     Column("request_id", Text),
-    *_content("tools"),
-    *_content("params"),
+    *content("tools"),
+    *content("params"),
     Column("timeline", Text),
-    _ended(),
-    Column("input_tokens", BigInteger, Computed(_INPUT_KNOWN)),
-    Column("total_tokens", BigInteger, Computed(f"{_INPUT_KNOWN} + output_tokens")),
+    ended(),
+    *tokens(INPUT_KNOWN),
     sqlite_with_rowid=False,
 )
 """One row an attempt. Parent step, iteration, error and metadata stand in `steps` under the same key.
@@ -224,7 +194,10 @@ calls = Table(
 `input_node` and `output_node` name `nodes`; `price` names `prices`. Token columns are NULL when nobody said;
 `usage_basis` and the cost are NULL while the call is open.
 """
-Index("calls_started", calls.c.started_at)
+Index(
+    "calls_list", calls.c.started_at, calls.c.run, calls.c.step, calls.c.provider, calls.c.model, calls.c.status,
+    calls.c.streaming,
+)  # fmt: skip
 
 tool_calls = Table(
     "tool_calls",
@@ -244,9 +217,9 @@ tool_calls = Table(
     Column("result_hash", BigInteger),
     Column("result_node", BigInteger),
     Column("reason", Text),
-    *_content("arguments"),
-    *_content("result"),
-    _ended(),
+    *content("arguments"),
+    *content("result"),
+    ended(),
     sqlite_with_rowid=False,
 )
 """One row a requested tool invocation. `state` is `started` or one of the six final states.
@@ -255,7 +228,10 @@ tool_calls = Table(
 those of the result's identity: equal numbers mean the same call, the same result. `result_node` is the transcript
 message that carried the result when its text stands only there. Iteration, error and metadata stand in `steps`.
 """
-Index("tool_calls_started", tool_calls.c.started_at)
+Index(
+    "tool_calls_list", tool_calls.c.started_at, tool_calls.c.run, tool_calls.c.step, tool_calls.c.name,
+    tool_calls.c.state, tool_calls.c.agent_type,
+)  # fmt: skip
 
 sessions = Table(
     "sessions",
@@ -268,14 +244,13 @@ sessions = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("last_run", Text, nullable=False),
     Column("last_started_at", BigInteger, nullable=False),
-    _count("runs"),
-    *_totals(),
-    Column("input_tokens", BigInteger, Computed(_INPUT_TOTAL)),
-    Column("total_tokens", BigInteger, Computed(f"{_INPUT_TOTAL} + output_tokens")),
+    count("runs"),
+    *totals(),
+    *tokens(INPUT_TOTAL),
     sqlite_with_rowid=False,
 )
 """One row a conversation: sums over its runs. Status and user are those of the run that started last (`last_run`)."""
-Index("sessions_updated", sessions.c.updated_at)
+Index("sessions_list", sessions.c.updated_at, sessions.c.tenant, sessions.c.session, sessions.c.user, sessions.c.status)
 
 limit_hits = Table(
     "limit_hits",
@@ -336,11 +311,23 @@ payloads = Table(
     Column("size", BigInteger, nullable=False),
     Column("encoding", SmallInteger, nullable=False),
     Column("body", LargeBinary),
+    Column("run", BigInteger),
+    Column("prefix", LargeBinary, Computed("substr(hash, 1, 8)")),
 )
 """Contents by hash (BLAKE2b-256 of the bytes, `size` of them), which the writer keeps unique; the index holds its first
-eight bytes. `canonical` is the first 64 bits of the canonical hash. `body` is UTF-8 text when `encoding` is 0, a zstd
-block when it is 1, and NULL when the bytes were not kept."""
-Index("payloads_hash", func.substr(payloads.c.hash, 1, 8))
+eight bytes, `prefix`. `canonical` is the first 64 bits of the canonical hash. `body` is UTF-8 text when `encoding` is
+0, a zstd block when it is 1, and NULL when the bytes were not kept. `run` is the pk of a run that names it, the others
+stand in `shares`; NULL when that is not known, and then it is kept whatever is erased."""
+Index("payloads_prefix", payloads.c.prefix)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("payload", BigInteger, primary_key=True, autoincrement=False),
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+"""Runs that name a payload beside the one in its own row: a payload goes when nobody names it any more."""
 
 nodes = Table(
     "nodes",
@@ -361,9 +348,12 @@ dictionaries = Table(
     Column("kind", Text, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("body", LargeBinary),
+    Column("learned_from", Text),
 )
 """What `squeeze` learned: a zstd dictionary for blocks of one kind (payload, page), made when the store had `rows` of
-them. A block's header names the dictionary it needs by `id`. `body` is NULL where learning brought nothing."""
+them. A block's header names the dictionary it needs by `id`. `body` is NULL where learning brought nothing. It holds
+pieces of what it was `learned_from` (a JSON array of payloads, or of runs), and is given up when one of them is gone.
+"""
 
 prices = Table(
     "prices",
@@ -414,6 +404,48 @@ losses = Table(
 Index("losses_key", losses.c.journal, losses.c.reason, losses.c.detail, unique=True)
 
 
+erased = Table(
+    "erased",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("pk", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("last_run", BigInteger, nullable=False),
+    Column("last_payload", BigInteger, nullable=False),
+    Column("last_node", BigInteger, nullable=False),
+)
+"""Tombstones: runs that were erased, so that events of theirs which come later are dropped. Each names the highest
+numbers that runs, payloads and nodes had by then, since no number is given twice."""
+Index("erased_run", erased.c.run, unique=True)
+
+feed = Table(
+    "feed",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("run", BigInteger, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+)
+"""What came in, in order: `count` events of a run from seq `first` on. Only the newest rows are kept. `count` is 0
+where the run was replaced since."""
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("tenant", Text, nullable=False, server_default="default"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Keys that open the API, each by the hash of its secret. `scope` is read, write or admin."""
+
+
 def _rollup(name: str, period: str) -> Table:
     keys = ("tenant", "project", "provider", "model", "agent", "step", "status", "error")
     return Table(
@@ -421,28 +453,7 @@ def _rollup(name: str, period: str) -> Table:
         metadata,
         Column("facet", Text, nullable=False),
         *(Column(key, Text, nullable=False, server_default="") for key in keys),
-        _count("count"),
-        _count("completed"),
-        _count("failed"),
-        _count("cancelled"),
-        _count("abandoned"),
-        _count("timed"),
-        _count("duration_ns"),
-        _count("uncached_tokens"),
-        _count("cache_read_tokens"),
-        _count("cache_write_tokens"),
-        _count("output_tokens"),
-        _count("reasoning_tokens"),
-        _count("usage_missing"),
-        _count("cost_nano"),
-        _count("input_cost_nano"),
-        _count("output_cost_nano"),
-        _count("unpriced"),
-        _count("reported_cost_nano"),
-        Column("duration_min_ns", BigInteger),
-        Column("duration_max_ns", BigInteger),
-        Column("hist", LargeBinary),
-        Column("first_token_hist", LargeBinary),
+        *sums(),
         Column(period, BigInteger, nullable=False),
         PrimaryKeyConstraint("facet", period, *keys),
         sqlite_with_rowid=False,
@@ -466,6 +477,15 @@ dirty_hours = Table(
     sqlite_with_rowid=False,
 )
 """Hours whose rollup is behind. `ver` grows with every mark: a mark is deleted only if it is the one that was read."""
+
+tachograph_version = Table(
+    "tachograph_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    Column("kept_by", Text, nullable=False, server_default="tachograph"),
+    PrimaryKeyConstraint("version_num", name="tachograph_version_pkc"),
+)
+"""The schema that the database has, in one row. `kept_by` is `application` where its own migrations make the tables."""
 
 PROJECTIONS: tuple[Table, ...] = (runs, steps, calls, tool_calls, sessions, limit_hits, scores)
 """What `rebuild` makes again from the log."""

@@ -56,6 +56,18 @@ def test_a_reader_cannot_write(connections: Connections) -> None:
         reader.execute("INSERT INTO t VALUES (1)")
 
 
+def test_what_is_deleted_is_overwritten_in_its_page(connections: Connections) -> None:
+    """No word of a row that was deleted is left among the others of its page."""
+    with connections.transaction() as writer:
+        writer.execute("CREATE TABLE said (words TEXT)")
+        writer.executemany("INSERT INTO said VALUES (?)", [("kept words",), ("secret words",), ("kept as well",)])
+    with connections.transaction() as writer:
+        writer.execute("DELETE FROM said WHERE words = 'secret words'")
+    connections.close()
+    data = connections.path.read_bytes()
+    assert (b"kept words" in data, b"secret words" in data) == (True, False)
+
+
 def test_readers_see_the_last_commit_while_the_writer_works(connections: Connections) -> None:
     """Neither waits for the other."""
     with connections.transaction() as writer:

@@ -9,7 +9,7 @@ from tachograph.events.content import Content, digest
 from tachograph.store.ports import Batch
 from tachograph.store.sqlite import known
 from tachograph.store.sqlite.connections import StoreConnection, connect
-from tachograph.store.sqlite.known import CHUNK, TEXT_BYTES, SqliteKnown
+from tachograph.store.sqlite.known import CHUNK, TEXT_BYTES, Numbers, SqliteKnown
 from tachograph.store.sqlite.squeeze import Squeezer
 from tachograph.store.sqlite.store import SqliteStore
 
@@ -54,6 +54,52 @@ def test_numbers_are_given_once(connection: StoreConnection) -> None:
         again.forget()
     assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (4,)
     assert connection.execute("SELECT count(*) FROM nodes").fetchone() == (4,)
+
+
+def test_who_names_a_content_is_noted_once(connection: StoreConnection) -> None:
+    """The first in the batch that brings it in its row, the others as shares; nobody of what was here before."""
+    made = begun(connection, Batch(payloads={digest(b"a"): b"a", digest(b"b"): b"b"}))
+    for run in (7, 5, 7, 5):
+        made.use(named(b"a"), run)
+    made.save()
+    made.begin(Batch())
+    for data, run in ((b"a", 5), (b"a", 7), (b"a", 9), (b"b", 5), (b"c", 6)):
+        made.use(named(data), run)
+    made.use(Content(hash="no hash"), 1)
+    made.save()
+    again = begun(connection)
+    for run in (7, 9, 11):
+        again.use(named(b"a"), run)
+    again.save()
+    assert connection.execute("SELECT id, run FROM payloads").fetchall() == [(1, 7), (2, None), (3, 6)]
+    assert connection.execute("SELECT payload, run FROM shares").fetchall() == [(1, 5), (1, 9), (1, 11)]
+
+
+def test_noting_anew_keeps_owners_that_are_right(connection: StoreConnection) -> None:
+    """An owner that no longer names a content loses it; one that was not known is found; shares are made again."""
+    contents = (b"a", b"b", b"c", b"d")
+    made = begun(connection, Batch(payloads={digest(data): data for data in contents}))
+    for data in contents[:3]:
+        made.use(named(data), 2)
+    made.save()
+    connection.execute("INSERT INTO shares VALUES (4, 9)")
+    made.begin(Batch())
+    made.begin_again()
+    for data, run in ((b"a", 1), (b"a", 2), (b"b", 3), (b"b", 1), (b"d", 4)):
+        made.use(named(data), run)
+    made.save()
+    made.settle()
+    assert connection.execute("SELECT id, run FROM payloads").fetchall() == [(1, 2), (2, 1), (3, None), (4, 4)]
+    assert connection.execute("SELECT payload, run FROM shares").fetchall() == [(1, 1), (2, 3)]
+    assert connection.execute("SELECT name FROM sqlite_temp_master").fetchall() == []
+
+
+def test_numbers_begin_beyond_those_that_were_given(connection: StoreConnection) -> None:
+    """What an erasure took away does not come back under its number."""
+    made = SqliteKnown(connection, Squeezer(connection, connection.expand))
+    made.begin(Batch(payloads={digest(b"a"): b"a"}), Numbers(9, 40, 50))
+    assert made.payload(named(b"a")) == 41
+    assert made.node(0, 41, "user") == 51
 
 
 def test_hashes_that_begin_alike_are_told_apart(connection: StoreConnection) -> None:

@@ -13,7 +13,8 @@ from tachograph.store.query import Query
 from tachograph.store.relations import PROJECTIONS
 from tachograph.store.sqlite.maintenance import facts, replace_rollups
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import call_run, dump
+from tachograph.store.sqlite.upgrade import VERSION
+from tests.contracts.kept import call_run, dump
 from tests.queries.kept import batch
 from tests.strategies import Tape
 
@@ -38,46 +39,6 @@ def spoil(store: SqliteStore, *statements: str) -> None:
         for statement in statements:
             connection.execute(statement)
     connection.close()
-
-
-@pytest.mark.parametrize(
-    ("statement", "fault"),
-    [
-        ("DELETE FROM events WHERE page = 1 << 32", "events are counted, the log ends at 0"),
-        ("UPDATE events SET page = page + 2 WHERE page = 1 << 32", "the log goes from event 0 to event 2"),
-        ("UPDATE events SET count = count + 1 WHERE page = 1 << 32", "page 0 holds"),
-        ("UPDATE events SET body = x'00' WHERE page = 1 << 32", "page 0 of run"),
-        ("UPDATE events SET page = 9 << 32 WHERE page = 1 << 32", "run number 9, which does not exist"),
-        ("UPDATE payloads SET body = 'other' WHERE id = 1", "payload 1 is not what its hash"),
-        ("UPDATE payloads SET size = 1 WHERE id = 1", "payload 1 has"),
-        ("UPDATE payloads SET body = x'28b52ffd00' WHERE id = 3", "payload 3:"),
-        (
-            "UPDATE payloads SET hash = (SELECT hash FROM payloads WHERE id = 1) WHERE id = 2",
-            "2 payloads have the hash",
-        ),
-        ("DELETE FROM payloads WHERE id = 2", "its message, payload 2, does not exist"),
-        ("UPDATE nodes SET parent = 77 WHERE id = 2", "node 2: there is no node 77 before it"),
-        ("UPDATE nodes SET parent = 2 WHERE id = 2", "node 2: there is no node 2 before it"),
-        (
-            "INSERT INTO nodes (parent, payload, role) SELECT parent, payload, role FROM nodes WHERE id = 1",
-            "2 nodes stand",
-        ),
-        ("UPDATE runs SET cost_nano = cost_nano + 1 WHERE pk = 1", "cost_nano is 31, its calls add up to 30"),
-        ("UPDATE sessions SET llm_calls = 9", "does not add up to its runs"),
-        ("DELETE FROM sessions", "has runs but no row"),
-    ],
-)
-def test_every_kind_of_damage_is_found(store: SqliteStore, statement: str, fault: str) -> None:
-    """A sound store has no faults; each planted one is named."""
-    assert store.check() == []
-    spoil(store, statement)
-    assert any(fault in said for said in store.check())
-
-
-def test_a_damaged_file_says_so(store: SqliteStore) -> None:
-    """What SQLite itself finds is passed on."""
-    spoil(store, "PRAGMA writable_schema = ON", "UPDATE sqlite_master SET rootpage = 3 WHERE name = 'runs_user'")
-    assert any(said.startswith("SQLite: ") for said in store.check())
 
 
 def test_a_rebuild_mends_projections(store: SqliteStore) -> None:
@@ -164,7 +125,7 @@ def test_facts_say_what_there_is(store: SqliteStore) -> None:
     with store._connections.reader() as connection:
         found = facts(connection, store.path)
     assert found["bytes"] >= store.path.stat().st_size
-    assert (found["backend"], found["schema"], found["sqlite"]) == ("sqlite", 1, sqlite3.sqlite_version)
+    assert (found["backend"], found["schema"], found["sqlite"]) == ("sqlite", VERSION, sqlite3.sqlite_version)
     assert (found["runs"], found["nodes"], found["payloads"]) == (2, 3, 3)
 
 

@@ -117,7 +117,7 @@ def test_messages_are_found_without_reading_the_rest() -> None:
     tape.add(Unknown("message_append", {"role": 7}))
     tape.say("tool", {"content": "b"}, by_hash=True)
     page = packed(tape.events, Payloads())
-    assert list(packer.messages(10, page)) == [(11, "user", 1), (13, "tool", 2)]
+    assert list(packer.messages(10, page)) == [(11, None, "user", 1), (13, None, "tool", 2)]
 
 
 def test_a_message_whose_payload_is_gone_has_no_content() -> None:

@@ -14,7 +14,7 @@ from tachograph.store.query import Measure, Query, Where
 from tachograph.store.relations import RELATIONS, plan
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import EXAMPLES
+from tests.contracts.kept import EXAMPLES
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape
 

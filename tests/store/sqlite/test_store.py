@@ -17,8 +17,11 @@ from tachograph.store.ports import Batch
 from tachograph.store.query import Query
 from tachograph.store.sqlite import connections
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import StoreContract, call_run
+from tachograph.store.sqlite.upgrade import VERSION
+from tests.contracts.kept import call_run
+from tests.contracts.store import StoreContract
 from tests.queries.kept import batch
+from tests.store.sqlite.blank import blank
 from tests.strategies import Tape
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +32,7 @@ class TestSqliteStore(StoreContract):
 
     def open(self, folder: Path) -> SqliteStore:
         """A store in a new file."""
-        return SqliteStore(folder / "contract.db")
+        return blank(folder / "contract.db")
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_a_newer_schema_is_refused(store: SqliteStore) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(SchemaMismatch) as caught:
         store.find(Query("runs"))
-    assert (caught.value.found, caught.value.known) == ("99", "1")
+    assert (caught.value.found, caught.value.known) == ("99", str(VERSION))
 
 
 def test_a_store_that_was_deleted_begins_again(store: SqliteStore) -> None:
@@ -139,9 +142,11 @@ def test_a_store_that_was_deleted_begins_again(store: SqliteStore) -> None:
 _CHILD = """
 import sys, time
 from pathlib import Path
-from tests.contracts.store import call_run
+from tests.contracts.kept import call_run
 from tests.queries.kept import batch
+from tests.store.sqlite.blank import blank
 from tachograph.store.sqlite.store import SqliteStore
+from tachograph.store.sqlite.upgrade import VERSION
 store = SqliteStore(Path(sys.argv[1]))
 for number in range(15):
     tape = call_run(f"{sys.argv[2]} {number}", session="shared")

@@ -16,7 +16,7 @@ from tachograph.events.usage import Cost, Usage
 from tachograph.store.ports import Batch
 from tachograph.store.sqlite import views
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.store import call_run
+from tests.contracts.kept import call_run
 from tests.queries.kept import batch
 from tests.strategies import Tape
 
@@ -89,7 +89,7 @@ def test_an_execution_as_plain_sql_reads_it(store: SqliteStore) -> None:
         "updated_at": "2025-06-15T15:06:45.010000Z",
     }  # fmt: skip
     assert [(row["execution_step"], row["status"], row["parent_id"]) for row in (run, call, tool)] == [
-        ("run", "started", None), ("llm", "completed", ids[1]), ("tool", "failed", ids[1]),
+        ("desk", "started", None), ("llm", "completed", ids[1]), ("tool", "failed", ids[1]),
     ]  # fmt: skip
     assert (run["input_data"], run["end_time"], tool["input_data"], tool["error_message"]) == (
         '{"q":1}', None, '{"a":1}', "not there",

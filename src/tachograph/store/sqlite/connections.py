@@ -162,6 +162,8 @@ def connect(path: Path) -> StoreConnection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -8000")
         connection.execute("PRAGMA temp_store = MEMORY")
+        # What is deleted or moved inside a page leaves nothing there; free pages go with the next `compact`.
+        connection.execute("PRAGMA secure_delete = FAST")
     except BaseException:
         connection.close()
         raise

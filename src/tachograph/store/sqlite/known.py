@@ -1,14 +1,14 @@
 """SQLite as a projector sees it: numbers for payloads, nodes and prices, made when they are missing; rows by key.
 
-New numbers are counted up in memory and written together at the end of the transaction. What is known stays known: rows
-of these tables are only ever added.
+New numbers are counted up in memory and written together at the end of the transaction. What is known stays known until
+`forget`: rows of these tables go only when runs do, and who removes them says so. No number is given twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -22,11 +22,11 @@ from tachograph.store.rows import CallRow, PriceRow, RunRow, SessionRow, StepRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.connections import StoreConnection
 from tachograph.store.sqlite.pages import Packer
-from tachograph.store.sqlite.squeeze import PAYLOAD, Squeezer
+from tachograph.store.sqlite.squeeze import PAYLOAD, Sample, Squeezer
 
 TEXT_BYTES = 192
 """Payloads up to this size stay plain text, which any SQL shell can read; larger ones are compressed."""
-BY_HASH = "substr(hash, 1, 8) = substr(?, 1, 8) AND hash = ?"
+BY_HASH = "prefix = substr(?, 1, 8) AND hash = ?"
 """How a payload is looked up: the index holds the first eight bytes of its hash."""
 CHUNK = 500
 """Most parameters of one `IN`."""
@@ -35,6 +35,34 @@ _REMEMBERED = 20_000
 RowT = TypeVar("RowT", bound=Struct)
 _INSERT = {name: sql.insert(RELATIONS[name]) for name in ("payloads", "nodes", "prices")}
 _FETCH = {name: sql.fetch(RELATIONS[name]) for name in ("steps", "calls", "tool_calls", "sessions")}
+
+
+_SHARE = "INSERT OR IGNORE INTO shares (payload, run) VALUES (?, ?)"
+_NOTE_AGAIN = "INSERT OR IGNORE INTO temp.again (payload, run) VALUES (?, ?)"
+_OWN_AGAIN = (
+    "UPDATE payloads SET run = (SELECT min(a.run) FROM temp.again a WHERE a.payload = id)"
+    " WHERE run IS NULL OR NOT EXISTS (SELECT 1 FROM temp.again a WHERE a.payload = id AND a.run = payloads.run)"
+)
+_SHARE_AGAIN = (
+    "INSERT INTO shares (payload, run) SELECT a.payload, a.run FROM temp.again a JOIN payloads p ON p.id = a.payload"
+    " WHERE a.run <> p.run"
+)
+_OTHERS = "SELECT 1 FROM runs WHERE tenant < ? UNION ALL SELECT 1 FROM runs WHERE tenant > ?"
+_OWN = (
+    "EXISTS (SELECT 1 FROM runs r WHERE r.pk = p.run AND r.tenant = ?) OR EXISTS"
+    " (SELECT 1 FROM shares s JOIN runs r ON r.pk = s.run WHERE s.payload = p.id AND r.tenant = ?)"
+)
+
+
+class Numbers(NamedTuple):
+    """The highest numbers that were given to runs, payloads and nodes, by the time of the last erasure."""
+
+    run: int = 0
+    payload: int = 0
+    node: int = 0
+
+
+NUMBERS = Numbers()
 
 
 class SqliteKnown:
@@ -47,10 +75,14 @@ class SqliteKnown:
 
     def forget(self) -> None:
         """Start with nothing known."""
+        self._again = False
         self._payloads: dict[str, int] = {}
+        self._owners: dict[int, int | None] = {}
+        self._shared: set[tuple[int, int]] = set()
         self._empty: set[str] = set()
         self._nodes: dict[tuple[int, int, str], int] = {}
         self._prices: dict[tuple[str, str], int] = {}
+        self._new_shares: list[tuple[int, int]] = []
         self._new_payloads: list[tuple[Any, ...]] = []
         self._filled: list[tuple[Any, ...]] = []
         self._new_nodes: list[tuple[Any, ...]] = []
@@ -58,21 +90,22 @@ class SqliteKnown:
 
     # ---- a transaction --------------------------------------------------------------------------------------------
 
-    def begin(self, batch: Batch) -> None:
-        """Number the payloads of a batch."""
+    def begin(self, batch: Batch, last: Numbers = NUMBERS) -> None:
+        """Number the payloads of a batch, beyond those that were given by the time of the last erasure."""
         if len(self._payloads) > _REMEMBERED:
-            self._payloads, self._empty = {}, set()
+            self._payloads, self._owners, self._empty = {}, {}, set()
         if len(self._nodes) > _REMEMBERED:
             self._nodes = {}
-        self._next_payload = self._first_new_payload = self._first_free("payloads")
-        self._next_node = self._first_new_node = self._first_free("nodes")
+        if len(self._shared) > _REMEMBERED:
+            self._shared = set()
+        self._next_payload = self._first_new_payload = max(self._first_free("payloads"), last.payload + 1)
+        self._next_node = self._first_new_node = max(self._first_free("nodes"), last.node + 1)
         self._brought = batch.payloads
         unknown = [hash for hash in batch.payloads if hash.hex() not in self._payloads]
         self._look_up(unknown)
         new = [hash for hash in unknown if hash.hex() not in self._payloads]
-        self._squeezer.learn(
-            PAYLOAD, self._next_payload + len(new), [batch.payloads[hash] for hash in new[-PAYLOAD.samples :]]
-        )
+        fresh = [Sample(number, batch.payloads[hash]) for number, hash in enumerate(new, self._next_payload)]
+        self._squeezer.learn(PAYLOAD, self._next_payload + len(new), fresh[-PAYLOAD.samples :])
         for hash in new:
             self._add(hash, batch.payloads[hash], batch.canonical.get(hash))
         for name in [name for name in self._empty if bytes.fromhex(name) in batch.payloads]:
@@ -81,16 +114,47 @@ class SqliteKnown:
     def save(self) -> None:
         """Write what is new."""
         run = self._connection.executemany
-        run(_INSERT["payloads"], self._new_payloads)
+        owners = self._owners
+        run(_INSERT["payloads"], ((*values, owners.get(values[0])) for values in self._new_payloads))
+        run(_NOTE_AGAIN if self._again else _SHARE, self._new_shares)
         run("UPDATE payloads SET size = ?, encoding = ?, body = ?, canonical = ? WHERE id = ?", self._filled)
         run(_INSERT["nodes"], self._new_nodes)
         self._new_payloads, self._filled, self._new_nodes, self._brought = [], [], [], {}
+        self._new_shares = []
+
+    def begin_again(self) -> None:
+        """From here to `settle` it is noted anew who names what."""
+        self._connection.execute(
+            "CREATE TEMP TABLE again (payload INTEGER, run INTEGER, PRIMARY KEY (payload, run)) WITHOUT ROWID"
+        )
+        self._again = True
+
+    def settle(self) -> None:
+        """Who names what is as noted; a payload that is named by the run it belonged to still belongs to it."""
+        self._again = False
+        for statement in ("DELETE FROM shares", _OWN_AGAIN, _SHARE_AGAIN, "DROP TABLE temp.again"):
+            self._connection.execute(statement)
 
     # ---- Known ----------------------------------------------------------------------------------------------------
 
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash."""
         return self._payloads.get(content.hash or "") or self._named(content)
+
+    def use(self, content: Content, run: int) -> None:
+        """A run names a content. Who named one that was here before it had an owner is not known, and stays so."""
+        number = self._payloads.get(content.hash or "") or self._named(content)
+        if number is None:
+            return
+        owner = self._owners[number]
+        if self._again:
+            self._new_shares.append((number, run))
+        elif owner is None:
+            if number >= self._first_new_payload:
+                self._owners[number] = run
+        elif owner != run and (number, run) not in self._shared:
+            self._shared.add((number, run))
+            self._new_shares.append((number, run))
 
     def bytes_of(self, hash: str) -> bytes | None:
         """The bytes behind a hash."""
@@ -156,9 +220,10 @@ class SqliteKnown:
     def _look_up(self, hashes: Sequence[bytes]) -> None:
         for chunk in chunks(hashes):
             marks = ",".join("?" * len(chunk))
-            query = f"SELECT id, hash, body IS NULL FROM payloads WHERE substr(hash, 1, 8) IN ({marks})"
-            for number, hash, empty in self._connection.execute(query, [hash[:8] for hash in chunk]):
+            query = f"SELECT id, hash, body IS NULL, run FROM payloads WHERE prefix IN ({marks})"
+            for number, hash, empty, run in self._connection.execute(query, [hash[:8] for hash in chunk]):
                 self._payloads[hash.hex()] = number
+                self._owners[number] = run
                 if empty:
                     self._empty.add(hash.hex())
 
@@ -178,6 +243,7 @@ class SqliteKnown:
         size = min(size, 2**63 - 1) if data is None else len(data)
         self._new_payloads.append((self._next_payload, hash, first_64(canonical), size, *self._packed(data)))
         self._payloads[hash.hex()] = self._next_payload
+        self._owners[self._next_payload] = None
         self._next_payload += 1
 
     def _fill(self, name: str, batch: Batch) -> None:
@@ -251,6 +317,14 @@ def payload_names(connection: StoreConnection, numbers: Sequence[int]) -> dict[i
         ):
             found[number] = (hash.hex(), size)
     return found
+
+
+def own(connection: StoreConnection, query: str, values: Sequence[Any], tenant: str) -> Iterable[Any]:
+    """The rows of a SELECT from `payloads p`, of those that runs of a tenant name; all, where there is no other tenant.
+
+    It goes by what holds at one moment: a tenant that comes in meanwhile has nothing in these rows.
+    """
+    return connection.execute(f"{query} AND (NOT EXISTS ({_OTHERS}) OR {_OWN})", (*values, *(tenant,) * 4))
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

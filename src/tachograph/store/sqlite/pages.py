@@ -61,6 +61,7 @@ class _Raw(Page, array_like=True):
 class _Tag(Struct):
     type: str
     role: Any = ""
+    parent: Any = None
 
 
 _MESSAGE = MessageAppended.__struct_config__.tag
@@ -116,14 +117,14 @@ class Packer:
             events.append(event)
         return events
 
-    def messages(self, first: int, body: bytes) -> Iterator[tuple[int, str, int]]:
-        """(seq, role, payload id) of each message in a page that starts at seq `first`; nothing else is decoded."""
+    def messages(self, first: int, body: bytes) -> Iterator[tuple[int, int | None, str, int]]:
+        """(seq, parent's seq, role, payload id) of each message in a page that starts at seq `first`, and no more."""
         page = _decode_raw(self._expand(body))
         numbers = iter(page.messages)
         for seq, raw in enumerate(page.bodies, first):
             tag = _decode_tag(raw)
             if tag.type == _MESSAGE:
-                yield seq, tag.role, next(numbers)
+                yield seq, tag.parent, tag.role, next(numbers)
 
     def _page(self, run: str, first: int, body: bytes, version: int) -> Page:
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tachograph.store.query import Where
+import msgspec
+
+from tachograph.store.query import Query, Where
 from tachograph.store.relations import RELATIONS, Plan, Relation
 
 Statement = tuple[str, list[Any]]
@@ -43,45 +45,88 @@ def fetch(relation: Relation) -> str:
     return f"SELECT {_list(relation.stored)} FROM {relation.name} WHERE {_by_key(relation, places)}"
 
 
-def select(plan: Plan) -> Statement:
-    """The rows of a page. Pages with a limit return their columns and then the values of the order, for the cursor."""
+def select(plan: Plan, hint: str = "") -> Statement:
+    """The rows of a page. Pages with a limit return their columns and then the values of the order, for the cursor.
+
+    `hint` says which index of the table is read. The keys of a page are then found first, if possible in that index
+    alone, and the other columns are read for these few rows only.
+    """
     query = plan.query
-    at = _places(plan)
-    conditions, values = _conditions(query.where, at)
     if query.measures:
-        chosen = [*(at(name) for name in query.group), *(_measure(m.function, m.column, at) for m in query.measures)]
-        ranks = {name: str(place) for place, name in enumerate(plan.columns, 1)}
-    else:
-        cursor = plan.order if query.limit is not None else ()
-        chosen = [*(at(name) for name in plan.columns), *(at(name) for name, _ in cursor)]
-        ranks = {name: at(name) for name, _ in plan.order}
+        return _groups(plan)
+    at = _places(plan)
+    cursor = plan.order if query.limit is not None else ()
+    chosen = ", ".join((*map(at, plan.columns), *(at(name) for name, _ in cursor)))
+    ranked = " ORDER BY " + ", ".join(f"{at(name)}{' DESC' * down}" for name, down in plan.order)
+    conditions, values = _conditions(query.where, at)
     if query.after is not None:
         text, more = _beyond(plan, query.after, at)
         conditions.append(text)
         values += more
-    text = f"SELECT {', '.join(chosen)} {_from(plan)}{_where(conditions)}"
-    if query.group:
-        text += f" GROUP BY {', '.join(map(at, query.group))}"
-    text += (
-        " ORDER BY " + ", ".join(f"{ranks[name]}{' DESC' * down}" for name, down in plan.order) if plan.order else ""
-    )
-    if query.limit is not None or query.offset:
-        text += " LIMIT ? OFFSET ?"
-        values += [-1 if query.limit is None else query.limit, query.offset]
-    return text, values
+    limit, more = _limit(query)
+    values += more
+    if not hint or not limit:
+        return f"SELECT {chosen} {_from(plan, plan.names(), hint)}{_where(conditions)}{ranked}{limit}", values
+    order = [name for name, _ in plan.order]
+    names = (*(where.column for where in query.where), *order)
+    key = ", ".join(map(at, plan.relation.key))
+    keys = f"SELECT {key} {_from(plan, names, hint)}{_where(conditions)}{ranked}{limit}"
+    same = " AND ".join(f"t.{quoted(name)} = k.{quoted(name)}" for name in plan.relation.key)
+    rest = f"CROSS JOIN {plan.relation.name} t ON {same}{_joins(plan, (*plan.columns, *order))}"
+    return f"SELECT {chosen} FROM ({keys}) k {rest}{ranked}", values
 
 
-def count(plan: Plan) -> Statement:
-    """How many rows, or groups, there are on all pages."""
+def count(plan: Plan, hint: str = "") -> Statement:
+    """How many rows, or groups, there are on all pages. `hint` says which index of the table is read."""
+    query = plan.query
+    at = _places(plan)
+    if query.measures:
+        if not query.group:
+            return "SELECT 1", []
+        conditions, values = _conditions(query.where, at)
+        text = f"{_from(plan, plan.names())}{_where(conditions)} GROUP BY {', '.join(map(at, query.group))}"
+        return f"SELECT count(*) FROM (SELECT 1 {text})", values
+    of_run = [where for where in query.where if hint and behind(plan.relation, where.column) == "runs"]
+    rest = [where for where in query.where if where not in of_run]
+    conditions, values = _conditions(rest, at)
+    if of_run:
+        # To look each run up costs more than to look into the set of all that are meant.
+        text, more = runs(plan.relation, of_run)
+        conditions.append(f't."run" IN ({text})')
+        values += more
+    return f"SELECT count(*) {_from(plan, [where.column for where in rest], hint)}{_where(conditions)}", values
+
+
+def runs(relation: Relation, of_run: Sequence[Where]) -> Statement:
+    """Numbers of the runs that meet conditions on columns which the relation borrows from them."""
+    conditions, values = _conditions(of_run, lambda name: f"r.{quoted(relation.borrowed[name].columns[name])}")
+    return f'SELECT r."pk" FROM runs r{_where(conditions)}', values
+
+
+def behind(relation: Relation, name: str) -> str:
+    """The table that a column is borrowed from; '' when it is the relation's own."""
+    return "" if name in relation.own else relation.borrowed[name].table
+
+
+def _groups(plan: Plan) -> Statement:
     query = plan.query
     at = _places(plan)
     conditions, values = _conditions(query.where, at)
-    text = f"{_from(plan)}{_where(conditions)}"
-    if not query.measures:
-        return f"SELECT count(*) {text}", values
-    if not query.group:
-        return "SELECT 1", []
-    return f"SELECT count(*) FROM (SELECT 1 {text} GROUP BY {', '.join(map(at, query.group))})", values
+    chosen = (*map(at, query.group), *(_measure(m.function, m.column, at) for m in query.measures))
+    text = f"SELECT {', '.join(chosen)} {_from(plan, plan.names())}{_where(conditions)}"
+    if query.group:
+        text += f" GROUP BY {', '.join(map(at, query.group))}"
+    if plan.order:
+        ranks = {name: place for place, name in enumerate(plan.columns, 1)}
+        text += " ORDER BY " + ", ".join(f"{ranks[name]}{' DESC' * down}" for name, down in plan.order)
+    limit, more = _limit(query)
+    return text + limit, values + more
+
+
+def _limit(query: Query) -> Statement:
+    if query.limit is None and not query.offset:
+        return "", []
+    return " LIMIT ? OFFSET ?", [-1 if query.limit is None else query.limit, query.offset]
 
 
 def _list(names: Iterable[str]) -> str:
@@ -104,19 +149,25 @@ def _places(plan: Plan) -> Callable[[str], str]:
     return place
 
 
-def _from(plan: Plan) -> str:
-    """The table, and those of the links that the query needs."""
+def _from(plan: Plan, names: Iterable[str], hint: str = "") -> str:
+    """The table, and those of the links that these columns need."""
+    return f"FROM {plan.relation.name} t{hint and ' '}{hint}{_joins(plan, names)}"
+
+
+def _joins(plan: Plan, names: Iterable[str]) -> str:
+    """Links in their order, that of runs last and never read before our table: few runs are named by number."""
     relation = plan.relation
-    wanted = set(plan.names()) - relation.own
-    text = f"FROM {relation.name} t"
-    for link in relation.links:
+    wanted = set(names) - relation.own
+    text = ""
+    for link in sorted(relation.links, key=lambda link: link.table == "runs"):
         if any(relation.borrowed[name] is link for name in wanted):
             target = RELATIONS[link.table].key
             on = " AND ".join(
                 f"{link.table}.{quoted(theirs)} = t.{quoted(ours)}"
                 for ours, theirs in zip(link.via, target, strict=True)
             )
-            text += f" {'' if link.always else 'LEFT '}JOIN {link.table} ON {on}"
+            how = "LEFT " if not link.always else "CROSS " if link.table == "runs" else ""
+            text += f" {how}JOIN {link.table} ON {on}"
     return text
 
 
@@ -130,6 +181,8 @@ def _where(conditions: Sequence[str]) -> str:
 
 _LAST_LETTER = "\U0010ffff"
 """No character, and greater than all of them: what starts with `a` lies between `a` and `a` with it."""
+NO_CALLS = ("kind", "llm")
+"""Column and value of the condition that leaves model calls out of the steps."""
 _COMPARE = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
@@ -149,6 +202,9 @@ def _condition(where: Where, place: str) -> Statement:
     match where.op:
         case "null":
             return f"{place} IS NULL", []
+        case "ne" if (where.column, value) == NO_CALLS:
+            # The list of steps is a partial index, which SQLite uses only where the text says so.
+            return f"{place} <> 'llm'", []
         case "not_null":
             return f"{place} IS NOT NULL", []
         case "in":
@@ -156,7 +212,9 @@ def _condition(where: Where, place: str) -> Statement:
         case "prefix":
             return f"({place} >= ? AND {place} < ?)", [value, value + _LAST_LETTER]
         case "contains" if where.column == "tags":
-            return f"EXISTS (SELECT 1 FROM json_each({place}) each WHERE each.value = ?)", [value]
+            # The first condition is quick, and not met by most rows that do not meet the second.
+            exact = f"EXISTS (SELECT 1 FROM json_each({place}) each WHERE each.value = ?)"
+            return f"instr({place}, ?) AND {exact}", [msgspec.json.encode(value).decode(), value]
         case "contains":
             return f"contains({place}, ?)", [value]
     return f"{place} {_COMPARE[where.op]} ?", [value]

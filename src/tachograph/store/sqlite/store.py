@@ -15,25 +15,28 @@ from msgspec.structs import astuple
 
 from tachograph.events.envelope import Event
 from tachograph.store import rollup
-from tachograph.store.ports import Appended, Batch, OpenStep
+from tachograph.store.ports import KEPT_STRETCHES, Appended, Batch, Erased, OpenStep, Stretch
 from tachograph.store.query import Page, Query
-from tachograph.store.relations import RELATIONS, plan
-from tachograph.store.rows import ImportRow, JournalRow, LossRow
-from tachograph.store.sqlite import maintenance, sql
+from tachograph.store.relations import RELATIONS
+from tachograph.store.rows import ImportRow, JournalRow, KeyRow, LossRow
+from tachograph.store.sqlite import compaction, faults, lists, maintenance, sql
 from tachograph.store.sqlite.connections import Connections, StoreConnection
-from tachograph.store.sqlite.known import chunks, read_log
+from tachograph.store.sqlite.known import chunks, own, read_log
 from tachograph.store.sqlite.pages import Packer
 from tachograph.store.sqlite.upgrade import prepare
 from tachograph.store.sqlite.writer import Writer
 
 
 class SqliteStore:
-    """A store in one file. Opens it with the first call that needs it; every method may raise StoreUnavailable."""
+    """A store in one file, which may be `shared` with an application whose file it is.
 
-    def __init__(self, path: Path) -> None:
-        self.url = f"sqlite:{path}"
+    Opens it with the first call that needs it; every method may raise StoreUnavailable.
+    """
+
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        self.url = f"sqlite:{path}{'?shared' * shared}"
         self.path = path
-        self._connections = Connections(path, self.url, lambda: prepare(path, self.url))
+        self._connections = Connections(path, self.url, lambda: prepare(path, self.url, shared=shared))
         self._writer: tuple[StoreConnection, Writer] | None = None
 
     # ---- log ------------------------------------------------------------------------------------------------------
@@ -60,6 +63,19 @@ class SqliteStore:
         """The seq the run's next event must have."""
         return int(self._value("SELECT next_seq FROM runs WHERE id = ?", run) or 0)
 
+    def appended(self, after: int, limit: int = 1_000, tenant: str | None = None) -> Sequence[Stretch]:
+        """What came in since that stretch, oldest first; of one tenant, if one is named."""
+        query = (
+            'SELECT f.id, r.id, f.first, f."count" FROM feed f CROSS JOIN runs r ON r.pk = f.run'
+            ' WHERE f.id > ?1 AND f."count" > 0 AND (?2 IS NULL OR r.tenant = ?2) ORDER BY f.id LIMIT ?3'
+        )
+        with self._connections.reader() as connection:
+            return [Stretch(*row) for row in connection.execute(query, (after, tenant, limit))]
+
+    def head(self) -> int:
+        """Id of the newest stretch."""
+        return int(self._value("SELECT max(id) FROM feed") or 0)
+
     def position(self, journal: str) -> tuple[int, int]:
         """How far the journal is stored."""
         with self._connections.reader() as connection:
@@ -79,34 +95,33 @@ class SqliteStore:
 
     # ---- blobs and index ------------------------------------------------------------------------------------------
 
-    def fetch(self, hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """The bytes behind each hash that is stored."""
+    def fetch(self, hashes: Sequence[bytes], tenant: str | None = None) -> Mapping[bytes, bytes]:
+        """The bytes behind each hash that is stored; if a tenant is named, those that its runs name."""
         found: dict[bytes, bytes] = {}
         with self._connections.reader() as connection:
             for chunk in chunks(list(hashes)):
-                marks = ",".join("?" * len(chunk))
-                query = f"SELECT hash, encoding, body FROM payloads WHERE substr(hash, 1, 8) IN ({marks})"
-                for hash, encoding, body in connection.execute(query, [hash[:8] for hash in chunk]):
+                where = f"prefix IN ({','.join('?' * len(chunk))})"
+                query = f"SELECT hash, encoding, body FROM payloads p WHERE {where}"
+                values = [hash[:8] for hash in chunk]
+                rows = connection.execute(query, values) if tenant is None else own(connection, query, values, tenant)
+                for hash, encoding, body in rows:
                     if (data := connection.payload(encoding, body)) is not None:
                         found[hash] = data
         return {hash: found[hash] for hash in hashes if hash in found}
 
+    def named(self, payloads: Sequence[int], tenant: str) -> set[int]:
+        """Those of these payloads, by number, that runs of a tenant name."""
+        found: set[int] = set()
+        with self._connections.reader() as connection:
+            for chunk in chunks(list(payloads)):
+                query = f"SELECT p.id FROM payloads p WHERE p.id IN ({','.join('?' * len(chunk))})"
+                found.update(number for (number,) in own(connection, query, chunk, tenant))
+        return found
+
     def find(self, query: Query) -> Page:
         """Rows of one table. Raises ValueError for a column the table has not."""
-        made = plan(query)
-        flags = [place for place, name in enumerate(made.columns) if name in made.relation.flags]
-        width = len(made.columns)
         with self._connections.reader() as connection:
-            found = connection.execute(*sql.select(made)).fetchall()
-            total = connection.execute(*sql.count(made)).fetchone()[0] if query.total else None
-        rows = []
-        for values in found:
-            row = dict(zip(made.columns, values, strict=False))
-            for place in flags:
-                row[made.columns[place]] = bool(values[place])
-            rows.append(row)
-        full = query.limit is not None and found and len(found) == query.limit and not query.measures
-        return Page(rows, tuple(found[-1][width:]) if full else None, total)
+            return lists.answer(connection, query)
 
     def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Rows of a SELECT on tables and views, where prompts and contents are complete."""
@@ -116,21 +131,36 @@ class SqliteStore:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def search(self, text: str, limit: int = 20) -> list[Mapping[str, Any]]:
+    def search(self, text: str, limit: int = 20, tenant: str | None = None) -> list[Mapping[str, Any]]:
         """Messages that contain `text` (case-insensitive), newest run first: {run_id, seq, role, hash}."""
         with self._connections.reader() as connection:
-            return list(maintenance.search(connection, text, limit))
+            return list(maintenance.search(connection, text, limit, tenant))
 
-    def note(self, row: ImportRow | JournalRow | LossRow) -> None:
-        """Put a row beside the log: a file that was imported, a journal's state, a loss outside any run."""
+    def note(self, row: ImportRow | JournalRow | LossRow | KeyRow) -> None:
+        """Put a row beside the log: an imported file, a journal's state, a loss outside any run, a key of the API."""
         relation = _BESIDE[type(row)]
         with self._connections.transaction() as connection:
             connection.execute(_NOTE[relation.name], astuple(row))
 
     # ---- upkeep ---------------------------------------------------------------------------------------------------
 
+    def erase(self, runs: Sequence[str], at: int) -> Erased:
+        """Remove runs everywhere, and what only they name; leaves a tombstone for each."""
+        with self._connections.writer() as connection:
+            writer = self._writer_on(connection)
+            try:
+                with self._connections.transaction():
+                    return writer.erase(runs, at)
+            finally:
+                writer.forget()
+
+    def compact(self, *, whole: bool = False) -> int:
+        """Give free room back to the file system; returns the bytes. `whole` leaves nothing of what was erased."""
+        return compaction.compact(self._connections, self._forget, whole=whole)
+
     def refresh(self, now_ns: int) -> int:
         """Recompute the roll-ups of closed hours that are dirty; returns how many hours were done."""
+        self._forget_stretches()
         return rollup.refresh(self, now_ns)
 
     def replace_rollups(
@@ -156,7 +186,7 @@ class SqliteStore:
     def check(self) -> Sequence[str]:
         """Faults found in the stored data."""
         with self._connections.reader() as connection:
-            return list(maintenance.check(connection))
+            return list(faults.check(connection))
 
     def backup(self, target: Path) -> None:
         """A copy of the whole store as it is now; recording goes on meanwhile."""
@@ -174,6 +204,17 @@ class SqliteStore:
         self._connections.close()
 
     # ---- inside ---------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        if self._writer is not None:
+            self._writer[1].forget()
+
+    def _forget_stretches(self) -> None:
+        oldest = self._value("SELECT min(id) FROM feed")
+        newest = self.head()
+        if oldest is not None and newest - oldest >= KEPT_STRETCHES * 1.1:
+            with self._connections.transaction() as connection:
+                connection.execute("DELETE FROM feed WHERE id <= ?", (newest - KEPT_STRETCHES,))
 
     def _append(self, batch: Batch, *, careful: bool) -> Appended:
         with self._connections.writer() as connection:
@@ -196,9 +237,15 @@ class SqliteStore:
         return found[0] if found else None
 
 
-_BESIDE = {ImportRow: RELATIONS["imports"], JournalRow: RELATIONS["journals"], LossRow: RELATIONS["losses"]}
+_BESIDE = {
+    ImportRow: RELATIONS["imports"],
+    JournalRow: RELATIONS["journals"],
+    LossRow: RELATIONS["losses"],
+    KeyRow: RELATIONS["access_keys"],
+}
 _NOTE = {
     "imports": sql.upsert(RELATIONS["imports"]),
+    "access_keys": sql.upsert(RELATIONS["access_keys"]),
     "journals": sql.insert(
         RELATIONS["journals"],
         conflict=" ON CONFLICT (id) DO UPDATE SET state = excluded.state, seen_at = excluded.seen_at",

@@ -14,22 +14,21 @@ _PLAIN = f"CASE WHEN p.encoding = 0 AND p.body IS NOT NULL THEN p.body ELSE {_MA
 _WHOLE = f"coalesce(payload_text(p.encoding, p.body), {_MARKER})"
 
 
+NAMES = ("execution_logs", "llm_call_logs", "tool_call_logs")
+
+
 def statements(*, whole: bool = False) -> list[str]:
     """CREATE VIEW statements: for the database, or `whole` ones for a connection that has `payload_text`."""
     kind, text = ("TEMP VIEW", _WHOLE) if whole else ("VIEW", _PLAIN)
     return [
         f"CREATE {kind} {name} AS\n{_spelled(query, text)}"
-        for name, query in (
-            ("execution_logs", _EXECUTION_LOGS),
-            ("llm_call_logs", _LLM_CALL_LOGS),
-            ("tool_call_logs", _TOOL_CALL_LOGS),
-        )
+        for name, query in zip(NAMES, (_EXECUTION_LOGS, _LLM_CALL_LOGS, _TOOL_CALL_LOGS), strict=True)
     ]
 
 
 def drops() -> list[str]:
     """DROP VIEW statements for the database."""
-    return [f"DROP VIEW IF EXISTS {name}" for name in ("execution_logs", "llm_call_logs", "tool_call_logs")]
+    return [f"DROP VIEW IF EXISTS {name}" for name in NAMES]
 
 
 def _spelled(query: str, text: str) -> str:
@@ -96,7 +95,7 @@ _EXECUTION_LOGS = """
         STEP_ID AS id,
         r.execution_id,
         coalesce(s.agent_type, r.agent_type, '') AS agent_type,
-        CASE WHEN s.kind IN ('run', 'llm', 'tool') THEN s.kind ELSE s.name END AS execution_step,
+        CASE WHEN s.kind IN ('llm', 'tool') THEN s.kind ELSE s.name END AS execution_step,
         s.action_type,
         s.status,
         START_TIME AS start_time,

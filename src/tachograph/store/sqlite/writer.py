@@ -1,29 +1,32 @@
 """A batch into SQLite: in one transaction the journal's position, the log, the message tree and the projections.
 
 The writer keeps what the next batch will ask for, above all the state of runs that are open. Whenever another
-connection has written since, a run's state is first compared with its row. After a failure nothing is kept.
+connection has written since, a run's state is first compared with its row, and numbers of payloads and nodes are looked
+up again: runs may have been erased meanwhile. After a failure nothing is kept.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 
 from tachograph.events import codec
 from tachograph.events.envelope import Event
-from tachograph.store.changes import HOUR_NS, Changes, RunState
-from tachograph.store.ports import Appended, Batch, Position
+from tachograph.store.changes import Changes, RunState
+from tachograph.store.named import without
+from tachograph.store.ports import Appended, Batch, Erased, Position
 from tachograph.store.project import following, project
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import OPEN, RunRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.connections import StoreConnection
-from tachograph.store.sqlite.known import SqliteKnown, row_of
+from tachograph.store.sqlite.erasure import Erasure, Uses
+from tachograph.store.sqlite.known import NUMBERS, Numbers, SqliteKnown, chunks, row_of
 from tachograph.store.sqlite.pages import PAGE_EVENTS, Packer, spelled
-from tachograph.store.sqlite.squeeze import PAGE, Squeezer
+from tachograph.store.sqlite.squeeze import PAGE, Sample, Squeezer
 
 LOOSE_PAGES = 64
 """Most loose pages of an open run before they are packed together."""
@@ -33,9 +36,18 @@ _MOST = 2**63 - 1
 _INSERT = {name: sql.insert(RELATIONS[name]) for name in ("runs", "sessions", *OF_RUN)}
 _UPDATE = {name: sql.update(RELATIONS[name]) for name in ("runs", "sessions", *OF_RUN)}
 _RUN_BY_ID = sql.fetch(RELATIONS["runs"]).replace('WHERE "pk"', 'WHERE "id"')
-_RUNS_OF_SESSION = sql.fetch(RELATIONS["runs"]).replace('WHERE "pk" = ?1', 'WHERE "tenant" = ? AND "session" = ?')
 _ADD_PAGE = "INSERT INTO events (page, count, codec, body) VALUES (?, ?, ?, ?)"
+_ADD_STRETCH = "INSERT INTO feed (run, first, count) VALUES (?, ?, ?)"
+_ADD_STONE = "INSERT INTO erased (run, pk, at, last_run, last_payload, last_node) VALUES (?, ?, ?, ?, ?, ?)"
+_LAST_STONE = "SELECT last_run, last_payload, last_node FROM erased ORDER BY id DESC LIMIT 1"
 _MARK = "INSERT INTO dirty_hours (tenant, hour, ver) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET ver = ver + 1"
+
+
+class _Before(NamedTuple):
+    """A run as it was before it was replaced."""
+
+    row: RunRow
+    uses: Uses
 
 
 class Writer:
@@ -46,11 +58,14 @@ class Writer:
         self._packer = Packer(connection.expand)
         self._squeezer = Squeezer(connection, connection.expand)
         self._known = SqliteKnown(connection, self._squeezer)
+        self._erasure = Erasure(connection, self._packer)
         self._states: OrderedDict[str, RunState] = OrderedDict()
         self._held = 0
         self._seen = -1
         self._alone = False
         self._careful = False
+        self._last = NUMBERS
+        self._pk = 0
 
     def forget(self) -> None:
         """Drop everything that is kept in memory: the transaction failed, or the tables were changed from outside."""
@@ -69,26 +84,45 @@ class Writer:
         self._look_around()
         if batch.position is not None and not self._move(batch.position):
             return Appended(moved=False)
+        gone = self._erased({event.run for event in batch.events}) if self._last.run else set()
+        living = without(batch, gone) if gone else batch
         changes = Changes(self._known)
-        replaced = {run: pk for run in batch.replace if (pk := self._remove(changes, run)) is not None}
-        self._known.begin(batch)
+        replaced = self._replace(changes, batch.replace) if batch.replace else {}
+        self._known.begin(living, self._last)
         by_run: dict[str, list[Event]] = {}
-        for event in batch.events:
+        for event in living.events:
             by_run.setdefault(event.run, []).append(event)
         stored = 0
         ended = []
         for run, events in by_run.items():
-            state = self._state(run, events[0], replaced.get(run))
+            state = self._state(run, events[0], replaced)
             fresh = following(state.row, events)
             if fresh:
                 stored += len(fresh)
                 if self._take(changes, state, fresh):
                     ended.append(state)
         self._save(changes)
+        if replaced:
+            self._settle(replaced.values())
         for state in ended:
             state.rest()
         self._shrink()
-        return Appended(stored, len(batch.events) - stored)
+        return Appended(stored, len(living.events) - stored, dropped=len(batch.events) - len(living.events))
+
+    def erase(self, runs: Sequence[str], at: int) -> Erased:
+        """Remove runs and leave a tombstone for each. The caller calls `forget` afterwards, come what may."""
+        self._look_around()
+        rows = self._rows(runs)
+        uses = {row.pk: self._erasure.uses(row.pk, row.id) for row in rows}
+        payload = max(self._highest("payloads"), self._last.payload)
+        node = max(self._highest("nodes"), self._last.node)
+        changes = self.begin_again()
+        size = self._erasure.remove(changes, rows)
+        self._save(changes)
+        gone = self._erasure.release(uses)
+        stones = ((row.id, row.pk, at, self._pk, payload, node) for row in rows)
+        self._connection.executemany(_ADD_STONE, stones)
+        return Erased(len(rows), sum(row.next_seq for row in rows), gone.payloads, gone.bytes + size)
 
     def project_again(self, changes: Changes, row: RunRow) -> RunRow | None:
         """Project a run's log onto a new row that takes the place of `row`; None when it has no events."""
@@ -108,10 +142,20 @@ class Writer:
         self._write(_INSERT["runs"], (state.row,))
         return state.row
 
+    def begin_rebuild(self) -> None:
+        """What was known before counts no more."""
+        self.forget()
+        self._look_around()
+        self._known.begin_again()
+
+    def end_rebuild(self) -> None:
+        """All logs have been read: it is known who names what."""
+        self._known.settle()
+
     def begin_again(self) -> Changes:
-        """Changes for a rebuild: what a batch without events would bring."""
+        """Changes for an erasure or a rebuild: what a batch without events would bring."""
         self._careful = True
-        self._known.begin(Batch())
+        self._known.begin(Batch(), self._last)
         return Changes(self._known)
 
     def save_again(self, changes: Changes) -> None:
@@ -121,10 +165,34 @@ class Writer:
     # ---- runs -----------------------------------------------------------------------------------------------------
 
     def _look_around(self) -> None:
-        """Whether another connection has committed since our last transaction."""
+        """Whether another connection has committed since our last transaction, and which numbers are taken."""
         seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         self._alone, self._seen = seen == self._seen, seen
-        self._pk: int = self._connection.execute("SELECT coalesce(max(pk), 0) FROM runs").fetchone()[0]
+        if not self._alone:
+            self._known.forget()
+            self._squeezer.look_around()
+        found = self._connection.execute(_LAST_STONE).fetchone()
+        self._last = Numbers(*found) if found else NUMBERS
+        self._pk = max(self._highest("runs", "pk"), self._last.run)
+
+    def _highest(self, table: str, column: str = "id") -> int:
+        found: int = self._connection.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0]
+        return found
+
+    def _erased(self, runs: Iterable[str]) -> set[str]:
+        """Those of these runs that were erased."""
+        found: set[str] = set()
+        for chunk in chunks(list(runs)):
+            marks = ",".join("?" * len(chunk))
+            found.update(
+                run for (run,) in self._connection.execute(f"SELECT run FROM erased WHERE run IN ({marks})", chunk)
+            )
+        return found
+
+    def _rows(self, runs: Iterable[str]) -> list[RunRow]:
+        """The rows of those of these runs that are there."""
+        found = (self._connection.execute(_RUN_BY_ID, (run,)).fetchone() for run in dict.fromkeys(runs))
+        return [row_of(RunRow, values) for values in found if values is not None]
 
     def _move(self, position: Position) -> bool:
         found = self._connection.execute(
@@ -139,14 +207,15 @@ class Writer:
         )
         return True
 
-    def _state(self, run: str, first: Event, pk: int | None) -> RunState:
+    def _state(self, run: str, first: Event, replaced: Mapping[str, _Before]) -> RunState:
         state = self._states.get(run)
         if state is None or not self._alone:
             found = self._connection.execute(_RUN_BY_ID, (run,)).fetchone()
             if found is None:
-                if pk is None:
-                    pk = self._pk = self._pk + 1
-                state = RunState.begin(pk, first)
+                before = replaced.get(run)
+                if before is None:
+                    self._pk += 1
+                state = RunState.begin(self._pk if before is None else before.row.pk, first)
             elif state is None or state.row != row_of(RunRow, found):
                 state = RunState(row_of(RunRow, found))
             self._states[run] = state
@@ -163,26 +232,24 @@ class Writer:
         if row.loose_pages > (1 if ended else LOOSE_PAGES):
             self._pack(row)
         self._write(_UPDATE["runs"] if first else _INSERT["runs"], (row,))
+        self._connection.execute(_ADD_STRETCH, (row.pk, first, len(events)))
         return ended
 
-    def _remove(self, changes: Changes, run: str) -> int | None:
-        """Delete a run with everything that belongs to it; returns its pk, which its new version gets."""
-        self._states.pop(run, None)
-        found = self._connection.execute(_RUN_BY_ID, (run,)).fetchone()
-        if found is None:
-            return None
-        row = row_of(RunRow, found)
-        execute = self._connection.execute
-        for (hour,) in execute("SELECT DISTINCT started_at / ? FROM steps WHERE run = ?", (HOUR_NS, row.pk)):
-            changes.dirty.add((row.tenant, hour))
-        for table in OF_RUN:
-            execute(f"DELETE FROM {table} WHERE run = ?", (row.pk,))
-        execute("DELETE FROM events WHERE page >= ? AND page < ?", (row.pk << 32, row.pk + 1 << 32))
-        execute("DELETE FROM runs WHERE pk = ?", (row.pk,))
-        if row.session is not None:
-            rest = execute(_RUNS_OF_SESSION, (row.tenant, row.session)).fetchall()
-            changes.leave(row, [row_of(RunRow, values) for values in rest])
-        return row.pk
+    def _replace(self, changes: Changes, runs: Iterable[str]) -> dict[str, _Before]:
+        """Delete runs with everything that belongs to them; the new version of each gets its pk."""
+        rows = self._rows(runs)
+        before = {row.id: _Before(row, self._erasure.uses(row.pk, row.id)) for row in rows}
+        self._erasure.remove(changes, rows)
+        for row in rows:
+            self._states.pop(row.id, None)
+        for chunk in chunks([row.pk for row in rows]):
+            self._connection.execute(f"UPDATE feed SET count = 0 WHERE run IN ({','.join('?' * len(chunk))})", chunk)
+        return before
+
+    def _settle(self, replaced: Iterable[_Before]) -> None:
+        """Let go of what only the old versions of runs named."""
+        self._erasure.release({row.pk: uses.less(self._erasure.uses(row.pk, row.id)) for row, uses in replaced})
+        self._known.forget()
 
     def _shrink(self) -> None:
         """Keep the states of the runs that were written last, within bounds."""
@@ -218,7 +285,7 @@ class Writer:
         row.loose_pages = int(merged[-1][0] < PAGE_EVENTS)
 
     def _add_page(self, page: int, count: int, whole: bytes) -> None:
-        self._squeezer.learn(PAGE, page >> 32, (whole,))
+        self._squeezer.learn(PAGE, page >> 32, (Sample(page >> 32, whole),))
         body = self._squeezer.pack(PAGE, whole)
         self._connection.execute(_ADD_PAGE, (page, count, codec.SCHEMA_VERSION, body))
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tachograph.cli.checkup import examine, leftovers
 from tachograph.compose import System, journals_folder, open_store
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
+from tachograph.queries.checkup import REMOTE, examine, leftovers
 from tachograph.record import scope
+from tachograph.record.drain import REFUSED
 from tachograph.record.run import run
 from tachograph.settings import Settings
 from tachograph.store.ports import Batch, Store
-from tachograph.store.rows import LossRow
+from tachograph.store.rows import JournalRow, LossRow
 
 RUN = "019a0000-0000-7000-8000-000000000000"
+OWNER = "019a0000-0000-7000-9000-000000000000"
 
 
 @pytest.fixture
@@ -91,3 +93,22 @@ def test_losses_and_leftovers_are_told(settings: Settings, store: Store) -> None
     assert [loss["reason"] for loss in found.losses] == ["damage"]
     assert found.problems == ["unfinished journal folders: 1 (--repair removes them)", "losses outside any run: 1"]
     assert leftovers(journals_folder(settings) / "nothing") == []
+
+
+@pytest.mark.parametrize("name", [OWNER, f"acme/{OWNER}"])
+def test_a_run_of_another_machine_is_not_stuck(settings: Settings, store: Store, name: str) -> None:
+    """Its journal lies where it was recorded, and who records it will end it."""
+    store.append(Batch([Event(RUN, 0, 1, 1, 0, RunStarted(name="far", execution_id="exec_0_0", owner=OWNER))]))
+    assert examine(settings, store).stuck == (RUN,)
+    store.note(JournalRow(id=name, state=REMOTE, seen_at=1))
+    assert (examine(settings, store).stuck, examine(settings, store).problems) == ((), [])
+
+
+def test_a_journal_that_is_refused_says_why(settings: Settings, store: Store) -> None:
+    """The drain leaves its reason in the folder."""
+    folder = journals_folder(settings) / OWNER
+    folder.mkdir(parents=True)
+    (folder / REFUSED).write_text("store x refused it")
+    found = examine(settings, store)
+    assert found.journals[0].refused == "store x refused it"
+    assert "journals that the store does not take: 1, because: store x refused it" in found.problems

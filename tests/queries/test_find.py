@@ -6,7 +6,10 @@ import pytest
 
 from tachograph.errors import Ambiguous, NotFound
 from tachograph.events import ids
+from tachograph.events.note import Score
+from tachograph.events.run import RunStarted
 from tachograph.queries.find import find
+from tachograph.record.after.feedback import About, feedback
 from tachograph.store.ports import Store
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape
@@ -35,6 +38,34 @@ def test_ways_to_name_a_run(store: Store) -> None:
         f" {execution} ",
     )
     assert {name: find(store, name).id for name in names} == dict.fromkeys(names, run)
+
+
+@pytest.mark.parametrize("grouped", ["Ticket-7", "5b6e0a3e-0000-4000-8000-00000000abcd"])
+def test_runs_that_a_program_groups_itself(store: Store, grouped: str) -> None:
+    """A grouping id of the program's own is found as it is spelled; of several runs in it their ids are named."""
+    made = []
+    for number in range(2):
+        tape = Tape(f"run {number}")
+        tape.start(RunStarted(name="n", execution_id=grouped))
+        store.append(batch(tape.events))
+        made.append(tape.run)
+        if number == 0:
+            assert find(store, grouped).id == tape.run
+    with pytest.raises(Ambiguous) as problem:
+        find(store, grouped)
+    assert sorted(problem.value.matches) == sorted(made)
+
+
+def test_runs_that_hold_feedback(store: Store) -> None:
+    """Feedback has the execution id of the run it is about, and is found by its own whole id alone."""
+    run = _run(store, "wanted", BEGAN)
+    execution = ids.execution_id(BEGAN, run)
+    about = About(run=run, execution_id=execution, tenant="default", session=None)
+    said = feedback(Score(name="thumbs"), about, at=BEGAN + 1, entropy=b"123456")
+    store.append(batch(said))
+    for name in (run, execution, execution[:12], run[:9], "last"):
+        assert find(store, name).id == run
+    assert find(store, said[0].run).id == said[0].run
 
 
 def test_last(store: Store) -> None:

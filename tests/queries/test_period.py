@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.queries.period import Period, moment, read
+from tachograph.queries.period import Period, Wanted, moment, read, read_all
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Index
 from tachograph.store.query import Page, Query
@@ -91,6 +91,30 @@ def test_edges_inside_an_hour_are_read_from_steps() -> None:
         ("calls", MIDNIGHT, until),
     ]
     assert _asked(store, Period(since, since + 5)) == [("steps", since, since + 5), ("calls", since, since + 5)]
+
+
+def test_several_readings_of_one_moment() -> None:
+    """What no roll-up covers is read once for all readings; roll-ups are added up by the store where they can be."""
+    store = _store(MIDNIGHT - DAY, MIDNIGHT - DAY + HOUR, MIDNIGHT - HOUR, NOW)
+    store.refresh(NOW)
+    watched = _Watched(store)
+    wanted = (
+        Wanted(("step", "day")),
+        Wanted(("step", "agent"), ("count",)),
+        Wanted(("step", "hour"), ("count", "failed")),
+    )
+    found = read_all(watched, Period(MIDNIGHT - DAY), NOW, wanted, {})
+    day, hour = 19_999, 20_000 * 24
+    days_and_hours = [("rollup_day", day, day + 1), ("rollup_hour", hour, hour + 10)]
+    by_hour = [("rollup_hour", hour, hour + 10), ("rollup_hour", day * 24, hour)]
+    fresh = [("steps", NOW, NOW + 1), ("calls", NOW, NOW + 1)]
+    assert watched.asked == [*days_and_hours, *days_and_hours, *by_hour, *fresh]
+    names = ("day", "hour", "count", "failed")
+    assert [[tuple(row.get(name) for name in names) for row in each.rows] for each in found] == [
+        [(day, None, 3, 0), (day + 1, hour + 10, 1, 0)],
+        [(None, None, 3, None), (day + 1, hour + 10, 1, 0)],
+        [(day, hour - 24, 1, 0), (day, hour - 23, 1, 0), (day, hour - 1, 1, 0), (day + 1, hour + 10, 1, 0)],
+    ]
 
 
 def test_a_period_without_anything() -> None:

@@ -97,6 +97,19 @@ def test_filters(store: Store) -> None:
     assert [(where, _names(store, **where)) for where, _ in every] == every
 
 
+def test_audit_runs(store: Store) -> None:
+    """Runs that say what was done to the records are left out of every list unless they are what is asked for."""
+    _run(store, "work", source="aider:x.md")
+    _run(store, "run_deleted", 1, source="audit")
+    asked: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, ["work"]),
+        ({"source": "a"}, ["work"]),
+        ({"source": "audit"}, ["run_deleted"]),
+        ({"status": "completed", "top": True}, ["work"]),
+    ]
+    assert [(where, _names(store, **where)) for where, _ in asked] == asked
+
+
 @pytest.mark.parametrize("order", ["-started_at", "started_at", "-cost_nano", "duration_ns"])
 def test_pages_are_the_whole_list(store: Store, order: str) -> None:
     """Following the cursor gives every run once, in the order of the whole list, ties included."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from tachograph.queries.runs import runs
 from tachograph.queries.search import Hit, Snippet, search, snippet
 from tachograph.store.ports import Store
+from tachograph.store.query import Page
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape
 
@@ -48,6 +51,15 @@ def test_a_message_of_several_runs(store: Store) -> None:
     _say(store, "one", 0, "the same words")
     _say(store, "two", 1, "the same words")
     assert [hit.run.name for hit in search(store, "same")] == ["two", "one"]
+
+
+@pytest.mark.parametrize("lost", ["find", "fetch", "read"])
+def test_a_run_that_was_erased_meanwhile(store: Store, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hit whose run goes while it is being looked up is no hit, and no error."""
+    _say(store, "gone", 0, "the same words")
+    nothing: dict[str, Any] = {"find": Page(()), "fetch": {}, "read": iter(())}
+    monkeypatch.setattr(store, lost, lambda *asked: nothing[lost])
+    assert search(store, "same") == ()
 
 
 def test_an_empty_text(store: Store) -> None:

@@ -117,7 +117,8 @@ def test_conditions(store: Store, refreshed: bool) -> None:
             "tags": (f"project:p{number}", f"x{number}"),
         }
         tape = _tape(f"run {number}", BEGAN, agent_type=f"a{number}", **facts)
-        _call(tape, f"m{number}", ("completed", "failed")[number])
+        call = tape.call(model=f"m{number}", refs={"report_id": f"r{number}"})
+        tape.reply(call, ("completed", "failed")[number])
         store.append(batch(tape.events))
     if refreshed:
         assert store.refresh(NOW) == 1
@@ -125,7 +126,8 @@ def test_conditions(store: Store, refreshed: bool) -> None:
     def models(**where: str) -> list[str]:
         return [str(group.key[0]) for group in stats(store, NOW, by=("model",), where=where).groups]
 
-    for condition in ("session=s1", "tenant=t1", "project=p1", "tag=x1", "agent=a1", "model=m1", "status=failed"):
+    every = "session=s1 tenant=t1 project=p1 tag=x1 agent=a1 model=m1 status=failed report_id=r1"
+    for condition in every.split():
         name, _, value = condition.partition("=")
         assert models(**{name: value}) == ["m1"], condition
     assert models(step="tool") == []

@@ -14,13 +14,17 @@ from typing import Any
 from msgspec import Struct
 
 from tachograph.compose import journals_folder
+from tachograph.errors import StoreError
 from tachograph.record import journal as journals
-from tachograph.record.drain import find_journals
+from tachograph.record.drain import REFUSED, find_journals
 from tachograph.settings import Settings
+from tachograph.store.open import is_remote
 from tachograph.store.ports import Store
 from tachograph.store.query import Measure, Query, Where
 
 DRAIN_LOCK = "drain.lock"
+REMOTE = "remote"
+"""State of a journal that lies on another machine: who recorded it ends its runs."""
 _OPEN = ("started", "paused")
 
 
@@ -41,6 +45,8 @@ class JournalState(Struct, frozen=True, kw_only=True):
     waiting_bytes: int
     damaged_bytes: int
     disk_bytes: int
+    refused: str = ""
+    """Why the store does not take it, though it can be reached."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
@@ -62,6 +68,8 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     unpriced: int
     """Ended calls without a price."""
     usage_missing: int
+    away: str = ""
+    """Why another server, as a store, could not be asked. Of one that could, only what lies here is known."""
 
     @property
     def problems(self) -> list[str]:
@@ -69,21 +77,55 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return [sentence for count, sentence in _judged(self) if count]
 
 
-def examine(settings: Settings, store: Store) -> Diagnosis:
-    """Look at everything. Raises StoreError."""
+def examine(settings: Settings, store: Store, *, drains: bool = False) -> Diagnosis:
+    """Look at everything. Raises StoreError.
+
+    A process that `drains` itself has to say so: to ask for its own lock would be to let go of it.
+    """
+    if is_remote(settings.store_url):
+        return _examine_here(settings, store)
     folder = journals_folder(settings)
-    found = tuple(_journal(each.folder, each.alive, store) for each in find_journals(folder))
+    found = tuple(
+        _journal(each.folder, each.alive, store.position(each.name)) for each in find_journals(folder)
+    )  # fmt: skip
     return Diagnosis(
         store=settings.store_url,
         facts=store.facts(),
         journals=found,
-        draining=_is_locked(folder / DRAIN_LOCK),
+        draining=drains or _is_locked(folder / DRAIN_LOCK),
         leftovers=tuple(path.name for path in leftovers(folder)),
         stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found})),
         losses=tuple(store.find(Query("losses", order=("at",), limit=None)).rows),
         lossy_runs=len(store.find(Query("runs", (Where("lost", "gt", 0),), ("id",), limit=None)).rows),
         unpriced=_sum(store, "unpriced"),
         usage_missing=_sum(store, "usage_missing"),
+    )
+
+
+def _examine_here(settings: Settings, store: Store) -> Diagnosis:
+    """What lies on this machine for the server that is the store."""
+    folder = journals_folder(settings)
+    facts: Mapping[str, Any] = {}
+    away = ""
+    try:
+        facts = store.facts()
+        positions = {each.name: store.position(each.name) for each in find_journals(folder)}
+    except StoreError as problem:
+        away, positions = str(problem), {}
+    return Diagnosis(
+        store=settings.store_url,
+        facts=facts,
+        journals=tuple(
+            _journal(each.folder, each.alive, positions.get(each.name, (0, 0))) for each in find_journals(folder)
+        ),
+        draining=_is_locked(folder / DRAIN_LOCK),
+        leftovers=tuple(path.name for path in leftovers(folder)),
+        stuck=(),
+        losses=(),
+        lossy_runs=0,
+        unpriced=0,
+        usage_missing=0,
+        away=away,
     )
 
 
@@ -96,13 +138,21 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
-    """Open runs of owners that have no journal any more."""
+    """Open runs of owners that have no journal any more, here or on the machine that sends it."""
     columns = ("id", "owner", "name", "updated_at")
     rows = store.find(Query("runs", (Where("status", "in", _OPEN),), columns, limit=None)).rows
-    return [row for row in rows if row["owner"] not in known]
+    elsewhere = store.find(Query("journals", (Where("state", "eq", REMOTE),), ("id",), limit=None)).rows
+    owners = known | {row["id"].rpartition("/")[2] for row in elsewhere}
+    return [row for row in rows if row["owner"] not in owners]
 
 
 def _judged(found: Diagnosis) -> Iterator[tuple[int, str]]:
+    yield len(found.away), f"the store cannot be used: {found.away}"
+    refused = [each.refused for each in found.journals if each.refused]
+    yield (
+        len(refused),
+        f"journals that the store does not take: {len(refused)}, because: {'; '.join(sorted(set(refused)))}",
+    )
     orphans = [each for each in found.journals if not each.alive]
     waiting = sum(each.waiting for each in orphans)
     yield (
@@ -117,11 +167,11 @@ def _judged(found: Diagnosis) -> Iterator[tuple[int, str]]:
     yield found.lossy_runs, f"runs in which something could not be recorded: {found.lossy_runs:,} (show RUN --receipt)"
 
 
-def _journal(folder: Path, alive: bool, store: Store) -> JournalState:
+def _journal(folder: Path, alive: bool, position: tuple[int, int]) -> JournalState:
     numbers = journals.segments(folder)
     headers = [header for number in numbers if (header := journals.read_header(journals.segment_path(folder, number)))]
     owner = headers[-1].owner if headers else None
-    segment, offset = store.position(folder.name)
+    segment, offset = position
     waiting = waiting_bytes = damaged = 0
     for number in (number for number in numbers if number >= segment):
         final = not alive or number != numbers[-1]
@@ -144,7 +194,15 @@ def _journal(folder: Path, alive: bool, store: Store) -> JournalState:
         waiting_bytes=waiting_bytes,
         damaged_bytes=damaged,
         disk_bytes=sum(journals.segment_path(folder, number).stat().st_size for number in numbers),
+        refused=_refusal(folder),
     )
+
+
+def _refusal(folder: Path) -> str:
+    try:
+        return (folder / REFUSED).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _records(path: Path, start: int, *, final: bool) -> Iterator[journals.Record | journals.Damage]:

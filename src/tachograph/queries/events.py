@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 from typing import Any
 
 import msgspec
@@ -15,21 +16,26 @@ import msgspec
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.fold.transcript import Fetch
-from tachograph.store.ports import Store
+from tachograph.store.ports import Reading
 
 _BATCH = 500
+_ELSEWHERE = ("hashed", "message")
+"""Levels at which the store keeps no bytes of that hash: what it may have under it is somebody else's."""
 
 
-def events(store: Store, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
+def events(store: Reading, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:
     """Events of a run with seq > `after`, in order, with their content. Nothing for a run that is not there."""
     return filled(store.read(run, after, limit), store.fetch)
 
 
-def filled(stream: Iterable[Event], fetch: Fetch) -> Iterator[Event]:
-    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches."""
+def filled(stream: Iterable[Event], fetch: Fetch, most: float = inf) -> Iterator[Event]:
+    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches.
+
+    Contents of more than `most` bytes stay named by their hash.
+    """
     waiting = iter(stream)
     while batch := list(islice(waiting, _BATCH)):
-        named = [_named(event) for event in batch]
+        named = [_named(event, most) for event in batch]
         wanted = {bytes.fromhex(content.hash or "") for contents in named for content in contents.values()}
         texts = fetch(tuple(wanted)) if wanted else {}
         for event, contents in zip(batch, named, strict=True):
@@ -52,7 +58,7 @@ def fetch_texts(contents: Iterable[Content | None], fetch: Fetch) -> Mapping[byt
     return fetch(wanted) if wanted else {}
 
 
-def _named(event: Event) -> dict[str, Content]:
+def _named(event: Event, most: float) -> dict[str, Content]:
     """Fields of the event's body that hold content whose text is elsewhere."""
     body = event.body
     found = ((name, getattr(body, name)) for name in body.__struct_fields__)
@@ -60,6 +66,7 @@ def _named(event: Event) -> dict[str, Content]:
         name: value
         for name, value in found
         if isinstance(value, Content) and value.text is None and value.hash is not None
+        if value.size <= most and value.level not in _ELSEWHERE
     }
 
 

@@ -8,14 +8,14 @@ are, they have one shape and add up, so an answer is exact at the moment it is g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 from msgspec import Struct
 
 from tachograph.store.ports import Index
-from tachograph.store.query import Measure, Query, Where
+from tachograph.store.query import Function, Measure, Query, Where
 from tachograph.store.rollup import ALWAYS, DAY_HOURS, FACETS, HOUR, RUN_KEYS, VALUES, Row, summed
 
 SECOND = 1_000_000_000
@@ -57,22 +57,40 @@ def moment(text: str, now_ns: int) -> int:
 def read(index: Index, period: Period, now_ns: int, keys: Sequence[str], where: Mapping[str, str]) -> Read:
     """Rows of the period that keep `keys` apart (others may be apart too) and meet every equality in `where`.
 
-    Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` is a condition only.
+    Keys are those of the roll-ups, `hour`, `day`, and RUN_KEYS; `tag` and `report_id` are conditions only.
     """
-    facet = _facet({*keys, *where})
-    if facet is None:
-        rows, errors = _from_steps(index, (period,), keys, where)
-        return Read(rows, errors, "rows")
-    plan = _plan(index, period, now_ns, use_days="hour" not in keys)
+    return read_all(index, period, now_ns, (Wanted(tuple(keys)),), where)[0]
+
+
+class Wanted(Struct, frozen=True):
+    """Rows to be read: what they keep apart, and which sums they need. What is not needed is None."""
+
+    keys: tuple[str, ...]
+    values: tuple[str, ...] = VALUES
+
+
+def read_all(
+    index: Index, period: Period, now_ns: int, wanted: Sequence[Wanted], where: Mapping[str, str]
+) -> tuple[Read, ...]:
+    """Several readings of one period, all of the same moment: what no roll-up covers is read once for all of them."""
+    facets = [facet_of({*each.keys, *where}) for each in wanted]
+    every = tuple(dict.fromkeys(key for each in wanted for key in each.keys))
+    if None in facets:
+        rows, errors = _from_steps(index, (period,), every, where)
+        return tuple(Read(rows, errors, "rows") for _ in wanted)
+    parts = plan(index, period, now_ns, use_days=any("hour" not in each.keys for each in wanted))
     conditions = tuple(Where(key, "eq", value) for key, value in where.items())
-    rows = _stored(index, plan, facet, conditions, VALUES)
+    found = [
+        (stored if _PACKED & set(each.values) else added)(index, parts, facet or "", conditions, each)
+        for facet, each in zip(facets, wanted, strict=True)
+    ]
     with_error = (*conditions, Where("error", "ne", ""))
-    errors = _stored(index, plan, _facet({*where, "error"}) or facet, with_error, ("count",))
-    fresh, fresh_errors = _from_steps(index, plan.steps, keys, where)
-    return Read([*rows, *fresh], [*errors, *fresh_errors], "rollups")
+    old_errors = added(index, parts, facet_of({*where, "error"}) or facets[0] or "", with_error, _ERRORS)
+    fresh, errors = _from_steps(index, parts.steps, every, where)
+    return tuple(Read([*rows, *fresh], [*old_errors, *errors], "rollups") for rows in found)
 
 
-class _Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True):
     """Where each part of a period is read: half-open ranges of days and hours since 1970, stretches of steps."""
 
     days: Sequence[tuple[int, int]]
@@ -80,11 +98,12 @@ class _Plan(Struct, frozen=True):
     steps: Sequence[Period]
 
 
-def _plan(index: Index, period: Period, now_ns: int, *, use_days: bool) -> _Plan:
+def plan(index: Index, period: Period, now_ns: int, *, use_days: bool = True) -> Plan:
+    """The fewest rows that answer for a period."""
     end = now_ns // HOUR if period.until is None else min(period.until, now_ns) // HOUR
     first = _earliest(index, end) if period.since is None else -(-period.since // HOUR)
     if first > end:
-        return _Plan((), (), (period,))
+        return Plan((), (), (period,))
     dirty = _dirty(index, first, end)
     days, clean = set(), set(range(first, end)) - dirty
     for day in range(-(-first // DAY_HOURS), end // DAY_HOURS) if use_days else ():
@@ -97,7 +116,7 @@ def _plan(index: Index, period: Period, now_ns: int, *, use_days: bool) -> _Plan
         steps.append(Period(period.since, first * HOUR))
     if period.until is None or period.until > end * HOUR:
         steps.append(Period(end * HOUR, period.until))
-    return _Plan(_ranges(days), _ranges(clean), steps)
+    return Plan(_ranges(days), _ranges(clean), steps)
 
 
 def _earliest(index: Index, end: int) -> int:
@@ -126,32 +145,66 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _facet(wanted: set[str]) -> str | None:
+def facet_of(wanted: set[str]) -> str | None:
     """The smallest facet that keeps these keys apart; None when no roll-up does."""
     return next((facet for facet, keys in FACETS.items() if wanted <= {*keys, *ALWAYS, *_SPANS}), None)
 
 
 _SPANS: Mapping[str, int] = {"hour": HOUR, "day": DAY_HOURS * HOUR}
+_NOTHING: Row = dict.fromkeys(VALUES)
+_PACKED = frozenset(("hist", "first_token_hist"))
+_ADDING: Mapping[str, Function] = {"duration_min_ns": "min", "duration_max_ns": "max"}
+_ERRORS = Wanted(("step", "error"), ("count",))
 
 
-def _stored(index: Index, plan: _Plan, facet: str, conditions: Sequence[Where], values: Sequence[str]) -> list[Row]:
-    """Rows of roll-ups, with their day (and hour, where they are hours)."""
+def stored(index: Index, parts: Plan, facet: str, where: Sequence[Where], wanted: Wanted) -> list[Row]:
+    """Rows of roll-ups as they are, with their day (and hour, where they are hours)."""
+    columns = (*ALWAYS, *FACETS[facet], *wanted.values)
     found: list[Row] = []
-    for table, span, ranges in (("rollup_day", "day", plan.days), ("rollup_hour", "hour", plan.hours)):
-        columns = (span, *ALWAYS, *FACETS[facet], *values)
+    for table, span, conditions in _ranged(parts, facet, where, wanted):
+        rows = index.find(Query(table, conditions, (span, *columns), limit=None)).rows
+        found += ({**_NOTHING, **row, **_day_of(row, span)} for row in rows)
+    return found
+
+
+def added(index: Index, parts: Plan, facet: str, where: Sequence[Where], wanted: Wanted) -> list[Row]:
+    """The same, added up by the store: for values that are not packed."""
+    measures = {name: Measure(_ADDING.get(name, "sum"), name) for name in wanted.values}
+    found: list[Row] = []
+    for table, span, conditions in _ranged(parts, facet, where, wanted):
+        group = tuple(dict.fromkeys(span if key in _SPANS else key for key in wanted.keys))
+        query = Query(table, conditions, group=group, measures=tuple(measures.values()), limit=None)
+        for row in index.find(query).rows:
+            if any(row[measure.name] is not None for measure in measures.values()):
+                keys = {name: row[name] for name in group}
+                sums = {name: row[measure.name] for name, measure in measures.items()}
+                found.append({**_NOTHING, **keys, **sums, **(_day_of(row, span) if span in row else {})})
+    return found
+
+
+def _ranged(
+    parts: Plan, facet: str, where: Sequence[Where], wanted: Wanted
+) -> Iterator[tuple[str, str, tuple[Where, ...]]]:
+    """(table, its column of time, conditions) for each range of days or hours of the plan."""
+    by_hour = "hour" in wanted.keys
+    days = () if by_hour else parts.days
+    hours = (*parts.hours, *((start * DAY_HOURS, stop * DAY_HOURS) for start, stop in parts.days if by_hour))
+    for table, span, ranges in (("rollup_day", "day", days), ("rollup_hour", "hour", hours)):
         for start, stop in ranges:
             bounds = (Where("facet", "eq", facet), Where(span, "ge", start), Where(span, "lt", stop))
-            rows = index.find(Query(table, (*bounds, *conditions), columns, limit=None)).rows
-            found += rows if span == "day" else ({**row, "day": row["hour"] // DAY_HOURS} for row in rows)
-    return found
+            yield table, span, (*bounds, *where)
+
+
+def _day_of(row: Row, span: str) -> Row:
+    return {"day": row[span] if span == "day" else row[span] // DAY_HOURS}
 
 
 def _from_steps(
     index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]
 ) -> tuple[list[Row], list[Row]]:
     """The same from steps: their rows, and those of the steps that had an error."""
-    of_run = tuple(_of_run(key, value) for key, value in where.items() if key in _RUN_CONDITIONS)
-    of_step = {key: value for key, value in where.items() if key not in _RUN_CONDITIONS}
+    of_rows = tuple(of_row(key, value) for key, value in where.items() if key in _OF_ROW)
+    of_step = {key: value for key, value in where.items() if key not in _OF_ROW}
     spans = {span: length for span, length in _SPANS.items() if span in keys}
     asked = tuple(dict.fromkeys((*(key for key in keys if key not in _SPANS), *of_step, "step", "error")))
     rows: list[Row] = []
@@ -159,17 +212,19 @@ def _from_steps(
         for part in _slices(index, period, min(spans.values(), default=None)):
             since = part.since or 0
             when = {span: since // length for span, length in spans.items()}
-            found = summed(index, since, part.until, asked, of_run)
+            found = summed(index, since, part.until, asked, of_rows)
             rows += ({**row, **when} for row in found if of_step.items() <= row.items())
     return rows, [row for row in rows if row["error"]]
 
 
 def _slices(index: Index, period: Period, length: int | None) -> Iterable[Period]:
-    """A period in parts that lie within one hour, or one day, each; whole when `length` is None."""
+    """A period in parts that lie within one hour, or one day, each; whole when `length` is None.
+
+    Only from its first step to its last: a period may well reach to the year 2100.
+    """
     if length is None:
         return (period,)
-    since = _edge(index, "min", period) if period.since is None else period.since
-    last = _edge(index, "max", period) if period.until is None else period.until - 1
+    since, last = _edge(index, "min", period), _edge(index, "max", period)
     if since is None or last is None:
         return ()
     starts = range(since // length * length, last + 1, length)
@@ -182,12 +237,19 @@ def _edge(index: Index, function: Literal["min", "max"], period: Period) -> int 
     where: tuple[Where, ...] = (Where("started_at", "ge", period.since or 0),)
     if period.until is not None:
         where = (*where, Where("started_at", "lt", period.until))
-    found: int | None = index.find(Query("steps", where, measures=(measure,))).rows[0][measure.name]
-    return found
+    # Two questions, since each list has an index and all steps together have none.
+    lists = (
+        Query("steps", (*where, Where("kind", "ne", "llm")), measures=(measure,)),
+        Query("calls", where, measures=(measure,)),
+    )
+    found = [row[measure.name] for query in lists for row in index.find(query).rows if row[measure.name] is not None]
+    return (min if function == "min" else max)(found, default=None)
 
 
-_RUN_CONDITIONS = frozenset(("tenant", "tag", *RUN_KEYS))
+_OF_ROW = frozenset(("tenant", "tag", "report_id", *RUN_KEYS))
+"""Conditions that steps are asked for; what else is asked, they are grouped by."""
 
 
-def _of_run(key: str, value: str) -> Where:
+def of_row(key: str, value: str) -> Where:
+    """A condition as it is asked of steps."""
     return Where("tags", "contains", value) if key == "tag" else Where(key, "eq", value)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Score
+from tachograph.events.run import AUDIT
 from tachograph.fold import receipt, totals
 from tachograph.fold.receipt import Receipt
 from tachograph.fold.repeats import Repeats
 from tachograph.fold.totals import Totals
 from tachograph.queries.find import find
-from tachograph.queries.runs import COLUMNS, Run, run_of
+from tachograph.queries.runs import COLUMNS, NO_AUDIT, Run, run_of
 from tachograph.queries.steps import Step, recorded, steps
-from tachograph.store.ports import Store
+from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
 PREVIEW = 200
@@ -40,7 +41,7 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...]
 
 
-def run(store: Store, name: str, *, preview: int = PREVIEW) -> RunDetail:
+def run(store: Reading, name: str, *, preview: int = PREVIEW) -> RunDetail:
     """The run that `name` means (see `find`), as a tree; `preview` characters of each content, 0 for none.
 
     Raises NotFound, Ambiguous.
@@ -59,18 +60,28 @@ def run(store: Store, name: str, *, preview: int = PREVIEW) -> RunDetail:
         repeats=logs[root.id].repeats,
         receipt=receipt.fold(events, stored=root.events),
         limits=tuple(event.body for event in events if isinstance(event.body, LimitHit)),
-        scores=tuple(event.body for event in events if isinstance(event.body, Score)),
+        scores=(
+            *(event.body for event in events if isinstance(event.body, Score)),
+            *_feedback(store, root.id),
+        ),
     )
 
 
-def _children(store: Store, run: str) -> list[Run]:
+def _children(store: Reading, run: str) -> list[Run]:
     """Runs below this one, nearest first; circles are gone round once."""
     found: dict[str, Run] = {}
     parents: Sequence[str] = (run,)
     while parents:
-        where = (Where("parent_run", "in", tuple(parents)),)
+        where = (Where("parent_run", "in", tuple(parents)), NO_AUDIT)
         rows = store.find(Query("runs", where, COLUMNS, order=("started_at",), limit=None)).rows
         new = {row["id"]: run_of(row) for row in rows if row["id"] not in found and row["id"] != run}
         found.update(new)
         parents = tuple(new)
     return list(found.values())
+
+
+def _feedback(store: Reading, run: str) -> Iterator[Score]:
+    """Scores of the run that others gave, oldest first: each stands in a run of its own below it."""
+    where = (Where("parent_run", "eq", run), Where("source", "eq", AUDIT))
+    for row in store.find(Query("scores", where, Score.__struct_fields__, order=("at",), limit=None)).rows:
+        yield Score(**{name: row[name] for name in Score.__struct_fields__})

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tachograph.events.run import AUDIT
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
 from tachograph.store.rollup import PROJECT_TAG, project_of
@@ -93,7 +94,7 @@ class Filter(Struct, frozen=True, kw_only=True):
     tag: str | None = None
     project: str | None = None
     source: str | None = None
-    """What `source` begins with: a format, or format and file."""
+    """What `source` begins with: a format, or format and file. Audit runs are left out unless that is `audit`."""
     text: str | None = None
     """Part of the run's name, any case. For what was said, see `search`."""
     since: int | None = None
@@ -115,6 +116,8 @@ class RunPage(Struct, frozen=True):
     total: int | None = None
     """Matches on all pages, when asked for."""
 
+
+NO_AUDIT = Where("source", "ne", AUDIT)
 
 ORDERS = ("started_at", "duration_ns", "cost_nano", "total_tokens", "llm_calls", "tool_calls", "errors", "updated_at")
 """What runs can be ordered by; with `-` in front, largest first."""
@@ -153,6 +156,8 @@ def conditions(where: Filter) -> tuple[Where, ...]:
     ]
     if where.project is not None:
         found.append(Where("tags", "contains", f"{PROJECT_TAG}{where.project}"))
+    if where.source is None or not where.source.startswith(AUDIT):
+        found.append(NO_AUDIT)
     if where.top:
         found.append(Where("parent_run", "null"))
     return tuple(found)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tachograph.queries.runs import COLUMNS, Run, run_of
-from tachograph.store.ports import Store
+from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
 AROUND = 60
@@ -36,7 +36,7 @@ class Hit(Struct, frozen=True):
     snippet: Snippet
 
 
-def search(store: Store, text: str, limit: int = 20) -> tuple[Hit, ...]:
+def search(store: Reading, text: str, limit: int = 20) -> tuple[Hit, ...]:
     """At most `limit` messages that contain `text` in any case, those of the newest runs first.
 
     A message that several runs share is found in each of them. Reads every stored message: its time grows with the
@@ -47,16 +47,18 @@ def search(store: Store, text: str, limit: int = 20) -> tuple[Hit, ...]:
     found = store.search(text, limit)
     runs = _runs(store, {row["run_id"] for row in found})
     bodies = store.fetch(tuple({bytes.fromhex(row["hash"]) for row in found}))
-    return tuple(
-        Hit(
-            runs[row["run_id"]],
-            row["seq"],
-            next(store.read(row["run_id"], row["seq"] - 1, 1)).at,
-            row["role"],
-            snippet(bodies[bytes.fromhex(row["hash"])], text),
-        )
-        for row in found
-    )
+    return tuple(hit for row in found if (hit := _hit(store, row, runs, bodies, text)) is not None)
+
+
+def _hit(
+    store: Reading, row: Mapping[str, Any], runs: Mapping[str, Run], bodies: Mapping[bytes, bytes], text: str
+) -> Hit | None:
+    """A hit; None when its run was erased since it was found."""
+    run, body = runs.get(row["run_id"]), bodies.get(bytes.fromhex(row["hash"]))
+    event = next(store.read(row["run_id"], row["seq"] - 1, 1), None)
+    if run is None or body is None or event is None:
+        return None
+    return Hit(run, row["seq"], event.at, row["role"], snippet(body, text))
 
 
 def snippet(message: bytes, text: str, around: int = AROUND) -> Snippet:
@@ -95,7 +97,7 @@ def _strings(message: bytes) -> Iterator[str]:
             waiting.extend(reversed(value))
 
 
-def _runs(store: Store, wanted: set[str]) -> Mapping[str, Run]:
+def _runs(store: Reading, wanted: set[str]) -> Mapping[str, Run]:
     ids: Sequence[str] = tuple(wanted)
     rows = store.find(Query("runs", (Where("id", "in", ids),), COLUMNS, limit=None)).rows if ids else ()
     return {row["id"]: run_of(row) for row in rows}

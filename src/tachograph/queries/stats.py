@@ -19,8 +19,8 @@ from tachograph.store.rollup import RUN_KEYS, STATUSES, Row, merged
 
 DIMENSIONS = ("model", "provider", "agent", "project", "day", "hour", "tenant", "step", "status", *RUN_KEYS)
 """What statistics can be grouped by. RUN_KEYS (session, user, …) read every step of the period, the others roll-ups."""
-CONDITIONS = ("tenant", "project", "provider", "model", "agent", "step", "status", "tag", *RUN_KEYS)
-"""What statistics can be limited to, each to one value. `tag` and RUN_KEYS read every step of the period."""
+CONDITIONS = ("tenant", "project", "provider", "model", "agent", "step", "status", "tag", "report_id", *RUN_KEYS)
+"""What statistics can be limited to, each to one value. `tag`, `report_id` and RUN_KEYS read every step."""
 
 _MEASURED = frozenset(("run", "llm", "tool"))
 """Kinds of steps whose outcomes and times are told; others are counted."""
@@ -214,20 +214,21 @@ def _group(key: tuple[Any, ...], rows: Sequence[Row]) -> Group:
     for row in rows:
         steps[row["step"]] += row["count"]
     spent = kinds.get("llm")
-    calls = _outcomes(spent)
+    calls = outcomes(spent)
     return Group(
         key=key,
-        runs=_outcomes(kinds.get("run")),
+        runs=outcomes(kinds.get("run")),
         calls=calls,
-        tools=_outcomes(kinds.get("tool")),
+        tools=outcomes(kinds.get("tool")),
         steps=dict(sorted(steps.items())),
-        tokens=_tokens(spent, calls.ended),
-        cost=_money(spent, calls.ended),
-        first_token=_first_token(spent),
+        tokens=tokens(spent, calls.ended),
+        cost=money(spent, calls.ended),
+        first_token=first_token(spent),
     )
 
 
-def _outcomes(row: Row | None) -> Outcomes:
+def outcomes(row: Row | None) -> Outcomes:
+    """How often what a row stands for happened, how it ended, how long it took."""
     if row is None:
         return Outcomes()
     ends = {status: row[status] for status in STATUSES if row[status]}
@@ -244,7 +245,8 @@ def _latency(row: Row) -> Latency | None:
     return Latency(row["timed"], row["duration_ns"] // row["timed"], least, most, *inside)
 
 
-def _first_token(row: Row | None) -> Quantiles | None:
+def first_token(row: Row | None) -> Quantiles | None:
+    """Times to first token of the calls in a row; None when none had one."""
     if row is None or not row["first_token_hist"]:
         return None
     quantile = _quantiles(row["first_token_hist"])
@@ -256,7 +258,8 @@ def _quantiles(packed: bytes) -> Callable[[float], int]:
     return lambda q: round(histogram.quantile(q) or 0.0)
 
 
-def _tokens(row: Row | None, ended: int) -> Tokens:
+def tokens(row: Row | None, ended: int) -> Tokens:
+    """Tokens of the calls in a row, of which `ended` have ended."""
     if row is None:
         return Tokens()
     missing = row["usage_missing"]
@@ -270,7 +273,8 @@ def _tokens(row: Row | None, ended: int) -> Tokens:
     )
 
 
-def _money(row: Row | None, ended: int) -> Money:
+def money(row: Row | None, ended: int) -> Money:
+    """Money of the calls in a row, of which `ended` have ended."""
     if row is None:
         return Money()
     unpriced = row["unpriced"]

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tachograph.events.envelope import Event
 from tachograph.queries.runs import COLUMNS, Filter, Run, conditions, run_of
-from tachograph.store.ports import Store
+from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
 WINDOW = 200
@@ -29,7 +29,7 @@ class News(Struct, frozen=True):
     """Run → events seen, for the runs that are watched."""
 
 
-def tail(store: Store, seen: Mapping[str, int] | None = None, where: Filter | None = None) -> News:
+def tail(store: Reading, seen: Mapping[str, int] | None = None, where: Filter | None = None) -> News:
     """Events that were stored since `seen`; without `seen` none, only the place to begin from.
 
     Watches the newest WINDOW runs that meet the filter, and those of `seen`.
@@ -48,7 +48,7 @@ def tail(store: Store, seen: Mapping[str, int] | None = None, where: Filter | No
     return News(tuple(_in_time(events.values())), changed, reached)
 
 
-def _runs(store: Store, query: Query) -> dict[str, Run]:
+def _runs(store: Reading, query: Query) -> dict[str, Run]:
     return {row["id"]: run_of(row) for row in store.find(query).rows}
 
 

@@ -12,7 +12,7 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.fold.transcript import Message, Transcripts, collect
 from tachograph.queries.events import fetch_texts, text_of
-from tachograph.store.ports import Store
+from tachograph.store.ports import Reading
 
 
 class Said(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Transcript(Struct, frozen=True):
     """Everything else that was sent, as JSON."""
 
 
-def transcript(store: Store, run: str, call: int | None = None) -> Transcript:
+def transcript(store: Reading, run: str, call: int | None = None) -> Transcript:
     """The transcript of a run at a model call (its step). None: at its last call, or of all it has without any.
 
     Raises NotFound when the run has no such call.
@@ -61,20 +61,25 @@ def transcript(store: Store, run: str, call: int | None = None) -> Transcript:
     return _at_call(store, messages, starts[step], _end(events, step))
 
 
-def _at_call(store: Store, messages: Transcripts, start: Event, end: CallEnded | None) -> Transcript:
-    opening = start.body
-    assert isinstance(opening, CallStarted)
-    sent = _path(messages, opening.input)
+def exchange(messages: Transcripts, start: CallStarted, end: CallEnded | None) -> tuple[list[Message], list[Message]]:
+    """What a call sent and what came back, each oldest first."""
+    sent = _path(messages, start.input)
     whole = _path(messages, end.output) if end is not None else []
     known = {message.node for message in sent}
-    came = [message for message in whole if message.node not in known]
+    return sent, [message for message in whole if message.node not in known]
+
+
+def _at_call(store: Reading, messages: Transcripts, start: Event, end: CallEnded | None) -> Transcript:
+    opening = start.body
+    assert isinstance(opening, CallStarted)
+    sent, came = exchange(messages, opening, end)
     extra = (opening.tools, opening.params)
     texts = fetch_texts((*(message.content for message in (*sent, *came)), *extra), store.fetch)
     tools, params = (None if content is None else text_of(content, texts) for content in extra)
     return Transcript(start.run, start.seq, opening.model, _said(sent, texts), _said(came, texts), tools, params)
 
 
-def _without_call(store: Store, run: str, messages: Transcripts) -> Transcript:
+def _without_call(store: Reading, run: str, messages: Transcripts) -> Transcript:
     path = _path(messages, max(messages.tips, default=None))
     texts = fetch_texts((message.content for message in path), store.fetch)
     return Transcript(run, None, None, _said(path, texts), ())

@@ -10,17 +10,23 @@ if TYPE_CHECKING:
     from tachograph.errors import LimitExceeded as LimitExceeded
     from tachograph.errors import TachographError as TachographError
     from tachograph.events.usage import Usage as Usage
+    from tachograph.instrument import trace as trace
     from tachograph.instrument.functions import tool as tool
+    from tachograph.instrument.logging import ExecutionLogger as ExecutionLogger
+    from tachograph.instrument.logging import LLMCallLogger as LLMCallLogger
     from tachograph.instrument.logs import RunIds as RunIds
     from tachograph.record.intent import LLMCall as LLMCall
     from tachograph.record.intent import ToolCall as ToolCall
     from tachograph.record.run import run as run
     from tachograph.record.scope import traceparent as traceparent
     from tachograph.record.step import step as step
+    from tachograph.store.schema import metadata as metadata
     from tachograph.version import VERSION as __version__
 
 _HOMES = {
+    "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
     "LLMCall": "tachograph.record.intent:LLMCall",
+    "LLMCallLogger": "tachograph.instrument.logging:LLMCallLogger",
     "LimitExceeded": "tachograph.errors:LimitExceeded",
     "RunIds": "tachograph.instrument.logs:RunIds",
     "TachographError": "tachograph.errors:TachographError",
@@ -29,14 +35,18 @@ _HOMES = {
     "__version__": "tachograph.version:VERSION",
     "configure": "tachograph.compose:configure",
     "flush": "tachograph.compose:flush",
+    "metadata": "tachograph.store.schema:metadata",
     "run": "tachograph.record.run:run",
     "step": "tachograph.record.step:step",
     "tool": "tachograph.instrument.functions:tool",
+    "trace": "tachograph.instrument.trace",
     "traceparent": "tachograph.record.scope:traceparent",
 }
 
 __all__ = [
+    "ExecutionLogger",
     "LLMCall",
+    "LLMCallLogger",
     "LimitExceeded",
     "RunIds",
     "TachographError",
@@ -44,9 +54,11 @@ __all__ = [
     "Usage",
     "configure",
     "flush",
+    "metadata",
     "run",
     "step",
     "tool",
+    "trace",
     "traceparent",
 ]
 
@@ -59,7 +71,8 @@ def __getattr__(name: str) -> Any:
 
     import_module("tachograph.compose")
     module, _, attribute = _HOMES[name].partition(":")
-    value = getattr(import_module(module), attribute)
+    home = import_module(module)
+    value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value
 

@@ -27,7 +27,11 @@ def test_the_help_lists_commands_and_exit_codes(cli: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(name,) for name in COMMANDS if name not in ("db", "prices")] + [("db", "check"), ("prices", "show")]
+    "words",
+    [
+        *((name,) for name in COMMANDS if name not in ("db", "keys", "prices")),
+        *(("db", "check"), ("keys", "ls"), ("prices", "show")),
+    ],
 )
 def test_every_command_takes_the_common_options(cli: Run, words: tuple[str, ...]) -> None:
     """--store, --json and --no-color are options of every command."""

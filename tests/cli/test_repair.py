@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tachograph.cli.checkup import examine
 from tachograph.cli.repair import Repaired, repair
 from tachograph.compose import System, journals_folder, open_store
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolStarted
+from tachograph.queries.checkup import examine
 from tachograph.queries.run import run as run_detail
 from tachograph.record import scope
 from tachograph.record.run import run

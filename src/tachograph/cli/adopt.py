@@ -41,7 +41,9 @@ class Adoption:
                 return NOT_NOW
             try:
                 until = None if seconds is None else time.monotonic() + seconds
-                return drain.round(lambda: until is not None and time.monotonic() > until)
+                done = drain.round(lambda: until is not None and time.monotonic() > until)
+                self.problem = drain.refused
+                return done
             finally:
                 drain.resign()
         except (TachographError, OSError) as problem:

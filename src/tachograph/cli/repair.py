@@ -9,13 +9,14 @@ from itertools import groupby
 from msgspec import Struct
 
 from tachograph.cli.adopt import Adoption
-from tachograph.cli.checkup import leftovers, stuck_runs
 from tachograph.compose import admitter_for, journals_folder, scrubber_for
 from tachograph.events.envelope import Event
 from tachograph.events.run import Failure, RunEnded
+from tachograph.queries.checkup import leftovers, stuck_runs
 from tachograph.record.drain import Drained, find_journals
 from tachograph.record.recorder import ending
 from tachograph.settings import Settings
+from tachograph.store.open import is_remote
 from tachograph.store.ports import OpenStep, Store
 
 _GONE = Failure("JournalGone", "the journal of the process that recorded this run is gone", "bug")
@@ -44,7 +45,7 @@ def repair(settings: Settings, store: Store) -> Repaired:
     drained = adoption.round(None)
     folder = journals_folder(settings)
     known = {each.name for each in find_journals(folder)}
-    owners = {row["owner"] for row in stuck_runs(store, known)}
+    owners = set() if is_remote(settings.store_url) else {row["owner"] for row in stuck_runs(store, known)}
     ended = sum(_end_runs(settings, store, owner) for owner in sorted(owners))
     left = leftovers(folder)
     for path in left:

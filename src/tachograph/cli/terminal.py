@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tachograph.errors import StoreUnavailable
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.settings import Settings
-from tachograph.store.open import open_store, sqlite_path
+from tachograph.store.open import is_remote, open_store, sqlite_path
 from tachograph.store.ports import Store
 
 PIPE_WIDTH = 250
@@ -73,7 +73,7 @@ class Terminal:
     @cached_property
     def bare_store(self) -> Store:
         """The store as it is. Raises SettingsError, StoreError."""
-        self._opened = open_store(self.settings.store_url)
+        self._opened = open_store(self.settings.store_url, self.settings.key)
         return self._opened
 
     def use_store(self, url: str) -> None:
@@ -82,8 +82,9 @@ class Terminal:
 
     @property
     def _file(self) -> Path | None:
-        """The file of the store; None when it is kept in memory."""
-        return None if self.settings.store_url == "memory:" else sqlite_path(self.settings.store_url)
+        """The file of the store; None when it is kept in memory, or by a server."""
+        url = self.settings.store_url
+        return None if url == "memory:" or is_remote(url) else sqlite_path(url)
 
     @property
     def interactive(self) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tachograph.cli.draw.narrator import Narrator, spoken
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.content import Content, inline
 from tachograph.events.envelope import Body, Event
 from tachograph.events.limit import LimitHit
@@ -61,7 +61,7 @@ def test_a_run_is_told_from_start_to_end() -> None:
 
 
 def test_everything_else_has_its_line() -> None:
-    """Messages, limits, notes, scores, losses, new prices and types of later versions are told as well."""
+    """Messages, limits, notes, scores, losses, late usage, new prices and types of later versions are told as well."""
     assert _told(
         (0, MessageAppended(role="user", message=inline('{"role":"user","content":"hello"}'))),
         (0, LimitHit(metric="cost", mode="stop", used=3, threshold=2.5, reason="enough")),
@@ -69,6 +69,7 @@ def test_everything_else_has_its_line() -> None:
         (0, Score(name="judge", value=0.5, kind="judge")),
         (0, Score(name="mood", label="fine")),
         (0, Loss(reason="journal_full", events=3, bytes=2048)),
+        (0, CallMetered(call=4, usage=Usage(input_uncached=10, output=5), cost=Cost("priced", total=20_000_000))),
         (0, CallRepriced(call=4, cost=Cost(state="unpriced"))),
         (0, Unknown("dream", {})),
         (0, ToolEnded(state="rejected", reason="not allowed")),
@@ -79,6 +80,7 @@ def test_everything_else_has_its_line() -> None:
         "score     judge 0.5  (judge)",
         "score     mood fine  (rule)",
         "loss      journal_full: 3 events, 2 KiB",
+        "usage     call 4  10 → 5 tokens  $0.02",
         "price     call 4 now costs —",
         "unknown   dream",
         "rejected  not allowed",

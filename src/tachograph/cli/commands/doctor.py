@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tachograph.cli import exits, human
-from tachograph.cli.checkup import Diagnosis, JournalState, examine
 from tachograph.cli.command import command, command_app
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.repair import Repaired, repair
 from tachograph.cli.terminal import Terminal
+from tachograph.queries.checkup import Diagnosis, JournalState, examine
 
 app = command_app()
 

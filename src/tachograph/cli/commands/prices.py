@@ -21,8 +21,8 @@ from tachograph.compose import journals_folder, price_book_for
 from tachograph.events.usage import Cost
 from tachograph.fold.cost import PriceBook
 from tachograph.fold.price_rates import CLASSES, Rates, Row
+from tachograph.record.after.reprice import Repriced, reprice
 from tachograph.record.drain import find_journals
-from tachograph.record.reprice import Repriced, reprice
 
 
 class ShowByDefault(QuickGroup):

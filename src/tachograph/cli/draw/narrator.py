@@ -14,7 +14,7 @@ from rich.text import Text
 
 from tachograph.cli import human
 from tachograph.cli.draw.messages import lines
-from tachograph.events.call import CallEnded, CallRepriced, CallStarted
+from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
@@ -108,10 +108,17 @@ def _call_started(body: CallStarted) -> Text:
 
 
 def _call_ended(body: CallEnded) -> Text:
+    return Text.assemble(_status(body.status, body.finish_reason or ""), _spent(body), _failed(body.error))
+
+
+def _spent(body: CallEnded | CallMetered) -> str:
     usage, cost = body.usage, body.cost
-    tokens = f"  {human.short(usage.input_total)} → {human.short(usage.output)} tokens"
-    money = f"  {human.money(cost.total if cost else None)}"
-    return Text.assemble(_status(body.status, body.finish_reason or ""), tokens, money, _failed(body.error))
+    money = human.money(cost.total if cost else None)
+    return f"  {human.short(usage.input_total)} → {human.short(usage.output)} tokens  {money}"
+
+
+def _call_metered(body: CallMetered) -> Text:
+    return _line("usage", f"call {body.call}{_spent(body)}")
 
 
 def _call_repriced(body: CallRepriced) -> Text:
@@ -160,6 +167,7 @@ _TELLERS: Mapping[type, Callable[[Any], Text]] = {
     StepEnded: _step_ended,
     CallStarted: _call_started,
     CallEnded: _call_ended,
+    CallMetered: _call_metered,
     CallRepriced: _call_repriced,
     ToolStarted: _tool_started,
     ToolEnded: _tool_ended,

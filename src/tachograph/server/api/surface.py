@@ -1,0 +1,17 @@
+"""Everything there is to ask: all endpoints, in the order of the guide."""
+
+from __future__ import annotations
+
+from tachograph.server.api import about, audit, execution_logs, ingest, lists, live, runs, scores
+from tachograph.server.endpoint import Endpoint
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *execution_logs.ENDPOINTS,
+    *runs.ENDPOINTS,
+    *lists.ENDPOINTS,
+    *scores.ENDPOINTS,
+    *audit.ENDPOINTS,
+    *live.ENDPOINTS,
+    *ingest.ENDPOINTS,
+    *about.ENDPOINTS,
+)

@@ -1,0 +1,47 @@
+"""What every request is answered with: the store, the gate in front of it, the clock, and who may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tachograph.record.admit import Admitter
+from tachograph.record.clock import Clock
+from tachograph.server.housekeeping import Rounds
+from tachograph.server.live import Live
+from tachograph.server.turnstile import Turnstile
+from tachograph.settings import Settings
+from tachograph.store.ports import Store
+from tachograph.upkeep.keeper import Health
+
+NAMES = frozenset({"localhost"})
+"""Names that every server goes by, beside the addresses of its machine."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server's surroundings. Safe for threads."""
+
+    settings: Settings
+    store: Store
+    admitter: Admitter
+    clock: Clock
+    token: str = field(repr=False)
+    """Same-origin token: proves that a state-changing request comes from a page or a program of this machine."""
+    needs_key: bool = False
+    """Whether every request needs a key: always beyond loopback."""
+    hosts: frozenset[str] = NAMES
+    """Names that a request may have meant this server by (header Host, without port)."""
+    rounds: Rounds = field(default_factory=Rounds)
+    """What the housekeeping has done."""
+    upkeep: Health = field(default_factory=Health)
+    """What pruning and watching have done."""
+    desks: Turnstile = field(default_factory=lambda: Turnstile(places=4))
+    """Where what is sent is unpacked, checked and redacted: a few at a time, since each may be large."""
+    turns: Turnstile = field(default_factory=Turnstile)
+    """The queue of those who want to write."""
+    live: Live = field(init=False)
+    """Who follows events as they come in."""
+
+    def __post_init__(self) -> None:
+        """Let live views look at this store."""
+        object.__setattr__(self, "live", Live(self.store))

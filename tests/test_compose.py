@@ -85,12 +85,28 @@ def test_a_price_file_that_was_named_must_exist(tmp_path: Path) -> None:
         ("sqlite:/x/y.db", "/x/y.db.journals"),
         ("sqlite:////x/y.db", "/x/y.db.journals"),
         ("/x/y.db", "/x/y.db.journals"),
-        ("postgres://u@h/db", "/h/journals/postgres---u-h-db"),
     ],
 )
 def test_journals_lie_beside_their_store(store: str, folder: str) -> None:
     """Every process of a store finds them there, whatever its own data folder."""
     assert journals_folder(Settings(home=Path("/h"), store=store)) == Path(folder)
+
+
+def test_journals_of_different_servers_and_keys_never_lie_together() -> None:
+    """Each server and each key has a folder of its own, however alike they look; none shows the key."""
+    homes = [
+        Settings(home=Path("/h"), store=store, key=key)
+        for store, key in (
+            ("https://host/team-a", "tg_1_x"),
+            ("https://host/team.a", "tg_1_x"),
+            ("https://host/team-a", "tg_2_y"),
+            (f"https://host/{'a' * 90}b", "tg_1_x"),
+            (f"https://host/{'a' * 90}c", "tg_1_x"),
+        )
+    ]
+    folders = [str(journals_folder(settings)) for settings in homes]
+    assert len(set(folders)) == len(folders)
+    assert [folder for folder in folders if "tg_" in folder] == []
 
 
 def test_configuring_again_closes_what_recorded_before(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,8 +173,10 @@ def journals_folder(settings: Settings) -> Path:
     if _is_file(url):
         path = sqlite_path(url)
         return path.with_name(f"{path.name}.journals")
-    name = "".join(letter if letter.isalnum() else "-" for letter in store_key(url))[:80]
-    return settings.home / "journals" / name
+    # Journals of two servers, or for two keys of one, must never lie together: whoever drains sends all of them.
+    whose = blake2b(f"{store_key(url)} {settings.key}".encode(), digest_size=8).hexdigest()
+    name = "".join(letter if letter.isalnum() else "-" for letter in store_key(url))[:60]
+    return settings.home / "journals" / f"{name}-{whose}"
 
 
 def _is_file(url: str) -> bool:

@@ -17,7 +17,9 @@ from tests.strategies import BEGAN, Tape
 def test_one_run(store: Store) -> None:
     """An execution of one run takes that run, and says how many rows of the two tables go with it."""
     store.append(batch(planner().events))
-    assert erasure(store, EXECUTION) == Erasure(EXECUTION, (RUN,), ("default",), execution_logs=2, llm_call_logs=1)
+    assert erasure(store, EXECUTION) == Erasure(
+        EXECUTION, (RUN,), {"default": (RUN,)}, execution_logs=2, llm_call_logs=1
+    )
 
 
 @pytest.mark.parametrize("together", [1, 500])
@@ -29,7 +31,7 @@ def test_everything_below(store: Store, monkeypatch: pytest.MonkeyPatch, togethe
     second.begin(tenant="acme")
     named = msgspec.structs.replace(second.events[0].body, execution_id=top.events[0].body.execution_id)
     second.events[0] = msgspec.structs.replace(second.events[0], body=named)
-    below.begin(parent_run=second.run, parent_step=0)
+    below.begin(parent_run=top.run, parent_step=0)
     below.reply(below.call())
     deepest.begin(parent_run=below.run)
     deepest.step()
@@ -42,7 +44,17 @@ def test_everything_below(store: Store, monkeypatch: pytest.MonkeyPatch, togethe
     assert found.runs[:2] == (top.run, second.run)
     assert set(found.runs[2:]) == {below.run, deepest.run, said[0].run}
     assert len(found.runs) == 5
-    assert (found.tenants, found.execution_logs, found.llm_call_logs) == (("acme", "default"), 5, 1)
+    assert found.by_tenant == {"acme": (second.run,), "default": tuple(run for run in found.runs if run != second.run)}
+    assert (found.execution_logs, found.llm_call_logs) == (5, 1)
+
+
+def test_what_another_tenant_says_it_was_started_by(store: Store) -> None:
+    """A run that names this one as its parent, and is another tenant's, stays."""
+    mine, theirs = Tape("mine"), Tape("theirs")
+    mine.begin()
+    theirs.begin(tenant="acme", parent_run=mine.run)
+    store.append(batch(mine.events, theirs.events))
+    assert erasure(store, mine.events[0].body.execution_id).runs == (mine.run,)
 
 
 @pytest.mark.parametrize("name", ["exec_unknown", ""])

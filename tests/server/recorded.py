@@ -24,13 +24,27 @@ class Recorded(NamedTuple):
     call_id: str
 
 
-def recorded(service: Service, *, tenant: str = "default", session: str | None = None, said: str = "hello") -> Recorded:
+def recorded(
+    service: Service,
+    *,
+    tenant: str = "default",
+    session: str | None = None,
+    said: str = "hello",
+    execution_id: str | None = None,
+) -> Recorded:
     """A run with one model call and one tool call, recorded into the service's store as a program would."""
     with TemporaryDirectory() as home:
         system = System(Settings(home=Path(home), store=service.store.url))
         before = scope.use(lambda: system.recorder)
         try:
-            with run("answer", tenant=tenant, session=session, agent_type="desk", tags=[f"of-{tenant}"]) as made:
+            with run(
+                "answer",
+                tenant=tenant,
+                session=session,
+                agent_type="desk",
+                tags=[f"of-{tenant}"],
+                execution_id=execution_id,
+            ) as made:
                 with step(LLMCall("gpt-4o-mini", [{"role": "user", "content": f"hi from {tenant}"}], "openai")) as call:
                     call.reply = {"role": "assistant", "content": said}
                     call.usage = Usage(input_uncached=1_000, output=500, basis="provider")

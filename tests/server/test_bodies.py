@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
@@ -138,6 +139,21 @@ def test_events_of_a_later_version_are_not_guessed_at() -> None:
         found = refused(partial(events_of, b"\x90", header))
         assert found == (415, "unsupported-version", "Content-Type")
     assert events_of(b"\x90", {"content-type": f"{PACKED}; version={codec.SCHEMA_VERSION}"}) == []
+
+
+def test_empty_lines_cost_next_to_nothing() -> None:
+    """Lines without anything are passed over, none is kept, and those behind them are still counted."""
+    tape = Tape()
+    tape.begin()
+    blank = b"\n \r\n" * 250_000
+    tracemalloc.start()
+    try:
+        assert events_of(blank + lines(tape.events) + blank, {"content-type": LINES}) == tape.events
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(blank)
+    finally:
+        tracemalloc.stop()
+    wrong = partial(events_of, blank + b" {}", {"content-type": LINES})
+    assert refused(wrong) == (422, "malformed-event", "line 500001")
 
 
 def test_more_events_than_a_request_takes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from tachograph.events.content import Content, digest, inline
 from tachograph.events.envelope import Event
 from tachograph.events.note import Loss, Note
 from tachograph.events.run import RunStarted
+from tachograph.events.usage import Usage
 from tachograph.queries.events import events as events_of
 from tachograph.server.access import LOCAL, Caller
 from tachograph.server.bodies import PACKED
@@ -260,6 +261,24 @@ def test_a_run_of_another_tenant_is_as_good_as_none(service: Service) -> None:
     assert told == [(0, 3), (0, 3)]
     assert refused(lambda: send(service, made.events, OTHER)) == (403, "run-refused", "")
     assert send(service, made.events, ACME) == Received(2, 3, 0, True, {made.run: 5})
+
+
+def test_who_is_refused_does_not_change_what_a_call_of_another_costs(service: Service) -> None:
+    """A call's end is priced by its own start, whatever model a stranger says that it asked for."""
+    made = Tape("priced")
+    made.begin()
+    call = made.call(model="gpt-4o", provider="openai")
+    send(service, made.events, ACME)
+    stranger = msgspec.structs.replace(made.events[call].body, model="gpt-4o-mini")
+    with pytest.raises(SequenceGap):
+        send(service, [msgspec.structs.replace(made.events[call], body=stranger)], OTHER)
+    made.reply(call, usage=Usage(1_000, output=1_000, basis="provider"))
+    send(service, made.events[-1:], ACME)
+    alone = service_over()
+    send(alone, made.events, ACME)
+    costs = [each.store.find(Query("calls", columns=("cost_nano",))).rows for each in (service, alone)]
+    assert costs[0] == costs[1]
+    assert costs[0][0]["cost_nano"] > 0
 
 
 def test_a_content_of_another_tenant_cannot_be_named(service: Service) -> None:

@@ -44,6 +44,14 @@ def test_what_no_request_is_to_blame_for_is_no_refusal() -> None:
     assert refusal_for(KeyError("x")) is None
 
 
+def test_outside_nobody_is_told_where_the_store_is() -> None:
+    """A store that does not answer is a 503 for everybody; its path is for this machine alone."""
+    problem = StoreUnavailable("sqlite:/srv/private/a.db", "locked")
+    told = [refusal_for(problem, inside=inside) for inside in (True, False)]
+    assert [refusal is not None and refusal.problem.status for refusal in told] == [503, 503]
+    assert ["/srv/private" in str(refusal) for refusal in told] == [True, False]
+
+
 def test_a_refusal_stays_what_it_is() -> None:
     """A refusal that a handler raises is answered as it is."""
     refusal = invalid("limit", "limit=0")

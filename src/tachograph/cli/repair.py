@@ -76,7 +76,9 @@ def _end_runs(settings: Settings, store: Store, owner: str) -> int:
 
 def _endings(store: Store, run: str, steps: list[OpenStep]) -> Iterator[Event]:
     seq = store.next_seq(run)
-    last = next(iter(store.read(run, after=seq - 2)))
+    last = next(iter(store.read(run, after=seq - 2)), None)
+    if last is None:  # it was erased meanwhile
+        return
     inner = sorted((step for step in steps if step.step), key=lambda step: -step.step)
     for step in inner:
         yield Event(run, seq, last.at, last.mono, step.step, ending(step.kind, "abandoned", _GONE))

@@ -6,7 +6,6 @@ that the store has reached.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ from msgspec import Struct
 from tachograph.compose import journals_folder
 from tachograph.errors import StoreError
 from tachograph.record import journal as journals
-from tachograph.record.drain import REFUSED, find_journals
+from tachograph.record.drain import LOCK, REFUSED, find_journals
 from tachograph.settings import Settings
 from tachograph.store.open import is_remote
 from tachograph.store.ports import Store
 from tachograph.store.query import Measure, Query, Where
+from tachograph.store.rows import OPEN
 
-DRAIN_LOCK = "drain.lock"
 REMOTE = "remote"
 """State of a journal that lies on another machine: who recorded it ends its runs."""
-_OPEN = ("started", "paused")
 
 
 class JournalState(Struct, frozen=True, kw_only=True):
@@ -77,11 +75,8 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return [sentence for count, sentence in _judged(self) if count]
 
 
-def examine(settings: Settings, store: Store, *, drains: bool = False) -> Diagnosis:
-    """Look at everything. Raises StoreError.
-
-    A process that `drains` itself has to say so: to ask for its own lock would be to let go of it.
-    """
+def examine(settings: Settings, store: Store) -> Diagnosis:
+    """Look at everything. Raises StoreError."""
     if is_remote(settings.store_url):
         return _examine_here(settings, store)
     folder = journals_folder(settings)
@@ -92,7 +87,7 @@ def examine(settings: Settings, store: Store, *, drains: bool = False) -> Diagno
         store=settings.store_url,
         facts=store.facts(),
         journals=found,
-        draining=drains or _is_locked(folder / DRAIN_LOCK),
+        draining=journals.is_held(folder / LOCK),
         leftovers=tuple(path.name for path in leftovers(folder)),
         stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found})),
         losses=tuple(store.find(Query("losses", order=("at",), limit=None)).rows),
@@ -118,7 +113,7 @@ def _examine_here(settings: Settings, store: Store) -> Diagnosis:
         journals=tuple(
             _journal(each.folder, each.alive, positions.get(each.name, (0, 0))) for each in find_journals(folder)
         ),
-        draining=_is_locked(folder / DRAIN_LOCK),
+        draining=journals.is_held(folder / LOCK),
         leftovers=tuple(path.name for path in leftovers(folder)),
         stuck=(),
         losses=(),
@@ -140,7 +135,7 @@ def leftovers(folder: Path) -> list[Path]:
 def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
     """Open runs of owners that have no journal any more, here or on the machine that sends it."""
     columns = ("id", "owner", "name", "updated_at")
-    rows = store.find(Query("runs", (Where("status", "in", _OPEN),), columns, limit=None)).rows
+    rows = store.find(Query("runs", (Where("status", "in", OPEN),), columns, limit=None)).rows
     elsewhere = store.find(Query("journals", (Where("state", "eq", REMOTE),), ("id",), limit=None)).rows
     owners = known | {row["id"].rpartition("/")[2] for row in elsewhere}
     return [row for row in rows if row["owner"] not in owners]
@@ -207,18 +202,6 @@ def _refusal(folder: Path) -> str:
 
 def _records(path: Path, start: int, *, final: bool) -> Iterator[journals.Record | journals.Damage]:
     yield from journals.read_records(path.read_bytes(), start, final=final)
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether another process holds a lock; one that nobody ever made is free."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not journals.lock(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sum(store: Store, column: str) -> int:

@@ -24,8 +24,8 @@ class Erasure(Struct, frozen=True):
     execution_id: str
     runs: tuple[str, ...]
     """Ids of the runs: those of the execution, then the runs below them."""
-    tenants: tuple[str, ...]
-    """Whose records they are."""
+    by_tenant: Mapping[str, tuple[str, ...]]
+    """The same by whose records they are."""
     execution_logs: int
     """Steps that are rows of `execution_logs`."""
     llm_call_logs: int
@@ -37,7 +37,7 @@ def erasure(index: Index, execution_id: str) -> Erasure:
 
     All runs with the id go, and every run below them, at any depth and whatever its own execution id: what an execution
     delegated is a part of what it did, and would be left without the step that started it. So does the feedback on
-    them; the audit stays.
+    them; the audit stays, and so does what another tenant says it was started by.
     """
     found = {row["pk"]: row for row in _runs(index, Where("execution_id", "eq", execution_id), NO_AUDIT)}
     if not found:
@@ -45,20 +45,26 @@ def erasure(index: Index, execution_id: str) -> Erasure:
     parents = [row["id"] for row in found.values()]
     while parents:
         below = [row for some in _parts(parents) for row in _runs(index, Where("parent_run", "in", some))]
-        new = {row["pk"]: row for row in below if row["pk"] not in found}
+        tenants = {row["id"]: row["tenant"] for row in found.values()}
+        new = {
+            row["pk"]: row for row in below if row["pk"] not in found and row["tenant"] == tenants[row["parent_run"]]
+        }
         found.update(new)
         parents = [row["id"] for row in new.values()]
     return Erasure(
         execution_id=execution_id,
         runs=tuple(row["id"] for row in found.values()),
-        tenants=tuple(sorted({row["tenant"] for row in found.values()})),
+        by_tenant={
+            tenant: tuple(row["id"] for row in found.values() if row["tenant"] == tenant)
+            for tenant in sorted({row["tenant"] for row in found.values()})
+        },
         execution_logs=_count(index, "steps", found, Where("kind", "ne", "llm")),
         llm_call_logs=_count(index, "calls", found),
     )
 
 
 def _runs(index: Index, *where: Where) -> Sequence[Row]:
-    query = Query("runs", where, ("pk", "id", "tenant"), order=("started_at",), limit=None)
+    query = Query("runs", where, ("pk", "id", "tenant", "parent_run"), order=("started_at",), limit=None)
     return index.find(query).rows
 
 

@@ -19,6 +19,8 @@ from tachograph.fold.transcript import Fetch
 from tachograph.store.ports import Reading
 
 _BATCH = 500
+_BATCH_BYTES = 1_048_576
+"""Contents are read ahead until they have so many bytes, or one has more."""
 _ELSEWHERE = ("hashed", "message")
 """Levels at which the store keeps no bytes of that hash: what it may have under it is somebody else's."""
 
@@ -29,17 +31,28 @@ def events(store: Reading, run: str, after: int = -1, limit: int | None = None) 
 
 
 def filled(stream: Iterable[Event], fetch: Fetch, most: float = inf) -> Iterator[Event]:
-    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches.
+    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches
+    of some hundred events, of fewer where their contents are large.
 
     Contents of more than `most` bytes stay named by their hash.
     """
     waiting = iter(stream)
-    while batch := list(islice(waiting, _BATCH)):
-        named = [_named(event, most) for event in batch]
-        wanted = {bytes.fromhex(content.hash or "") for contents in named for content in contents.values()}
+    while batch := list(_batch(waiting, most)):
+        wanted = {bytes.fromhex(content.hash or "") for _, contents in batch for content in contents.values()}
         texts = fetch(tuple(wanted)) if wanted else {}
-        for event, contents in zip(batch, named, strict=True):
+        for event, contents in batch:
             yield _with_text(event, contents, texts) if contents else event
+
+
+def _batch(waiting: Iterator[Event], most: float) -> Iterator[tuple[Event, dict[str, Content]]]:
+    """The next events, each with its contents whose text is elsewhere."""
+    size = 0
+    for event in islice(waiting, _BATCH):
+        contents = _named(event, most)
+        yield event, contents
+        size += sum(content.size for content in contents.values())
+        if size >= _BATCH_BYTES:
+            return
 
 
 def text_of(content: Content, texts: Mapping[bytes, bytes]) -> str | None:

@@ -99,24 +99,20 @@ class Plan(Struct, frozen=True):
 
 
 def plan(index: Index, period: Period, now_ns: int, *, use_days: bool = True) -> Plan:
-    """The fewest rows that answer for a period."""
+    """The fewest rows that answer for a period. Its size follows from what is stored, however long the period is."""
     end = now_ns // HOUR if period.until is None else min(period.until, now_ns) // HOUR
-    first = _earliest(index, end) if period.since is None else -(-period.since // HOUR)
+    earliest = _earliest(index, end)
+    first = earliest if period.since is None else max(earliest, -(-period.since // HOUR))
     if first > end:
         return Plan((), (), (period,))
-    dirty = _dirty(index, first, end)
-    days, clean = set(), set(range(first, end)) - dirty
-    for day in range(-(-first // DAY_HOURS), end // DAY_HOURS) if use_days else ():
-        hours = set(range(day * DAY_HOURS, (day + 1) * DAY_HOURS))
-        if hours <= clean:
-            days.add(day)
-            clean -= hours
-    steps = [Period(start * HOUR, stop * HOUR) for start, stop in _ranges(dirty)]
-    if period.since is not None and period.since < first * HOUR:
+    dirty = _ranges(_dirty(index, first, end))
+    days, hours = _days_and_hours(_between(dirty, first, end), use_days=use_days)
+    steps = [Period(start * HOUR, stop * HOUR) for start, stop in dirty]
+    if period.since is not None and earliest * HOUR < period.since < first * HOUR:
         steps.append(Period(period.since, first * HOUR))
     if period.until is None or period.until > end * HOUR:
         steps.append(Period(end * HOUR, period.until))
-    return Plan(_ranges(days), _ranges(clean), steps)
+    return Plan(days, hours, steps)
 
 
 def _earliest(index: Index, end: int) -> int:
@@ -143,6 +139,33 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             found.append((number, number + 1))
     return found
+
+
+def _between(ranges: Sequence[tuple[int, int]], first: int, end: int) -> Iterator[tuple[int, int]]:
+    """What these ranges, which are in order, leave of the numbers from `first` up to and without `end`."""
+    for start, stop in ranges:
+        if first < start:
+            yield first, start
+        first = stop
+    if first < end:
+        yield first, end
+
+
+def _days_and_hours(
+    clean: Iterable[tuple[int, int]], *, use_days: bool
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Ranges of hours as ranges of the whole days in them, and of the hours before and after these."""
+    days: list[tuple[int, int]] = []
+    hours: list[tuple[int, int]] = []
+    for start, stop in clean:
+        day, last = -(-start // DAY_HOURS), stop // DAY_HOURS
+        if not use_days or day >= last:
+            hours.append((start, stop))
+            continue
+        days.append((day, last))
+        around = ((start, day * DAY_HOURS), (last * DAY_HOURS, stop))
+        hours += (part for part in around if part[0] < part[1])
+    return days, hours
 
 
 def facet_of(wanted: set[str]) -> str | None:

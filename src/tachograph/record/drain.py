@@ -31,6 +31,8 @@ from tachograph.record.recorder import ending
 from tachograph.store.ports import Appended, Batch, Position, Store
 from tachograph.store.rows import LossRow
 
+LOCK = "drain.lock"
+"""Beside the journals: who holds it drains."""
 Deadline = Callable[[], bool]
 """Whether time is up."""
 REFUSED = "refused"
@@ -106,18 +108,13 @@ class Drain:
     def elected(self) -> bool:
         """Whether this process may drain; asks for the lock if nobody has it."""
         if self._election is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._folder / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            if not journals.lock(descriptor):
-                os.close(descriptor)
-                return False
-            self._election = descriptor
-        return True
+            self._election = journals.hold(self._folder / LOCK)
+        return self._election is not None
 
     def resign(self) -> None:
         """Let another process drain."""
         if self._election is not None:
-            os.close(self._election)
+            journals.let_go(self._folder / LOCK, self._election)
             self._election = None
 
     def close(self) -> None:

@@ -54,6 +54,10 @@ _OWN: set[Path] = set()
 """Journals of this process: asking for their lock would let go of it."""
 
 
+_HELD: set[Path] = set()
+"""Lock files that this process holds, for the same reason."""
+
+
 class Owner(msgspec.Struct, frozen=True):
     """Whose journal it is. Everything a later process needs to finish what this one began."""
 
@@ -361,6 +365,42 @@ def _records(data: bytes, offset: int, *, final: bool) -> Iterator[Record | Dama
             return
         yield Damage(offset, found)
         offset = found
+
+
+def hold(path: Path) -> int | None:
+    """Take the lock of a file, which is made if need be; None when somebody has it, this process included.
+
+    Give the descriptor to `let_go`. Raises OSError.
+    """
+    if path in _HELD:
+        return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if not lock(descriptor):
+        os.close(descriptor)
+        return None
+    _HELD.add(path)
+    return descriptor
+
+
+def let_go(path: Path, descriptor: int) -> None:
+    """Let somebody else have the lock. In a forked child this leaves the parent's alone."""
+    _HELD.discard(path)
+    os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of a file; of one that was never made nobody does."""
+    if path in _HELD:
+        return True  # to open and close the file would drop the lock
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def lock(descriptor: int) -> bool:

@@ -6,6 +6,7 @@ believed.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 
@@ -32,6 +33,8 @@ _WINDOW_BYTES = 8 * MIB
 """Largest zstd window: what RFC 8878 asks every reader to have."""
 _PIECE = 512
 """Packed bytes unpacked at a time: they become 16 MiB at most, so that a body is seen to be too large in time."""
+_LINE = re.compile(rb"\S[^\n]*")
+"""A line that is not empty, one at a time: a body may be nothing but millions of empty ones."""
 
 
 def events_of(body: bytes, headers: Mapping[str, str]) -> list[Event]:
@@ -132,15 +135,13 @@ def _too_large(what: str) -> Refusal:
 
 def _lines(plain: bytes, version: int) -> list[Event]:
     events = []
-    for number, line in enumerate(plain.split(b"\n"), 1):
-        if not line.strip():
-            continue
+    for line in _LINE.finditer(plain):
         try:
-            event = codec.from_json(line, version)
+            event = codec.from_json(line[0], version)
             codec.encode(event)  # JSON has larger numbers than a store can keep
             events.append(event)
         except CodecError as problem:
-            raise malformed(number, problem.reason) from None
+            raise malformed(plain.count(b"\n", 0, line.start()) + 1, problem.reason) from None
         if len(events) > MOST_EVENTS:
             break
     return events

@@ -7,6 +7,7 @@ that names it. Handlers are plain functions from an `Ask` to an answer, run in a
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tachograph.errors import StoreError
 from tachograph.server import problems
 from tachograph.server.access import Caller, admit
 from tachograph.server.keys import Scope
@@ -26,6 +28,8 @@ from tachograph.server.service import Service
 from tachograph.settings import MIB
 from tachograph.store.ports import Store
 from tachograph.store.scoped import Scoped
+
+log = logging.getLogger("tachograph.server")
 
 JSON = "application/json"
 BODY_BYTES = 64 * MIB
@@ -120,9 +124,11 @@ async def _answer(endpoint: Endpoint, service: Service, request: Request) -> Res
         given = await run_in_threadpool(endpoint.handler, ask)
         return given if isinstance(given, Response) else _response(endpoint, ask, given)
     except Exception as problem:
-        refusal = problems.refusal_for(problem)
+        refusal = problems.refusal_for(problem, inside=not service.needs_key)
         if refusal is None:
             raise
+        if isinstance(problem, StoreError):
+            log.warning("%s: %s", endpoint.name, problem)
         return problems.response(refusal)
 
 

@@ -71,6 +71,8 @@ def take(service: Service, caller: Caller, events: Sequence[Event], position: Po
     _check_audit(events, caller)
     if caller.tenant is not None:
         events = [_of_tenant(event, caller.tenant) for event in events]
+    # Before they are admitted, too: the gate remembers what calls asked for, and prices their ends by it.
+    _check_runs(service.store, events, caller.tenant)
     batch = service.admitter.admit(events, scrubbed=False, position=position)
     _check_named(service.store, batch, caller.tenant)
     with service.turns.turn():

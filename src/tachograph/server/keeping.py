@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from tachograph.record import journal
@@ -32,17 +31,13 @@ class Keeping:
         """Start the keeper if there is anything to keep and nobody else does it yet. Raises OSError."""
         if self._lock is not None or self._keeper.idle:
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        if journal.lock(descriptor):
-            self._lock = descriptor
+        self._lock = journal.hold(self._folder / LOCK)
+        if self._lock is not None:
             self._keeper.start()
-        else:
-            os.close(descriptor)
 
     def close(self) -> None:
         """Stop the keeper, and let another server take over."""
         self._keeper.close()
         if self._lock is not None:
-            os.close(self._lock)
+            journal.let_go(self._folder / LOCK, self._lock)
             self._lock = None

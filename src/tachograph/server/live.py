@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
+from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 
 from tachograph.server.chapters import Chapter, Place, feed_chapter, run_chapter
@@ -27,6 +28,8 @@ log = logging.getLogger("tachograph.server")
 POLL_SECONDS = 0.2
 """How often the store is asked what is new; events that this server stores are told at once."""
 MOST_READERS = 100
+MOST_OF_ONE = 20
+"""Most streams of one caller, so that one key cannot take the place of all others."""
 _NEWS = 1_000
 """Most stretches looked at when something is new; beyond, everybody is woken."""
 _KEPT, _KEPT_SECONDS = 32, 2.0
@@ -44,11 +47,22 @@ class Read(NamedTuple):
     version: int
 
 
+class Follower(Struct, frozen=True):
+    """Who opens a stream, and on what terms."""
+
+    name: str
+    """Streams of the same name count together."""
+    may_read: Callable[[], bool]
+    """Whether a stream may go on: asked in a thread while it lasts. Raises StoreError."""
+    most: int = MOST_OF_ONE
+    """How many streams may be open under this name."""
+
+
 class Reader:
     """Somebody who follows one run, or everything. Belongs to the event loop."""
 
-    def __init__(self, live: Live, run: str | None) -> None:
-        self._live, self.run = live, run
+    def __init__(self, live: Live, run: str | None, follower: Follower) -> None:
+        self._live, self.run, self.follower = live, run, follower
         self._version = 0
         self._news = asyncio.Event()
 
@@ -93,14 +107,12 @@ class Live:
         return len(self._readers)
 
     @contextlib.contextmanager
-    def reader(self, run: str | None) -> Iterator[Reader]:
+    def reader(self, run: str | None, follower: Follower) -> Iterator[Reader]:
         """A new reader of one run, or of everything, as long as the block lasts. Raises Refusal (503)."""
         if self.closed:
             raise Refusal(503, "stopping", "the server is about to stop", headers={"Retry-After": "1"})
-        if len(self._readers) >= MOST_READERS:
-            detail = f"{MOST_READERS} streams are open already; close some, or come back later"
-            raise Refusal(503, "too-many-streams", detail, headers={"Retry-After": "5"})
-        reader = Reader(self, run)
+        self._check_room(follower)
+        reader = Reader(self, run, follower)
         self._readers.add(reader)
         if self._watching is None:
             with self._lock:
@@ -146,6 +158,16 @@ class Live:
         self._call(self._tell_everybody)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _check_room(self, follower: Follower) -> None:
+        theirs = sum(reader.follower.name == follower.name for reader in self._readers)
+        if theirs >= follower.most:
+            detail = f"{theirs} streams of this caller are open already; close some, or come back later"
+        elif len(self._readers) >= MOST_READERS:
+            detail = f"{MOST_READERS} streams are open already; close some, or come back later"
+        else:
+            return
+        raise Refusal(503, "too-many-streams", detail, headers={"Retry-After": "5"})
 
     def _call(self, action: Callable[[], object]) -> None:
         with self._lock:

@@ -43,7 +43,7 @@ def exposition(service: Service, now_ns: int) -> bytes:
 
 def _families(service: Service, now_ns: int) -> Iterator[Metric]:
     yield InfoMetricFamily("tachograph", "The version of this server.", {"version": VERSION})
-    found = examine(service.settings, service.store, drains=service.rounds.elected)
+    found = examine(service.settings, service.store)
     yield from _of_recorders(found)
     yield from _of_store(found)
     yield from _of_rounds(service.rounds)

@@ -66,10 +66,16 @@ def invalid(parameter: str, detail: str) -> Refusal:
     return Refusal(422, "invalid-parameter", detail, parameter=parameter)
 
 
-def refusal_for(problem: Exception) -> Refusal | None:
-    """The refusal that an error of ours stands for; None for one that is no fault of the request."""
+def refusal_for(problem: Exception, *, inside: bool = True) -> Refusal | None:
+    """The refusal that an error of ours stands for; None for one that is no fault of the request.
+
+    Who is not `inside`, on this machine, is not told where the store is.
+    """
     if isinstance(problem, Refusal):
         return problem
+    if isinstance(problem, StoreUnavailable) and not inside:
+        detail = "the store is not available; the server's log says why"
+        return Refusal(503, "store-unavailable", detail, headers={"Retry-After": "1"})
     found = next((make for kind, make in _REFUSALS if isinstance(problem, kind)), None)
     return None if found is None else found(problem)
 

@@ -40,8 +40,8 @@ class Callback:
                 return
             self._waiting.append(firing)
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._work, name=f"tachograph-alert-{self.name}", daemon=True).start()
+                self._running = True  # the thread waits for this block to end
 
     def settle(self, seconds: float) -> bool:
         """Wait until everything is told, at most so long; whether it is."""
@@ -58,8 +58,9 @@ class Callback:
                 firing = self._waiting.popleft()
             try:
                 self._call(firing)
-            except Exception as problem:
-                # Somebody else's code: what goes wrong in it must not end the watch.
+            except BaseException as problem:
+                # Somebody else's code: whatever goes wrong in it, `sys.exit` too, must not end the watch, nor leave
+                # this thread gone while it counts as running.
                 with self._changed:
                     self.failures += 1
                 log.warning("callback of alert %s failed: %r", self.name, problem, exc_info=problem)

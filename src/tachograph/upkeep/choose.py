@@ -1,7 +1,8 @@
 """Which runs a retention rule lets go: whole families, a run with all that it started, the oldest first.
 
 A rule is asked about the run on top of a family. The family goes as one or stays as one: it stays while any of its runs
-is open, ended too recently, or carries the tag that keeps it.
+is open, ended too recently, or carries the tag that keeps it. A family is of one tenant: a run may name one of another
+tenant as its parent, but neither takes the other along, nor keeps it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Row = Mapping[str, Any]
 
 
 class Family(Struct, frozen=True):
-    """A run and all that it started, at any depth; what was started comes first, so that it also goes first."""
+    """A run and all that it started, at any depth, of its tenant; what was started comes first, so that it also goes first."""
 
     runs: Sequence[Row]
 
@@ -45,7 +46,7 @@ def families(index: Index, rule: Rule, now_ns: int) -> Iterator[Family]:
     while True:
         page = index.find(query)
         tops = _tops(index, page.rows)
-        below = _started_by(index, [run["id"] for run in tops])
+        below = _started_by(index, tops)
         for top in tops:
             family = Family([*reversed(list(_descendants(top["id"], below))), top])
             if all(_may_go(run, rule, now_ns) for run in family.runs):
@@ -78,22 +79,29 @@ def _may_go(run: Row, rule: Rule, now_ns: int) -> bool:
 
 
 def _tops(index: Index, runs: Sequence[Row]) -> list[Row]:
-    """The runs that nobody started who is in the store."""
+    """The runs that nothing started which is in the store and of the same tenant."""
     parents = {run["parent_run"] for run in runs if run["parent_run"] is not None}
-    known = {row["id"] for row in _find(index, "id", parents)}
-    return [run for run in runs if run["parent_run"] not in known or run["parent_run"] == run["id"]]
+    known = {(row["tenant"], row["id"]) for row in _find(index, "id", parents)}
+    return [
+        run for run in runs if (run["tenant"], run["parent_run"]) not in known or run["parent_run"] == run["id"]
+    ]
 
 
-def _started_by(index: Index, tops: Sequence[str]) -> Mapping[str, list[Row]]:
-    """All runs below some runs, by their parent."""
+def _started_by(index: Index, tops: Sequence[Row]) -> Mapping[str, list[Row]]:
+    """All runs below some runs, by their parent. What another tenant's run claims to be below is left out."""
     below: dict[str, list[Row]] = {}
-    seen, level = set(tops), set(tops)
+    level = {run["id"]: run["tenant"] for run in tops}
+    seen = set(level)
     while level:
-        found = [row for row in _find(index, "parent_run", level) if row["id"] not in seen]
+        found = [
+            row
+            for row in _find(index, "parent_run", level)
+            if row["id"] not in seen and row["tenant"] == level[row["parent_run"]]
+        ]
         for row in found:
             below.setdefault(row["parent_run"], []).append(row)
-        level = {row["id"] for row in found}
-        seen |= level
+        level = {row["id"]: row["tenant"] for row in found}
+        seen |= level.keys()
     return below
 
 

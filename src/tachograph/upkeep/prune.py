@@ -110,7 +110,9 @@ def prune(
         finally:
             for tenant, counts in sweep.erased.items():
                 figures = {name: counts[name] for name in FIGURES}
-                facts = {"rule": rule.name, "conditions": rule.conditions, "archives": sweep.archives, **figures}
+                # A tenant reads this: where the operator keeps archives is not its business.
+                archives = [Path(each).name for each in sweep.archives]
+                facts = {"rule": rule.name, "conditions": rule.conditions, "archives": archives, **figures}
                 keep(audit("pruned", facts, at=now_ns, entropy=clock.entropy(6), tenant=tenant, user=user))
         done.append(sweep.swept())
     after = _room(store, now_ns if eraser.transactions or before.free > _SPARE else None)
@@ -164,7 +166,8 @@ class _Sweep:
         self._store, self._rule, self._eraser, self._now = store, rule, eraser, now_ns
         self._left = 0
         self._archived: list[Archived] = []
-        self._spared: set[str] = set()
+        self._spared: set[tuple[str, str | None]] = set()
+        """Tenant and id of runs that started one that stays."""
         self.erased: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """Tenant → what was erased of theirs."""
 
@@ -231,11 +234,11 @@ class _Sweep:
             if row is None:
                 continue  # somebody else erased it
             whole = archived is None or archived.get(run["id"]) == row["next_seq"]
-            if whole and row["status"] in ENDED and run["id"] not in self._spared:
+            if whole and row["status"] in ENDED and (run["tenant"], run["id"]) not in self._spared:
                 fit.append(run)
             else:
                 self._left += 1
-                self._spared.add(run["parent_run"])
+                self._spared.add((run["tenant"], run["parent_run"]))
         return fit
 
 

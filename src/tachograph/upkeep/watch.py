@@ -21,7 +21,7 @@ from tachograph.events.run import AUDIT
 from tachograph.record.after.audit import audit
 from tachograph.store.ports import Store
 from tachograph.store.query import Query, Where
-from tachograph.upkeep.alert import QUANTILES, Alert, Firing, OnAlert
+from tachograph.upkeep.alert import EVERYBODY, QUANTILES, Alert, Firing, OnAlert
 from tachograph.upkeep.amounts import SECOND
 from tachograph.upkeep.callbacks import Callback, callback_of
 from tachograph.upkeep.readings import Readings
@@ -250,5 +250,5 @@ def _matters(alert: Alert, sample: Sample) -> bool:
 
 
 def _tenant(alert: Alert, scope: str) -> str:
-    """Whose data a firing is about; `default` when it is about everybody's."""
-    return alert.tenant or (scope.removeprefix("tenant:") if scope.startswith("tenant:") else "default")
+    """Whose data a firing is about; EVERYBODY when it is about all tenants' together."""
+    return alert.tenant or (scope.removeprefix("tenant:") if scope.startswith("tenant:") else EVERYBODY)

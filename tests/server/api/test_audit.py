@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 
+from tachograph.record.clock import SYSTEM
+from tachograph.server.keys import EVERY_TENANT, mint
 from tachograph.server.service import Service
 from tests.server.conftest import Serve
 from tests.server.recorded import recorded
@@ -31,3 +35,22 @@ def test_a_deleted_execution_is_gone_everywhere(serve: Serve, service: Service) 
         summary = client.get("/execution-logs/analytics/summary", params=period).json()
         assert summary["execution_analytics"]["total_executions"] == 2
     assert list(service.store.check()) == []
+
+
+def test_each_tenant_is_told_of_its_own_alone(serve: Serve, keyed: Service) -> None:
+    """An execution id that two share is deleted for both by a key for all; each finds only its own runs named."""
+    runs = {tenant: recorded(keyed, tenant=tenant, execution_id="exec_shared") for tenant in ("blue", "red")}
+    keys = {
+        tenant: mint(keyed.store, tenant, "admin", tenant, now_ns=1, entropy=SYSTEM.entropy).text
+        for tenant in ("blue", "red", EVERY_TENANT)
+    }
+    with httpx2.Client(base_url=serve(keyed)) as client:
+
+        def ask(tenant: str, method: str, path: str) -> Any:
+            return client.request(method, path, headers={"Authorization": f"Bearer {keys[tenant]}"}).json()
+
+        assert ask(EVERY_TENANT, "DELETE", "/execution-logs/executions/exec_shared")["deleted_runs"] == 2
+        told = {tenant: ask(tenant, "GET", "/api/audit")["entries"] for tenant in ("blue", "red")}
+    assert {tenant: [entry["details"]["runs"] for entry in entries] for tenant, entries in told.items()} == {
+        tenant: [[run.id]] for tenant, run in runs.items()
+    }

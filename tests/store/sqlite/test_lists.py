@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tachograph.events.usage import Usage
+from tachograph.queries.stats import stats
 from tachograph.store import schema
 from tachograph.store.memory import MemoryStore
 from tachograph.store.query import Measure, Query, Where
@@ -273,3 +275,20 @@ def test_a_tag_is_found_whole(store: SqliteStore) -> None:
     }
     assert found == {'a"b': 1, "über": 1, "b": 0, 'b"': 0, '"b': 0, "ber": 0, "%": 0, "": 0}
     assert sql.select(plan(Query("runs", (Where("tags", "contains", "x"),))))[1][:2] == ['"x"', "x"]
+
+
+def test_nonsense_that_adds_up_to_too_much_costs_nobody_the_answer(tmp_path: Path) -> None:
+    """Sums beyond 64 bits stop at the greatest number; refreshing, asking and checking go on for everybody."""
+    store = SqliteStore(tmp_path / "a.db")
+    for place in range(6):
+        tape = Tape(f"huge {place}", at=BEGAN)
+        tape.begin()
+        call = tape.call()
+        tape.reply(call, usage=Usage(input_uncached=2**62, output=1, basis="provider"))
+        store.append(batch(tape.events))
+    query = Query("calls", measures=(Measure("sum", "uncached_tokens"), Measure("sum", "output_tokens")))
+    assert store.find(query).rows == [{"sum_uncached_tokens": 2**63 - 1, "sum_output_tokens": 6}]
+    assert store.refresh(BEGAN + 10**15) == 1
+    assert stats(store, BEGAN + 10**15).total.tokens.output == 6
+    store.check()
+    store.close()

@@ -99,6 +99,19 @@ def test_two_processes_may_feed_one_run(store: SqliteStore, tmp_path: Path) -> N
     alone.close()
 
 
+def test_what_another_process_wrote_is_seen_however_late(store: SqliteStore) -> None:
+    """A run that both have written goes on here, though this process wrote another one in between."""
+    other = SqliteStore(store.path)
+    tape, between = call_run("shared", session="s"), call_run("between", session="s")
+    store.append(batch(tape.events[:1]))
+    other.append(batch(tape.events[1:3]))
+    store.append(batch(between.events))
+    assert store.append(batch(tape.events[3:])).stored == len(tape.events) - 3
+    assert [event.seq for event in store.read(tape.run)] == list(range(len(tape.events)))
+    assert store.check() == []
+    other.close()
+
+
 def test_a_run_that_was_forgotten_goes_on(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one run's state, interleaved runs still come out right."""
     monkeypatch.setattr(writer, "_STATES", 1)

@@ -21,6 +21,7 @@ from tachograph.fold.cost import PriceBook, price
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.store.ports import Batch, Store
 from tachograph.store.query import Query, Where
+from tachograph.store.rows import OPEN
 
 _PAGE = 1000
 _CALL = (
@@ -31,7 +32,6 @@ _CALL = (
 _COST = (
     "cost_state", "cost_nano", "input_cost_nano", "output_cost_nano", "cache_read_cost_nano", "cache_write_cost_nano",
 )  # fmt: skip
-_OPEN = ("started", "paused")
 
 
 class Repriced(Struct, frozen=True):
@@ -127,7 +127,7 @@ def _runs(store: Store, keys: Iterable[int]) -> Mapping[int, Mapping[str, Any]]:
 
 def _is_held(run: Mapping[str, Any], journals: Container[str]) -> bool:
     """Whether a process may still write to the run. An imported run has no owner: who imports it again replaces it."""
-    return bool(run["owner"]) and (run["status"] in _OPEN or run["owner"] in journals)
+    return bool(run["owner"]) and (run["status"] in OPEN or run["owner"] in journals)
 
 
 def _changes(

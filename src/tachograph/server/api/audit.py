@@ -53,13 +53,8 @@ def _delete(ask: Ask) -> Deleted:
 
 def _note(ask: Ask, found: Erasure) -> None:
     """Leave an audit event with each tenant whose data it was."""
-    facts = {
-        "execution_id": found.execution_id,
-        "runs": found.runs,
-        "execution_logs": found.execution_logs,
-        "llm_call_logs": found.llm_call_logs,
-    }
-    for tenant in found.tenants:
+    for tenant, runs in found.by_tenant.items():
+        facts = {"execution_id": found.execution_id, "runs": runs}
         events = record.audit(
             "run_deleted", facts, at=ask.now, entropy=ask.service.clock.entropy(6), tenant=tenant, user=ask.caller.name
         )  # fmt: skip

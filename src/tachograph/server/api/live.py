@@ -8,9 +8,11 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from tachograph.queries.find import find
+from tachograph.server.access import LOCAL, admit
 from tachograph.server.chapters import Place, place_of
 from tachograph.server.endpoint import Ask, Endpoint
-from tachograph.server.problems import invalid
+from tachograph.server.live import MOST_OF_ONE, MOST_READERS, Follower
+from tachograph.server.problems import Refusal, invalid
 from tachograph.server.stream import MEDIA_TYPE, Stream, Wanted
 
 LAST = "Last-Event-ID"
@@ -33,7 +35,7 @@ def _live(ask: Ask) -> Response:
     place = _place(ask)
     if asked.run is None:
         wanted = Wanted(ask.caller.tenant, asked.session, asked.agent, asked.tag)
-        return Stream(ask.service.live, wanted, run=None, place=place)
+        return Stream(ask.service.live, wanted, _follower(ask), run=None, place=place)
     for name in ("session", "agent", "tag"):
         if getattr(asked, name) is not None:
             raise invalid(name, f"{name} chooses among runs, and one run is named already")
@@ -43,7 +45,23 @@ def _live(ask: Ask) -> Response:
         raise invalid("after", f"after={place.text!r} is no place in a run: give the seq of an event")
     if not (run.is_open or asked.follow) and place.at + 1 >= run.events:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return Stream(ask.service.live, Wanted(), run=run.id, place=place, follow=asked.follow)
+    return Stream(ask.service.live, Wanted(), _follower(ask), run=run.id, place=place, follow=asked.follow)
+
+
+def _follower(ask: Ask) -> Follower:
+    """The caller, as long as it is let in: a key can be revoked, or expire, while its stream is open."""
+    service, headers, caller = ask.service, ask.headers, ask.caller
+
+    def may_read() -> bool:
+        try:
+            return admit(service, headers, "read", service.clock.now()) == caller
+        except Refusal:
+            return False
+
+    if caller is LOCAL:
+        return Follower("local", may_read, MOST_READERS)
+    # A name is only one's own within a tenant: nobody else's key of the same name takes from these streams.
+    return Follower(f"key {caller.name!r} of {caller.tenant!r}", may_read, MOST_OF_ONE)
 
 
 def _place(ask: Ask) -> Place | None:
@@ -63,6 +81,6 @@ ENDPOINTS = (
         about="Events as they happen. With `run`, that run from its beginning or from behind `after`, to its end; "
         "without, everything that comes into the store from now on or from behind `after`. Each message has as its id "
         "the place behind it: who comes back with it (`Last-Event-ID`) gets what follows, once. 204 says that a run is "
-        "over and was told whole.",
+        "over and was told whole. A caller may have 20 streams open at a time; beyond, the answer is 503.",
     ),
 )  # fmt: skip

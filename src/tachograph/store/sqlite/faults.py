@@ -127,7 +127,7 @@ _SUMS = (
 
 
 def _check_totals(connection: StoreConnection) -> Iterator[str]:
-    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMS)
+    sums = ", ".join(f"CAST(total({name}) AS INTEGER)" for name in _SUMS)
     by_call = {row[0]: row[1:] for row in connection.execute(f"SELECT run, count(*), {sums} FROM calls GROUP BY run")}
     none = (0,) * (1 + len(_SUMS))
     for pk, run, *found in connection.execute(f"SELECT pk, id, llm_calls, {', '.join(_SUMS)} FROM runs"):
@@ -135,7 +135,7 @@ def _check_totals(connection: StoreConnection) -> Iterator[str]:
             if says != adds:
                 yield f"run {run}: {name} is {says}, its calls add up to {adds}"
     names = ("runs", *TOTALS)
-    added = ", ".join(f"sum({name})" for name in TOTALS)
+    added = ", ".join(f"CAST(total({name}) AS INTEGER)" for name in TOTALS)
     counted = f"session IS NOT NULL AND source <> '{AUDIT}'"
     query = f"SELECT tenant, session, count(*), {added} FROM runs WHERE {counted} GROUP BY 1, 2"
     by_run = {row[:2]: row[2:] for row in connection.execute(query)}

@@ -7,6 +7,7 @@ few rows, only they are read: those of one run or report, or of the runs that me
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def answer(connection: StoreConnection, query: Query) -> Page:
     try:
         made = narrowed(connection, made)
         index = index_for(connection, made)
-        found = [] if query.limit == 0 else connection.execute(*_select(made, index)).fetchall()
+        found = [] if query.limit == 0 else _rows(connection, made, index)
         total = connection.execute(*_count(made, index)).fetchone()[0] if query.total else None
     finally:
         connection.execute("COMMIT")
@@ -147,6 +148,16 @@ def _is_rare(connection: StoreConnection, report: Any) -> bool:
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _rows(connection: StoreConnection, made: Plan, index: str) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(*_select(made, index)).fetchall()
+    except sqlite3.DatabaseError as problem:
+        if "integer overflow" not in str(problem):
+            raise
+    # Somebody recorded nonsense that adds up to more than 64 bits hold. That must not cost everybody else the answer.
+    return connection.execute(*sql.groups(made, saturated=True)).fetchall()
 
 
 def _select(made: Plan, index: str) -> sql.Statement:

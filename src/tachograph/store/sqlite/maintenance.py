@@ -17,7 +17,7 @@ from tachograph.store.sqlite.compaction import size
 from tachograph.store.sqlite.connections import StoreConnection
 from tachograph.store.sqlite.known import row_of
 from tachograph.store.sqlite.pages import Packer
-from tachograph.store.sqlite.writer import Writer
+from tachograph.store.sqlite.writer import Writer, bounded
 
 Row = Mapping[str, Any]
 _REBUILD_RUNS = 200
@@ -89,7 +89,7 @@ def replace_rollups(
             delete = f"DELETE FROM {table} WHERE facet IN ({facets}) AND {span} = ? AND tenant = ?"
             connection.execute(delete, (*FACETS, period, tenant))
             values = ([{**row, span: period, "tenant": tenant}[name] for name in columns] for row in rows)
-            connection.executemany(sql.insert(RELATIONS[table]), values)
+            connection.executemany(sql.insert(RELATIONS[table]), map(bounded, map(tuple, values)))
     marks = [(mark["tenant"], mark["hour"], mark["ver"]) for mark in done]
     connection.executemany("DELETE FROM dirty_hours WHERE tenant = ? AND hour = ? AND ver = ?", marks)
 

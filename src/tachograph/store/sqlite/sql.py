@@ -53,7 +53,7 @@ def select(plan: Plan, hint: str = "") -> Statement:
     """
     query = plan.query
     if query.measures:
-        return _groups(plan)
+        return groups(plan)
     at = _places(plan)
     cursor = plan.order if query.limit is not None else ()
     chosen = ", ".join((*map(at, plan.columns), *(at(name) for name, _ in cursor)))
@@ -108,11 +108,12 @@ def behind(relation: Relation, name: str) -> str:
     return "" if name in relation.own else relation.borrowed[name].table
 
 
-def _groups(plan: Plan) -> Statement:
+def groups(plan: Plan, *, saturated: bool = False) -> Statement:
+    """The groups of a query with measures; `saturated` sums stop at the greatest number that there is room for."""
     query = plan.query
     at = _places(plan)
     conditions, values = _conditions(query.where, at)
-    chosen = (*map(at, query.group), *(_measure(m.function, m.column, at) for m in query.measures))
+    chosen = (*map(at, query.group), *(_measure(m.function, m.column, at, saturated) for m in query.measures))
     text = f"SELECT {', '.join(chosen)} {_from(plan, plan.names())}{_where(conditions)}"
     if query.group:
         text += f" GROUP BY {', '.join(map(at, query.group))}"
@@ -171,7 +172,9 @@ def _joins(plan: Plan, names: Iterable[str]) -> str:
     return text
 
 
-def _measure(function: str, column: str, at: Callable[[str], str]) -> str:
+def _measure(function: str, column: str, at: Callable[[str], str], saturated: bool) -> str:
+    if saturated and function == "sum":
+        return f"CASE WHEN count({at(column)}) THEN CAST(total({at(column)}) AS INTEGER) END"
     return f"{function}({at(column) if column else '*'})"
 
 

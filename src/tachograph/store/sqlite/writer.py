@@ -62,7 +62,8 @@ class Writer:
         self._states: OrderedDict[str, RunState] = OrderedDict()
         self._held = 0
         self._seen = -1
-        self._alone = False
+        self._doubtful: set[str] = set()
+        """Runs whose state is older than what another connection has written."""
         self._careful = False
         self._last = NUMBERS
         self._pk = 0
@@ -73,6 +74,7 @@ class Writer:
         self._known.forget()
         self._squeezer.forget()
         self._states.clear()
+        self._doubtful.clear()
         self._held = 0
 
     def append(self, batch: Batch, *, careful: bool = False) -> Appended:
@@ -167,8 +169,10 @@ class Writer:
     def _look_around(self) -> None:
         """Whether another connection has committed since our last transaction, and which numbers are taken."""
         seen: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        self._alone, self._seen = seen == self._seen, seen
-        if not self._alone:
+        alone, self._seen = seen == self._seen, seen
+        if not alone:
+            # All of them: a run that this batch leaves alone is written again later.
+            self._doubtful = set(self._states)
             self._known.forget()
             self._squeezer.look_around()
         found = self._connection.execute(_LAST_STONE).fetchone()
@@ -209,7 +213,7 @@ class Writer:
 
     def _state(self, run: str, first: Event, replaced: Mapping[str, _Before]) -> RunState:
         state = self._states.get(run)
-        if state is None or not self._alone:
+        if state is None or run in self._doubtful:
             found = self._connection.execute(_RUN_BY_ID, (run,)).fetchone()
             if found is None:
                 before = replaced.get(run)
@@ -219,6 +223,7 @@ class Writer:
             elif state is None or state.row != row_of(RunRow, found):
                 state = RunState(row_of(RunRow, found))
             self._states[run] = state
+            self._doubtful.discard(run)
         self._states.move_to_end(run)
         return state
 
@@ -310,9 +315,9 @@ class Writer:
     def _write(self, statement: str, rows: Iterable[Any]) -> None:
         if rows:
             values = map(astuple, rows)
-            self._connection.executemany(statement, map(_bounded, values) if self._careful else values)
+            self._connection.executemany(statement, map(bounded, values) if self._careful else values)
 
 
-def _bounded(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def bounded(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Numbers beyond 64 bits as the nearest that SQL has."""
     return tuple(max(-_MOST - 1, min(_MOST, value)) if type(value) is int else value for value in values)

@@ -244,6 +244,62 @@ class ErasingContract(Contract):
         assert set(store.fetch(list(sent.payloads))) == set(sent.payloads)
         assert store.check() == []
 
+    def test_what_comes_with_events_that_are_stored_already_is_not_kept(self, store: Any) -> None:
+        """Another text for an event that is there, and one that no event names: nobody could ever let go of them."""
+        tape = rich_run("one", "first")
+        store.append(batch(tape.events))
+        before = dump(store)
+        again = batch(rich_run("one", "second").events)
+        assert store.append(again) == Appended(0, len(tape.events))
+        assert dump(store) == before
+        more = Tape("more")
+        more.begin()
+        said = more.say("user", {"role": "user", "content": "new"})
+        mixed = batch(tape.events, more.events)
+        loose = {digest(b"loose"): b"loose"}
+        assert store.append(Batch(mixed.events, {**again.payloads, **loose, **mixed.payloads})).stored == said + 1
+        rows = store.find(Query("payloads", columns=("id", "run"), limit=None)).rows
+        assert [row["run"] for row in rows if row["run"] is None] == []
+        assert len(rows) == len(before["payloads"]) + 1
+        assert store.append(batch(rich_run("two", "third").events)).repeated == 0
+        assert store.check() == []
+        runs = [row["id"] for row in store.find(Query("runs", columns=("id",))).rows]
+        store.erase(runs, LATER)
+        assert store.find(Query("payloads")).rows == []
+
+    @pytest.mark.parametrize("first", ["hash", "bytes"])
+    def test_a_hash_alone_makes_no_user_of_bytes(self, store: Any, first: str) -> None:
+        """Whichever came first: who told it neither fetches nor finds the bytes, and they go with their own run."""
+        secret, told = rich_run("secret", "secret one", tenant="red"), Tape("told")
+        sent = batch(secret.events)
+        told.begin(tenant="blue")
+        for event in sent.events:
+            for name in FIELDS.get(type(event.body), ()):
+                content = getattr(event.body, name)
+                if content is not None and content.hash is not None:
+                    bare = Content(hash=content.hash, size=content.size, level="hashed")
+                    told.add(Note(name="n", data=bare))
+                    told.add(MessageAppended(role="user", message=bare))
+        hashed = Batch(told.events)
+        for each in (hashed, sent) if first == "hash" else (sent, hashed):
+            store.append(each)
+        for _ in range(2):
+            assert list(store.read(told.run)) == told.events
+            assert store.fetch(list(sent.payloads), "blue") == {}
+            assert store.fetch(list(sent.payloads), "red") == sent.payloads
+            assert store.search("secret one", tenant="blue") == []
+            own = {row["id"] for row in store.find(Query("payloads", columns=("id",), limit=None)).rows}
+            assert len(own) == 2 * len(sent.payloads)
+            assert len(store.named(tuple(own), "blue")) == len(store.named(tuple(own), "red")) == len(sent.payloads)
+            assert store.check() == []
+            store.rebuild()
+        assert store.erase([secret.run], LATER).payloads == len(sent.payloads)
+        assert store.fetch(list(sent.payloads)) == {}
+        assert list(store.read(told.run)) == told.events
+        assert store.check() == []
+        store.erase([told.run], LATER)
+        assert (store.find(Query("payloads")).rows, store.find(Query("nodes")).rows) == ([], [])
+
     def test_sessions_and_rollups_forget_the_run(self, store: Any) -> None:
         """A session shrinks, and goes with its last run; hours that were rolled up are again, without it."""
         first, last = call_run("first", session="s", user="ann"), call_run("last", session="s", user="bob")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tachograph.events.content import Content, inline
 from tachograph.events.envelope import Event
-from tachograph.queries.events import events
+from tachograph.queries.events import events, filled
 from tachograph.store.ports import Store
 from tests.queries.kept import batch
 from tests.strategies import Tape
@@ -48,3 +50,24 @@ def test_more_events_than_a_batch(store: Store) -> None:
     expected: list[Event] = tape.events
     store.append(batch(expected))
     assert list(events(store, tape.run)) == expected
+
+
+def test_large_contents_are_fetched_few_at_a_time(store: Store) -> None:
+    """What is read ahead is bounded in bytes, too; whoever stops after the first has not fetched the last."""
+    tape = Tape("large")
+    tape.begin()
+    for number in range(12):
+        tape.say("user", {"content": f"{number}" * 400_000})
+    store.append(batch(tape.events))
+    fetched: list[int] = []
+
+    def fetch(hashes: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        found = store.fetch(hashes)
+        fetched.append(sum(map(len, found.values())))
+        return found
+
+    told = filled(store.read(tape.run), fetch)
+    assert [next(told), next(told)] == tape.events[:2]
+    assert (len(fetched), max(fetched) < 2_000_000) == (1, True)
+    assert list(told) == tape.events[2:]
+    assert (len(fetched) > 3, max(fetched) < 2_000_000) == (True, True)

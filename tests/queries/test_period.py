@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+import tracemalloc
+from collections import Counter
 
-from tachograph.queries.period import Period, Wanted, moment, read, read_all
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tachograph.queries.period import Period, Plan, Wanted, moment, plan, read, read_all
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Index
 from tachograph.store.query import Page, Query
@@ -52,9 +57,9 @@ def test_days_then_hours_then_the_open_hour() -> None:
     store = _store(MIDNIGHT - 2 * DAY)
     store.refresh(NOW)
     open_hour = MIDNIGHT + 10 * HOUR
-    assert _asked(store, Period(MIDNIGHT - 2 * DAY - 3 * HOUR)) == [
-        ("rollup_day", 19_998, 20_000),
-        ("rollup_hour", 19_998 * 24 - 3, 19_998 * 24),
+    assert _asked(store, Period(MIDNIGHT - DAY - 3 * HOUR)) == [
+        ("rollup_day", 19_999, 20_000),
+        ("rollup_hour", 19_999 * 24 - 3, 19_999 * 24),
         ("rollup_hour", 20_000 * 24, 20_000 * 24 + 10),
         ("steps", open_hour, None),
         ("calls", open_hour, None),
@@ -69,7 +74,11 @@ def test_days_then_hours_then_the_open_hour() -> None:
 
 def test_dirty_hours_are_read_from_steps() -> None:
     """A day with a dirty hour is read by its other hours, that hour from its steps."""
-    store = _store(MIDNIGHT - DAY + 5 * HOUR)
+    store = _store(MIDNIGHT - DAY)
+    store.refresh(NOW)
+    tape = Tape("late", at=MIDNIGHT - DAY + 5 * HOUR)
+    tape.begin()
+    store.append(batch(tape.events))
     assert _asked(store, Period(MIDNIGHT - DAY, MIDNIGHT)) == [
         ("rollup_hour", 19_999 * 24, 19_999 * 24 + 5),
         ("rollup_hour", 19_999 * 24 + 6, 20_000 * 24),
@@ -115,6 +124,59 @@ def test_several_readings_of_one_moment() -> None:
         [(None, None, 3, None), (day + 1, hour + 10, 1, 0)],
         [(day, hour - 24, 1, 0), (day, hour - 23, 1, 0), (day, hour - 1, 1, 0), (day + 1, hour + 10, 1, 0)],
     ]
+
+
+def test_a_period_costs_what_is_stored_in_it() -> None:
+    """However far a period reaches, what is read is that of the hours which have anything; nothing is left out."""
+    store = _store(MIDNIGHT - 3 * DAY + HOUR, MIDNIGHT - DAY, NOW)
+    store.refresh(NOW)
+    always = Period(-(2**63), 2**63 - 1)
+    parts = plan(store, always, NOW)
+    open_hour = MIDNIGHT + 10 * HOUR
+    assert parts == Plan(
+        [(19_998, 20_000)],
+        [(19_997 * 24 + 1, 19_998 * 24), (20_000 * 24, 20_000 * 24 + 10)],
+        [Period(open_hour, 2**63 - 1)],
+    )
+    assert plan(store, Period(None, 2**63 - 1), NOW) == parts
+    assert plan(_store(), always, NOW) == Plan([], [], [Period(open_hour, 2**63 - 1)])
+    assert sum(row["count"] for row in read(store, always, NOW, ("step",), {}).rows) == 3
+
+
+def test_a_long_plan_is_ranges() -> None:
+    """A plan of many years is as small as one of a day: hours are never listed one by one."""
+    store = _store(0, MIDNIGHT - DAY)
+    store.refresh(NOW)
+    tracemalloc.start()
+    try:
+        parts = plan(store, Period(-(2**63)), NOW)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (parts.days, parts.hours) == ([(0, 20_000)], [(20_000 * 24, 20_000 * 24 + 10)])
+    assert peak < 500_000
+
+
+@given(dirty=st.sets(st.integers(0, 99)), first=st.integers(0, 100), length=st.integers(0, 100), use_days=st.booleans())
+def test_a_plan_has_every_hour_once(dirty: set[int], first: int, length: int, use_days: bool) -> None:
+    """Days, hours and dirty hours together are the period, each hour once; days are used wherever they can be."""
+    start, end = 20_000 * 24, 20_000 * 24 + min(first + length, 100)
+    store = _store(start * HOUR - DAY)
+    store.refresh(NOW + 10 * DAY)
+    for hour in dirty:
+        tape = Tape(f"dirty {hour}", at=(start + hour) * HOUR)
+        tape.begin()
+        store.append(batch(tape.events))
+    period = Period((start + min(first, 100)) * HOUR, end * HOUR)
+    parts = plan(store, period, NOW + 10 * DAY, use_days=use_days)
+    of_days = [hour for low, high in parts.days for hour in range(low * 24, high * 24)]
+    of_hours = [hour for low, high in parts.hours for hour in range(low, high)]
+    of_steps = [hour for each in parts.steps for hour in range((each.since or 0) // HOUR, (each.until or 0) // HOUR)]
+    asked = range(start + min(first, 100), end)
+    assert sorted((*of_days, *of_hours, *of_steps)) == list(asked)
+    assert set(of_steps) == {hour for hour in asked if hour - start in dirty}
+    whole = Counter(hour // 24 for hour in of_hours)
+    assert not parts.days if not use_days else max(whole.values(), default=0) < 24
 
 
 def test_a_period_without_anything() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from tachograph.errors import SequenceGap
 from tachograph.events import codec
 from tachograph.events.content import Content, digest, inline
-from tachograph.events.envelope import Event
+from tachograph.events.envelope import Body, Event
+from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note
 from tachograph.events.run import RunStarted
+from tachograph.events.tool import ToolEnded
 from tachograph.events.usage import Usage
 from tachograph.queries.events import events as events_of
 from tachograph.server.access import LOCAL, Caller
@@ -25,8 +28,10 @@ from tachograph.server.bodies import events_of as events_of_body
 from tachograph.server.ingest import Received, journal_of, take
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
-from tachograph.store.ports import Position
+from tachograph.store.memory import MemoryStore
+from tachograph.store.ports import Position, Store
 from tachograph.store.query import Query
+from tachograph.store.sqlite.store import SqliteStore
 from tests.record.fakes import TOKENS
 from tests.server.serving import service_over
 from tests.strategies import Tape, bodies, json_values, runs, texts
@@ -62,6 +67,12 @@ def tape(label: str = "one", **facts: Any) -> Tape:
 def changed(event: Event, **facts: Any) -> list[Event]:
     """The event with other values, alone."""
     return [msgspec.structs.replace(event, **facts)]
+
+
+def stored_by_hash(service: Service, run: str) -> str:
+    """The hash by which a run names its first message."""
+    bodies = (event.body for event in service.store.read(run))
+    return next(body.message.hash or "" for body in bodies if isinstance(body, MessageAppended))
 
 
 def stored(service: Service, run: str) -> list[Event]:
@@ -234,6 +245,39 @@ def test_a_content_that_was_only_hashed_stays_so(service: Service) -> None:
     made.begin(input=Content(hash="ab" * 32, size=12, level="hashed"), metadata=Content(size=3, level="none"))
     assert send(service, made.events).stored == 1
     assert stored(service, made.run) == made.events
+
+
+@pytest.mark.parametrize("level", ["full", "redacted", "pending", "none", "message", "hashed"])
+@pytest.mark.parametrize("place", ["data", "message", "result"])
+@pytest.mark.parametrize("sqlite", [False, True])
+def test_no_name_gives_a_tenant_the_bytes_of_another(tmp_path: Path, place: str, level: str, sqlite: bool) -> None:
+    """Whatever the level: it is refused, or tells nothing. The bytes go when their own runs do."""
+    store: Store = SqliteStore(tmp_path / "t.db") if sqlite else MemoryStore()
+    service = service_over(store, home=tmp_path)
+    red, blue = tape("red"), Tape("blue")
+    send(service, red.events, ACME)
+    name = stored_by_hash(service, red.run)
+    blue.begin()
+    content = Content(hash=name, size=9, level=level)
+    places: dict[str, Body] = {
+        "data": Note(name="n", data=content),
+        "message": MessageAppended(role="user", message=content),
+        "result": ToolEnded(state="completed", result=content),
+    }
+    blue.add(places[place])
+    if level != "hashed" and (place, level) != ("result", "message"):
+        assert refused(lambda: send(service, blue.events, OTHER)) == (422, "malformed-event", "line 2")
+        blue.events.pop()
+    assert send(service, blue.events, OTHER).runs == {blue.run: len(blue.events)}
+    hash = bytes.fromhex(name)
+    assert (list(store.fetch([hash], "acme")), store.fetch([hash], "other")) == ([hash], {})
+    assert store.search("where is it", tenant="other") == []
+    blue.add(Note(name="n", data=Content(hash=name, size=9)))
+    assert refused(lambda: send(service, blue.events[-1:], OTHER)) == (422, "malformed-event", "line 1")
+    store.erase([red.run], 1)
+    assert store.fetch([hash]) == {}
+    assert store.check() == []
+    store.close()
 
 
 # ---- tenants --------------------------------------------------------------------------------------------------------

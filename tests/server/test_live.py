@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,11 +12,13 @@ import pytest
 from tachograph.errors import StoreUnavailable
 from tachograph.server import live as live_module
 from tachograph.server.chapters import Place
-from tachograph.server.live import MOST_READERS, Live, Reader
+from tachograph.server.live import MOST_OF_ONE, MOST_READERS, Follower, Live, Reader
 from tachograph.server.problems import Refusal
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Batch, Stretch
 from tests.server.test_chapters import notes
+
+LOCAL = Follower("local", lambda: True, MOST_READERS)
 
 
 class Counting(MemoryStore):
@@ -72,7 +75,7 @@ def test_what_this_process_stores_is_told_at_once(monkeypatch: pytest.MonkeyPatc
     live = Live(store)
 
     async def program() -> float:
-        with live.reader(None) as reader:
+        with live.reader(None, LOCAL) as reader:
             waiting = asyncio.ensure_future(news(reader, Place(0)))
             await asyncio.sleep(0.1)
             began = time.monotonic()
@@ -94,7 +97,7 @@ def test_what_others_store_is_found_by_looking() -> None:
     live = Live(store)
 
     async def program() -> None:
-        with live.reader(None) as reader:
+        with live.reader(None, LOCAL) as reader:
             waiting = asyncio.ensure_future(news(reader, Place(0)))
             await asyncio.sleep(0.1)
             store.append(Batch(notes("one", 3).events))
@@ -109,7 +112,7 @@ def test_a_place_is_read_once_for_all_who_stand_there() -> None:
     live = Live(store)
 
     async def program() -> int:
-        with_readers = [live.reader(None) for _ in range(50)]
+        with_readers = [live.reader(None, LOCAL) for _ in range(50)]
         readers = [each.__enter__() for each in with_readers]
         waiting = [asyncio.ensure_future(news(reader, Place(0))) for reader in readers]
         await asyncio.sleep(0.5)
@@ -131,7 +134,7 @@ def test_only_readers_of_a_run_are_woken_by_it() -> None:
     live = Live(store)
 
     async def program() -> tuple[bool, bool, bool]:
-        with live.reader(one.run) as reader, live.reader(None) as everything:
+        with live.reader(one.run, LOCAL) as reader, live.reader(None, LOCAL) as everything:
             await asyncio.sleep(0.3)
             version = live._version
             store.append(Batch(two.events))
@@ -150,13 +153,13 @@ def test_nobody_is_asked_while_nobody_reads() -> None:
     live = Live(store)
 
     async def program() -> tuple[Place, int]:
-        with live.reader(None):
+        with live.reader(None, LOCAL):
             await until(lambda: store.heads > 1)
         await until(lambda: live._watching is None)
         seen = store.heads
         await asyncio.sleep(0.5)
         assert store.heads == seen
-        with live.reader(None) as reader:
+        with live.reader(None, LOCAL) as reader:
             store.append(Batch(notes("one", 1).events))
             return await news(reader, Place(0))
 
@@ -169,7 +172,7 @@ def test_a_store_that_is_away_for_a_while_loses_nothing(caplog: pytest.LogCaptur
     live = Live(store)
 
     async def program() -> tuple[Place, int]:
-        with live.reader(None) as reader:
+        with live.reader(None, LOCAL) as reader:
             await until(lambda: store.heads > 1)
             store.away = True
             await asyncio.sleep(0.5)
@@ -188,13 +191,13 @@ def test_there_is_room_for_a_bounded_number() -> None:
     live = Live(MemoryStore())
 
     async def program() -> tuple[int, str]:
-        held = [live.reader(None) for _ in range(MOST_READERS)]
+        held = [live.reader(None, LOCAL) for _ in range(MOST_READERS)]
         for each in held:
             each.__enter__()
-        with pytest.raises(Refusal) as caught, live.reader(None):
+        with pytest.raises(Refusal) as caught, live.reader(None, LOCAL):
             pass
         held.pop().__exit__(None, None, None)
-        with live.reader(None):
+        with live.reader(None, LOCAL):
             pass
         for each in held:
             each.__exit__(None, None, None)
@@ -204,17 +207,38 @@ def test_there_is_room_for_a_bounded_number() -> None:
     assert live.readers == 0
 
 
+def test_one_caller_cannot_take_the_room_of_all() -> None:
+    """Each has a bound of its own, and who leaves makes room for one more under that name."""
+    live = Live(MemoryStore())
+    blue, red = Follower("blue", lambda: True), Follower("red", lambda: True)
+
+    async def program() -> list[int]:
+        with contextlib.ExitStack() as stack:
+            first = live.reader(None, blue)
+            first.__enter__()
+            for _ in range(MOST_OF_ONE - 1):
+                stack.enter_context(live.reader(None, blue))
+            with pytest.raises(Refusal, match="20 streams of this caller are open") as caught, live.reader(None, blue):
+                pass
+            stack.enter_context(live.reader(None, red))
+            first.__exit__(None, None, None)
+            stack.enter_context(live.reader(None, blue))
+            return [caught.value.problem.status, live.readers]
+
+    assert run(program) == [503, MOST_OF_ONE + 1]
+
+
 def test_closing_ends_every_wait_and_takes_nobody_new() -> None:
     """From another thread, as a signal would."""
     live = Live(MemoryStore())
 
     async def program() -> bool:
-        with live.reader(None) as reader:
+        with live.reader(None, LOCAL) as reader:
             await reader.wait(0, 5)  # the first look tells everybody
             read = await reader.read(Place(0))
             threading.Timer(0.1, live.close).start()
             heard = await reader.wait(read.version, 9)
-        with pytest.raises(Refusal), live.reader(None):
+        with pytest.raises(Refusal), live.reader(None, LOCAL):
             pass
         return heard
 
@@ -229,7 +253,7 @@ def test_waking_somebody_who_is_gone_does_nothing() -> None:
     live.wake()
 
     async def program() -> None:
-        with live.reader(None):
+        with live.reader(None, LOCAL):
             pass
 
     run(program)

@@ -10,12 +10,14 @@ from starlette.types import Message
 from tachograph.errors import StoreUnavailable
 from tachograph.server import stream as stream_module
 from tachograph.server.chapters import Facts, Place
-from tachograph.server.live import Live, Reader
+from tachograph.server.live import MOST_READERS, Follower, Live, Reader
 from tachograph.server.stream import Stream, Wanted
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Batch
 from tests.server.following import Parser
 from tests.server.test_chapters import notes
+
+LOCAL = Follower("local", lambda: True, MOST_READERS)
 
 
 class Browser:
@@ -73,7 +75,7 @@ def run(program: Callable[[], Awaitable[Any]]) -> Any:
 
 def of_run(live: Live, run: str, after: int = -1, *, follow: bool = False) -> Stream:
     """The stream of one run."""
-    return Stream(live, Wanted(), run=run, place=Place(after), follow=follow)
+    return Stream(live, Wanted(), LOCAL, run=run, place=Place(after), follow=follow)
 
 
 def test_headers_keep_everybody_on_the_way_from_holding_it_up() -> None:
@@ -131,7 +133,7 @@ def test_a_feed_that_has_forgotten_says_so_and_goes_on() -> None:
 
     async def program() -> Browser:
         browser = Browser(enough=3)
-        taking = asyncio.ensure_future(browser.take(Stream(live, Wanted(), run=None, place=Place(9))))
+        taking = asyncio.ensure_future(browser.take(Stream(live, Wanted(), LOCAL, run=None, place=Place(9))))
         await asyncio.sleep(0.3)
         live.store.append(Batch(notes("two", 1).events))
         return await taking
@@ -149,7 +151,7 @@ def test_only_what_is_wanted_is_sent_but_the_place_moves_on(monkeypatch: pytest.
     for session in ("a", "b", "a"):
         for size in (1, 2):
             live.store.append(Batch(notes(f"run {live.store.head()}", size, session=session).events))
-    stream = Stream(live, Wanted(session="b"), run=None, place=Place(0))
+    stream = Stream(live, Wanted(session="b"), LOCAL, run=None, place=Place(0))
     browser = run(lambda: Browser(enough=3).take(stream))
     assert browser.seqs == [0, 0, 1]
     assert browser.sent[-1] == f": still here\nid: {live.store.head()}\n\n".encode()
@@ -215,13 +217,67 @@ def test_a_store_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_stream_lasts_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it ends in good order: whoever comes back has to show the key again, which may have been revoked."""
+    """Then it ends in good order: whoever comes back has to show the key again."""
     monkeypatch.setattr(stream_module, "STREAM_SECONDS", 0.2)
     monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.1)
     live, made = Live(MemoryStore()), notes("one", 3)
     live.store.append(Batch(made.events))
     browser = run(lambda: Browser().take(of_run(live, made.run)))
     assert (browser.seqs, browser.ended, live.readers) == ([0, 1, 2], True, 0)
+
+
+@pytest.mark.parametrize("flowing", [False, True])
+def test_who_may_not_read_any_more_is_told_nothing_more(monkeypatch: pytest.MonkeyPatch, flowing: bool) -> None:
+    """The stream ends at the next sign of life, whether nothing happens or a slow reader has much still to come."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(stream_module, "_PIECE_BYTES", 500)
+    live, made = Live(MemoryStore()), notes("one", 400 if flowing else 3)
+    live.store.append(Batch(made.events))
+    answers = [True, False]
+    stream = Stream(live, Wanted(), Follower("key", lambda: answers.pop(0)), run=made.run, place=Place(-1))
+    browser = run(lambda: Browser(pause=0.05 if flowing else 0).take(stream))
+    assert (answers, browser.ended, live.readers) == ([], True, 0)
+    assert 0 < len(browser.seqs) < 100
+    assert browser.seqs == list(range(len(browser.seqs)))
+
+
+def test_while_nobody_can_say_who_may_read_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer for a moment ends no stream, and lets no event through."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.1)
+    live, made = Live(MemoryStore()), notes("one", 4, ended=True)
+    live.store.append(Batch(made.events[:2]))
+    asked: list[int] = []
+
+    def may_read() -> bool:
+        asked.append(1)
+        if len(asked) == 1:
+            live.store.append(Batch(made.events[2:]))
+            raise StoreUnavailable("memory:", "away")
+        return True
+
+    browser = run(
+        lambda: Browser().take(Stream(live, Wanted(), Follower("key", may_read), run=made.run, place=Place(-1)))
+    )
+    told = browser.text.partition(": the store does not answer")
+    assert ("run_ended" in told[0], "run_ended" in told[2], browser.ended) == (False, True, True)
+
+
+def test_a_busy_stream_shows_signs_of_life_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where everything that happens is filtered out, the place moves on all the same."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.3)
+    live = Live(MemoryStore())
+
+    async def program() -> Browser:
+        browser = Browser(enough=2)
+        stream = Stream(live, Wanted(session="none"), LOCAL, run=None, place=Place(0))
+        taking = asyncio.ensure_future(browser.take(stream))
+        while not taking.done():
+            live.store.append(Batch(notes(f"run {live.store.head()}", 1).events))
+            live.wake()
+            await asyncio.sleep(0.02)
+        return await taking
+
+    assert run(program).sent[-1].startswith(b": still here\nid: ")
 
 
 def test_a_head_request_gets_the_head() -> None:

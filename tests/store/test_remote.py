@@ -10,8 +10,9 @@ import zstandard
 
 from tachograph.errors import SequenceGap, SettingsError, StoreRefused, StoreUnavailable, WriteOnly
 from tachograph.events import codec
-from tachograph.events.content import Content, inline
+from tachograph.events.content import Content, digest, inline
 from tachograph.events.note import Note
+from tachograph.events.run import Failure, StepEnded
 from tachograph.queries.events import events as events_of
 from tachograph.server.service import Service
 from tachograph.store import remote
@@ -74,9 +75,9 @@ def test_events_arrive_whole(store: Store, service: Service) -> None:
 def test_what_was_only_hashed_is_sent_as_it_is(store: Store, service: Service) -> None:
     """No text is made up for it, and none is asked for."""
     made = Tape("hashed")
-    hashed = Content(hash="ab" * 32, size=5, level="hashed")
+    hashed = Content(hash=digest(b'"x"').hex(), size=5, level="hashed")
     made.begin(input=hashed, metadata=Content(size=9, level="none"))
-    assert store.append(Batch(made.events)) == Appended(1)
+    assert store.append(Batch(made.events, {digest(b'"x"'): b'"x"'})) == Appended(1)
     assert list(service.store.read(made.run)) == made.events
 
 
@@ -208,6 +209,14 @@ def test_what_is_large_goes_packed_and_in_parts(script: Script, monkeypatch: pyt
         f"/api/events?journal={JOURNAL}&segment=2&offset=9&before_segment=1&before_offset=8",
     ]  # fmt: skip
     monkeypatch.setattr(remote, "PART_BYTES", 2_000)
+    monkeypatch.setattr(remote, "PART_EVENTS", 5_000)
+    script.asked.clear()
+    failed = Tape()
+    failed.begin()
+    for _ in range(7):
+        failed.add(StepEnded(status="failed", error=Failure("E", "m" * 100, "bug", "t" * 600)))
+    store.append(batch(failed.events))
+    assert [sent(asked) for asked in script.asked] == [[0, 1, 2], [3, 4], [5, 6], [7]]
     script.asked.clear()
     store.append(batch(tape().events))
     assert [sent(asked) for asked in script.asked] == [[0], [1], [2]]

@@ -38,6 +38,28 @@ def test_the_first_that_names_a_content_owns_it() -> None:
     assert len(tables.rows["payloads"]) == 3
 
 
+def test_only_a_hash_is_a_payload_of_its_own() -> None:
+    """Beside the bytes of that hash; what was not kept is none."""
+    tables = begun(b"a")
+    bare = Content(hash=digest(b"a").hex(), size=1, level="hashed")
+    assert (tables.payload(content(b"a")), tables.payload(bare)) == (1, 2)
+    assert tables.payload(Content(hash=digest(b"a").hex(), level="none")) is None
+    tables.use(bare, 5)
+    assert (owners(tables), tables.rows["payloads"][2].body) == ({1: [], 2: [5]}, None)
+    assert [row.id for row in tables.release({5: Uses(frozenset({2}))})] == [2]
+    assert tables.payload(content(b"a")) == 1
+
+
+def test_what_nobody_named_ends_with_its_batch() -> None:
+    """Its number may be given again if none beyond it was; what was here before stays."""
+    tables = begun(b"a")
+    tables.begin({digest(data): data for data in (b"b", b"c", b"d")}, {})
+    tables.use(content(b"c"), 5)
+    tables.end()
+    assert owners(tables) == {1: [], 3: [5]}
+    assert tables.payload(content(b"d")) == 4
+
+
 def test_a_content_passes_on_until_nobody_names_it() -> None:
     """To the next run in number; numbers are not given again."""
     tables = begun(b"a")

@@ -55,6 +55,24 @@ def test_one_that_raises_is_counted_and_heard_of(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["callback of alert spend failed: ValueError('no such channel')"] * 2
 
 
+def test_one_that_leaves_its_thread_is_called_again() -> None:
+    """`sys.exit` in a callback is a failure as any other: neither what waits nor what comes later is lost."""
+    told = []
+
+    def leaving(firing: Firing) -> None:
+        told.append(firing)
+        if len(told) < 3:
+            raise SystemExit
+
+    callback = Callback("spend", leaving)
+    callback.give(FIRING)
+    callback.give(FIRING)
+    assert callback.settle(5)
+    callback.give(FIRING)
+    assert callback.settle(5)
+    assert (len(told), callback.failures) == (3, 2)
+
+
 def test_a_slow_one_holds_up_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     """Giving never waits; what is too much for one that hangs is dropped and counted, others go on."""
     go = threading.Event()

@@ -96,6 +96,18 @@ def test_a_run_whose_parent_is_elsewhere_stands_alone(store: Store) -> None:
     assert chosen(store, older_than=DAY) == [["orphan"], ["selfish"]]
 
 
+def test_a_family_ends_where_the_tenant_changes(store: Store) -> None:
+    """A run that names another tenant's as its parent goes by itself, neither taken along by it nor keeping it."""
+    red = desk("red", BEGAN, tenant="red")
+    below = desk("red's child", BEGAN + 1, tenant="red", parent_run=red.run)
+    blue = desk("blue", BEGAN + 2, tenant="blue", parent_run=below.run)
+    again = desk("red again", BEGAN + 3, tenant="red", parent_run=blue.run)
+    put(store, red, below, blue, again, desk("blue's open", BEGAN + 4, tenant="blue", parent_run=red.run, end=None))
+    assert chosen(store, older_than=DAY, tenant="red") == [["red's child", "red"], ["red again"]]
+    assert chosen(store, older_than=DAY, tenant="blue") == [["blue"]]
+    assert chosen(store, older_than=DAY) == [["red's child", "red"], ["blue"], ["red again"]]
+
+
 def test_audit_runs_are_only_taken_by_their_own_rules(store: Store) -> None:
     """A rule about runs never takes the record of what was done, and a rule about that takes nothing else."""
     put(store, desk("old", BEGAN))

@@ -200,6 +200,24 @@ def test_a_run_that_is_taken_up_again_stays(store: Store, keep: Keep) -> None:
     assert (done.sum("runs"), done.sum("left"), names(store)) == (1, 2, ["top", "child"])
 
 
+def test_a_run_that_stays_spares_nobody_of_another_tenant(store: Store, keep: Keep) -> None:
+    """Blue's run is open again when its turn comes, and named red's as its parent: red's goes all the same."""
+    red = desk("red", BEGAN + 1, tenant="red")
+    blue = desk("blue", BEGAN, tenant="blue", parent_run=red.run)
+    put(store, blue, red)
+    find = store.find
+
+    def reopened(query: Any) -> Any:
+        page = find(query)
+        if query.columns == ("id", "status", "next_seq"):
+            rows = [{**row, "status": "started"} if row["id"] == blue.run else row for row in page.rows]
+            return type(page)(rows, page.after, page.total)
+        return page
+
+    store.find = reopened  # type: ignore[method-assign]
+    assert (pruned(store, keep, OLD).sum("runs"), names(store)) == (1, ["blue"])
+
+
 def test_what_was_recorded_meanwhile_is_not_counted_as_given_back(store: Store, keep: Keep) -> None:
     """Sizes are measured before and after, so a store that grew says so."""
     assert Pruned(rules=(), bytes_before=10, bytes_after=25).returned == -15

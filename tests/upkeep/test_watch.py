@@ -11,10 +11,12 @@ import pytest
 from tachograph.errors import StoreUnavailable
 from tachograph.events.call import CallRepriced
 from tachograph.events.limit import LimitHit
+from tachograph.events.run import AUDIT
 from tachograph.events.usage import Cost
 from tachograph.queries.stats import stats
 from tachograph.store.ports import Batch, Store
-from tachograph.store.query import Query
+from tachograph.store.query import Query, Where
+from tachograph.store.scoped import Scoped
 from tachograph.upkeep import watch as watching
 from tachograph.upkeep.alert import Alert, Firing
 from tachograph.upkeep.watch import Keep, Watch
@@ -191,6 +193,25 @@ def test_scopes_are_apart(store: Store, keep: Keep) -> None:
     spent(store, 0.25, BEGAN + 3, tenant="acme")
     [firing] = eyes.step(BEGAN + 2 * MINUTE)
     assert (firing.scope, firing.tenant) == ("tenant:acme", "acme")
+
+
+def test_what_is_about_everybody_is_shown_to_no_tenant(store: Store, keep: Keep) -> None:
+    """The audit runs of an alert over all tenants belong to `*`: `default` is a tenant as any other."""
+    eyes = watch(store, keep)
+    spent(store, 6, BEGAN)
+    spent(store, 6, BEGAN + 1, tenant="acme")
+    [firing] = eyes.step(BEGAN + MINUTE)
+    assert (firing.scope, firing.tenant) == ("everything", "*")
+    for tenant in ("default", "acme"):
+        page = Scoped(store, tenant).find(Query("runs", (Where("source", "eq", AUDIT),), ("name",)))
+        assert page.rows == []
+        assert Scoped(store, tenant).find(Query("limit_hits", columns=("scope",))).rows == []
+    assert store.find(Query("runs", (Where("source", "eq", AUDIT),), ("name", "tenant"))).rows == [
+        {"name": "alert", "tenant": "*"}
+    ]
+    store.refresh(BEGAN + 3 * HOUR)
+    assert (store.check(), stats(store, BEGAN + 4 * HOUR).total.runs.count) == ([], 2)
+    assert values(Watch(store, (SPEND,), keep, entropy=os.urandom).step(BEGAN + 2 * MINUTE)) == []
 
 
 def test_a_restart_does_not_fire_again(store: Store, keep: Keep) -> None:

@@ -89,7 +89,7 @@ def examine(settings: Settings, store: Store) -> Diagnosis:
         journals=found,
         draining=journals.is_held(folder / LOCK),
         leftovers=tuple(path.name for path in leftovers(folder)),
-        stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found})),
+        stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found if each.alive or each.waiting})),
         losses=tuple(store.find(Query("losses", order=("at",), limit=None)).rows),
         lossy_runs=len(store.find(Query("runs", (Where("lost", "gt", 0),), ("id",), limit=None)).rows),
         unpriced=_sum(store, "unpriced"),
@@ -148,7 +148,7 @@ def _judged(found: Diagnosis) -> Iterator[tuple[int, str]]:
         len(refused),
         f"journals that the store does not take: {len(refused)}, because: {'; '.join(sorted(set(refused)))}",
     )
-    orphans = [each for each in found.journals if not each.alive]
+    orphans = [each for each in found.journals if not each.alive and each.waiting]  # others go with the next drain
     waiting = sum(each.waiting for each in orphans)
     yield (
         len(orphans),

@@ -31,10 +31,10 @@ def events(store: Reading, run: str, after: int = -1, limit: int | None = None) 
 
 
 def filled(stream: Iterable[Event], fetch: Fetch, most: float = inf) -> Iterator[Event]:
-    """The same events, with content named by hash replaced by its text where that was kept. Reads ahead by batches
-    of some hundred events, of fewer where their contents are large.
+    """The same events, with content named by hash replaced by its text where that was kept.
 
-    Contents of more than `most` bytes stay named by their hash.
+    Reads ahead by batches of some hundred events, of fewer where their contents are large. Contents of more than `most`
+    bytes stay named by their hash.
     """
     waiting = iter(stream)
     while batch := list(_batch(waiting, most)):

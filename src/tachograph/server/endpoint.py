@@ -176,6 +176,7 @@ def matches(header: str | None, etag: str) -> bool:
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
 def parameters(kind: type[AskedT], given: list[tuple[str, str]]) -> AskedT:
@@ -209,6 +210,8 @@ def _blamed(problem: Exception, kind: Any, values: Mapping[str, str], where: str
     if unknown := _UNKNOWN.search(text):
         known = ", ".join(getattr(kind, "__struct_fields__", ())) or "none"
         return invalid(unknown[1], f"{where} has no field {unknown[1]!r}; there are: {known}")
+    if missing := _MISSING.search(text):
+        return invalid(missing[1], f"{where} has no {missing[1]!r}, which is needed")
     found = _AT.search(text)
     name = found[1] if found else "body"
     said = f"{name}={values[name]!r}" if name in values else name

@@ -20,6 +20,7 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.note import Loss
 from tachograph.events.run import AUDIT, RunStarted
+from tachograph.events.tool import ToolEnded
 from tachograph.queries.checkup import REMOTE
 from tachograph.server.access import Caller
 from tachograph.server.bodies import malformed
@@ -110,17 +111,24 @@ def _fault(event: Event) -> str | None:
         return f"run_started is event 0 of its run, not event {event.seq}"
     if event.seq == 0 and not isinstance(event.body, RunStarted | Loss):
         return "event 0 of a run is run_started (or loss, where that was lost)"
-    return next(filter(None, map(_content_fault, _contents(event.body))), None)
+    return next(filter(None, (_content_fault(content, place) for content, place in _contents(event.body))), None)
 
 
-def _contents(body: Any) -> Iterator[Content]:
-    found = (getattr(body, name) for name in FIELDS.get(type(body), ()))
-    return (content for content in found if content is not None)
+def _contents(body: Any) -> Iterator[tuple[Content, tuple[type, str]]]:
+    """The contents of an event, each with its place."""
+    for name in FIELDS.get(type(body), ()):
+        content = getattr(body, name)
+        if content is not None:
+            yield content, (type(body), name)
 
 
-def _content_fault(content: Content) -> str | None:
+def _content_fault(content: Content, place: tuple[type, str]) -> str | None:
     if content.level not in _LEVELS:
         return f"content of level {content.level!r}; there are {', '.join(sorted(_LEVELS))}"
+    if content.level == "message" and place != (ToolEnded, "result"):
+        return f"{place[1]} of level 'message', which is for a tool's result whose text is that of a message"
+    if content.level == "none" and content.hash is not None:
+        return f"content of level 'none' with hash={content.hash!r}; what was not kept has none"
     if content.text is None and content.hash is not None and hash_bytes(content.hash) is None:
         return f"hash={content.hash!r} is no BLAKE2b-256 in hex"
     return None if 0 <= content.size < 1 << 62 else f"size={content.size} is no number of bytes"

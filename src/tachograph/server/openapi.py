@@ -19,7 +19,8 @@ _ABOUT = (
 )
 _EVERYWHERE = (400, 401, 403, 421, 422, 503)
 _WITH_PATH, _WITH_BODY = (404, 409), (413, 415)
-_SECURITY: Sequence[Mapping[str, Any]] = ({"key": []}, {"token": []}, {})
+_READING: Sequence[Mapping[str, Any]] = ({"key": []}, {})
+_CHANGING: Sequence[Mapping[str, Any]] = ({"key": []}, {"token": []})
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "An access key: `tachograph keys add`."},
     "token": {
@@ -78,7 +79,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any], components: dict[
     if endpoint.takes is not None:
         content = {media: {"schema": schemas[endpoint.takes]} for media in endpoint.takes_media}
         operation["requestBody"] = {"required": True, "content": content}
-    operation["security"] = [{}] if endpoint.open else list(_SECURITY)
+    operation["security"] = [{}] if endpoint.open else list(_READING if endpoint.scope == "read" else _CHANGING)
     return operation
 
 

@@ -23,6 +23,7 @@ from tachograph.server.keeping import Keeping
 from tachograph.server.keys import keys
 from tachograph.server.listener import Listener
 from tachograph.server.service import NAMES, Service
+from tachograph.server.tidying import Tidying
 from tachograph.settings import Settings
 from tachograph.store.open import is_loopback
 from tachograph.store.ports import Store
@@ -69,9 +70,16 @@ def check(listening: Listening, store: Store, now_ns: int) -> bool:
     beyond = not is_loopback(listening.host)
     needs_key = beyond or listening.require_key or bool(listening.allow_hosts)
     if needs_key and not any(key.is_good(now_ns) for key in keys(store)):
-        name, value = ("--host", listening.host) if beyond else ("--require-key", "an access key")
+        name, value = _why(listening, beyond)
         raise SettingsError(name, value, "make an access key first: tachograph keys add NAME --scope admin")
     return needs_key
+
+
+def _why(listening: Listening, beyond: bool) -> tuple[str, object]:
+    """What asked for a key: an option and its value."""
+    if beyond:
+        return "--host", listening.host
+    return ("--require-key", True) if listening.require_key else ("--allow-host", ", ".join(listening.allow_hosts))
 
 
 @contextlib.contextmanager
@@ -86,6 +94,7 @@ def _running(
         service.live.wake()
 
     keeping = Keeping(journals_folder(settings), keeper_for(settings, store, clock=clock))
+    tidying = Tidying(store)
     housekeeping = Housekeeping(drain, clock, each_round=keeping.take, on_moved=moved)
     service = Service(
         settings=settings,
@@ -97,6 +106,7 @@ def _running(
         hosts=frozenset({*NAMES, *(name.lower() for name in listening.allow_hosts), listening.host.lower()}),
         rounds=housekeeping.rounds,
         upkeep=keeping.health,
+        tidy=tidying.ask,
     )
     housekeeping.start()
     try:
@@ -104,6 +114,7 @@ def _running(
     finally:
         housekeeping.stop()
         keeping.close()
+        tidying.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tachograph.record.admit import Admitter
@@ -33,6 +34,8 @@ class Service:
     """Names that a request may have meant this server by (header Host, without port)."""
     rounds: Rounds = field(default_factory=Rounds)
     """What the housekeeping has done."""
+    tidy: Callable[[], object] = lambda: None
+    """Called after a deletion: what was erased is to leave the store's files."""
     upkeep: Health = field(default_factory=Health)
     """What pruning and watching have done."""
     desks: Turnstile = field(default_factory=lambda: Turnstile(places=4))

@@ -121,9 +121,7 @@ class Stream(Response):
     # ---- what is sent -----------------------------------------------------------------------------------------------
 
     async def _messages(self, reader: Reader) -> AsyncGenerator[bytes]:
-        place = self._place
-        if place is None:
-            place = await self._live.in_thread(lambda: newest(self._live.store))
+        place = await self._begin()
         yield f"retry: {_RETRY_MS}\n".encode() + mark(place, "tachograph")
         until, self._ask_at = _now() + STREAM_SECONDS, _now() + KEEP_ALIVE_SECONDS
         while not self._live.closed and _now() < until:
@@ -150,6 +148,12 @@ class Stream(Response):
                 return
             if chapter.state not in ("more", "reset"):
                 await reader.wait(read.version, max(0.0, self._ask_at - _now()))
+
+    async def _begin(self) -> Place:
+        """From where; now, where nothing is said. Raises StoreError."""
+        if self._place is not None:
+            return self._place
+        return await self._live.in_thread(lambda: newest(self._live.store))
 
     async def _may_go_on(self) -> bool:
         """Whether the reader may still read: asked again when it is due. Raises StoreError."""

@@ -36,7 +36,7 @@ class Known(Protocol):
     """What a projector asks of its store."""
 
     def payload(self, content: Content) -> int | None:
-        """Payload id of a content named by its hash; None when the hash is none."""
+        """Payload id of a content named by its hash; None when the hash is none, or nothing was to be kept."""
         ...
 
     def use(self, content: Content, run: int) -> None:
@@ -205,7 +205,7 @@ class Changes:
         if content is None:
             return None
         text: str | bytes | None = content.text
-        if text is None and content.hash is not None:
+        if text is None and content.hash is not None and content.level != "hashed":
             text = self.known.bytes_of(content.hash)
         return same_bytes(content) if text is None else first_64(canonical_hash(text))
 

@@ -8,6 +8,7 @@ done once, however often it arrives.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -133,6 +134,7 @@ class Exchange:
                     timeout=_TIMEOUT,
                     limits=httpx2.Limits(keepalive_expiry=_KEEP_SECONDS),
                     trust_env=not self._direct,
+                    verify=ssl.create_default_context(),  # SSL_CERT_FILE may name a private authority, near or far
                 )
             return self._client
 

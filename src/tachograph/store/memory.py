@@ -68,6 +68,8 @@ class MemoryStore:
             self._silence(replaced.values())
             self._tables.begin(living.payloads, living.canonical)
             stored = sum(self._take(changes, events, replaced) for events in by_run.values())
+            if living.events:
+                self._tables.end()
             self._save(changes)
             self._tables.release({pk: old[run].less(self._tables.uses(run)) for run, pk in replaced.items()})
             self._move(batch.position)
@@ -353,5 +355,7 @@ class MemoryStore:
         self._tables.put("losses", replace(row, id=same.id if same else len(losses) + 1))
 
     def _says(self, message: Content, wanted: Sequence[str]) -> bool:
-        data = self._tables.bytes_of(message.hash) if message.hash is not None else None
+        if message.hash is None or message.level in ("hashed", "none"):
+            return False
+        data = self._tables.bytes_of(message.hash)
         return data is not None and any(evaluate.contains(data.decode(), needle) for needle in wanted)

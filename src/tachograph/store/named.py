@@ -1,4 +1,8 @@
-"""What events name by hash: the contents that a store keeps for them, and that go when nobody names them any more."""
+"""What events name by hash: the contents that a store keeps for them, and that go when nobody names them any more.
+
+A content of level `hashed` names a row of its own, which never has bytes: who tells a hash and nothing else becomes no
+user of what others have stored under it.
+"""
 
 from __future__ import annotations
 
@@ -36,21 +40,20 @@ def named(body: Any) -> Iterator[Content]:
     """The contents that an event's body names by hash. What stands in a message is named by that message."""
     for name in FIELDS.get(type(body), ()):
         content: Content | None = getattr(body, name)
-        if content is None or content.hash is None or content.text is not None:
+        if content is None or content.hash is None or content.text is not None or content.level == "none":
             continue
         if content.level != "message" or name == "message":
             yield content
 
 
 def without(batch: Batch, runs: Container[str]) -> Batch:
-    """A batch without the events of some runs, and without the contents that only these name."""
+    """A batch without the events of some runs, and without the contents that none of the others names."""
     kept = [event for event in batch.events if event.run not in runs]
-    dropped = _hashes(event for event in batch.events if event.run in runs)
-    gone = dropped - _hashes(kept)
-    payloads = {hash: data for hash, data in batch.payloads.items() if hash not in gone}
+    wanted = _hashes(kept)
+    payloads = {hash: data for hash, data in batch.payloads.items() if hash in wanted}
     return replace(batch, events=kept, payloads=payloads)
 
 
 def _hashes(events: Iterable[Event]) -> set[bytes]:
-    found = {hash_bytes(content.hash) for event in events for content in named(event.body)}
+    found = {hash_bytes(content.hash) for event in events for content in named(event.body) if content.level != "hashed"}
     return found - {None}  # type: ignore[return-value] # what is no hash is not there any more

@@ -32,8 +32,6 @@ _MEDIA = f"application/vnd.tachograph.events+msgpack; version={codec.SCHEMA_VERS
 _PACKED_FROM = 1_024
 _NOBODY = "00000000-0000-7000-8000-000000000000"
 """A journal that nobody writes."""
-_EVENT_BYTES = 256
-"""About what an event takes beside its contents."""
 
 
 class Taken(Struct, frozen=True):
@@ -214,7 +212,7 @@ def _whole(event: Event, payloads: Mapping[bytes, bytes]) -> Event:
     put: dict[str, Content] = {}
     for name in FIELDS.get(type(event.body), ()):
         content: Content | None = getattr(event.body, name)
-        if content is None or content.text is not None or content.hash is None:
+        if content is None or content.text is not None or content.hash is None or content.level == "hashed":
             continue
         data = payloads.get(hash_bytes(content.hash) or b"")
         if data is not None:
@@ -227,15 +225,10 @@ def _parts(events: Sequence[Event]) -> list[list[Event]]:
     parts: list[list[Event]] = [[]]
     size = 0
     for event in events:
-        weight = _EVENT_BYTES + sum(_text_bytes(event.body, name) for name in FIELDS.get(type(event.body), ()))
+        weight = len(codec.encode(event))
         if parts[-1] and (len(parts[-1]) == PART_EVENTS or size + weight > PART_BYTES):
             parts.append([])
             size = 0
         parts[-1].append(event)
         size += weight
     return parts
-
-
-def _text_bytes(body: Any, name: str) -> int:
-    content: Content | None = getattr(body, name)
-    return 0 if content is None or content.text is None else content.size

@@ -302,6 +302,10 @@ class ScoreRow(Struct, kw_only=True, gc=False):
     comment: str | None = None
 
 
+HASH_ONLY = 2
+"""`encoding` of a payload that is a hash and nothing else, and is given no bytes even if others bring some."""
+
+
 class PayloadRow(Struct, kw_only=True, gc=False):
     """A content by hash; `body` is None when its bytes were not kept, `run` when nobody knows who names it."""
 

@@ -316,8 +316,9 @@ payloads = Table(
 )
 """Contents by hash (BLAKE2b-256 of the bytes, `size` of them), which the writer keeps unique; the index holds its first
 eight bytes, `prefix`. `canonical` is the first 64 bits of the canonical hash. `body` is UTF-8 text when `encoding` is
-0, a zstd block when it is 1, and NULL when the bytes were not kept. `run` is the pk of a run that names it, the others
-stand in `shares`; NULL when that is not known, and then it is kept whatever is erased."""
+0, a zstd block when it is 1, and NULL when the bytes were not kept. Where only a hash was to be kept, `encoding` is
+2: such a row stands beside that of the same hash with bytes, if there is one. `run` is the pk of a run that names it,
+the others stand in `shares`; NULL when that is not known, and then it is kept whatever is erased."""
 Index("payloads_prefix", payloads.c.prefix)
 
 shares = Table(

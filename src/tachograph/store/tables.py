@@ -13,6 +13,7 @@ from tachograph.store.changes import EMPTY, Key, first_64, hash_bytes
 from tachograph.store.named import named
 from tachograph.store.relations import RELATIONS
 from tachograph.store.rows import (
+    HASH_ONLY,
     CallRow,
     NodeRow,
     PayloadRow,
@@ -44,7 +45,8 @@ class Tables:
         self.logs: dict[str, list[Event]] = {}
         self.last: defaultdict[str, int] = defaultdict(int)
         """Table → the highest number given in it: none is given twice."""
-        self._payloads: dict[bytes, int] = {}
+        self._payloads: dict[tuple[bytes, bool], int] = {}
+        """(hash, whether only the hash was kept) → number."""
         self._fresh: set[int] = set()
         self._nodes: dict[tuple[int, int, str], int] = {}
         self._prices: dict[tuple[str, str], int] = {}
@@ -70,12 +72,26 @@ class Tables:
         for hash, data in payloads.items():
             self.keep(hash, data, canonical.get(hash))
 
-    def keep(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> int:
-        """The number of a payload, with its bytes if they were missing."""
-        number = self._payloads.get(hash)
+    def end(self) -> None:
+        """The contents that came with a batch of which no event was stored that names them are not kept."""
+        last = self.last["payloads"] - len(self._fresh)
+        for number in sorted(self._fresh):
+            row = self.rows["payloads"][number]
+            if row.run is None:
+                del self.rows["payloads"][number], self._payloads[_key(row)]
+            else:
+                last = number
+        self.last["payloads"], self._fresh = last, set()
+
+    def keep(
+        self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0, *, only_hash: bool = False
+    ) -> int:
+        """The number of a payload, with its bytes if they were missing. One that is `only_hash` has none."""
+        number = self._payloads.get((hash, only_hash))
         if number is None:
-            number = self._payloads[hash] = self.number("payloads")
-            self.put("payloads", PayloadRow(id=number, hash=hash, size=size))
+            number = self._payloads[hash, only_hash] = self.number("payloads")
+            encoding = HASH_ONLY if only_hash else 0
+            self.put("payloads", PayloadRow(id=number, hash=hash, size=size, encoding=encoding))
             self._fresh.add(number)
         row = self.rows["payloads"][number]
         if data is not None and row.body is None:
@@ -97,7 +113,10 @@ class Tables:
         return Uses(frozenset(payloads - {0}), frozenset(nodes.values()))
 
     def _known(self, content: Content) -> int:
-        return self._payloads.get(hash_bytes(content.hash) or b"", 0)
+        hash = hash_bytes(content.hash)
+        if hash is None or content.level == "none":
+            return 0
+        return self._payloads.get((hash, content.level == "hashed"), 0)
 
     def release(self, runs: Mapping[int, Uses]) -> list[PayloadRow]:
         """Runs (by pk) name these no more; what nobody else names goes. Returns the payloads that went."""
@@ -113,7 +132,7 @@ class Tables:
             row.run = min((run for payload, run in shares if payload == number), default=None)
             if row.run is None:
                 gone.append(payloads.pop(number))
-                del self._payloads[row.hash]
+                del self._payloads[_key(row)]
             else:
                 del shares[number, row.run]
         self._prune({node for uses in runs.values() for node in uses.nodes})
@@ -148,7 +167,9 @@ class Tables:
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash."""
         hash = hash_bytes(content.hash)
-        return None if hash is None else self.keep(hash, None, None, content.size)
+        if hash is None or content.level == "none":
+            return None
+        return self.keep(hash, None, None, content.size, only_hash=content.level == "hashed")
 
     def use(self, content: Content, run: int) -> None:
         """A run names a content. Who named one that was here before it had an owner is not known, and stays so."""
@@ -165,7 +186,7 @@ class Tables:
 
     def bytes_of(self, hash: str) -> bytes | None:
         """The bytes behind a hash."""
-        number = self._payloads.get(hash_bytes(hash) or b"")
+        number = self._payloads.get((hash_bytes(hash) or b"", False))
         return self.rows["payloads"][number].body if number else None
 
     def node(self, parent: int, payload: int, role: str) -> int:
@@ -208,3 +229,7 @@ class Tables:
         if payload.run is not None:
             yield payload.run
         yield from (run for number, run in self.rows["shares"] if number == payload.id)
+
+
+def _key(row: PayloadRow) -> tuple[bytes, bool]:
+    return row.hash, row.encoding == HASH_ONLY

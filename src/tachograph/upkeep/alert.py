@@ -23,6 +23,8 @@ DIMENSIONS = ("tag", "tenant", "agent", "model")
 """What an alert can be apart by."""
 EVERYTHING = "everything"
 """The scope of an alert that is apart by nothing."""
+EVERYBODY = "*"
+"""Whose data a firing is about when it is all tenants' together: no tenant's name, so no tenant's key sees it."""
 LEAST = 20
 """How many calls a rate needs, where the alert does not say."""
 
@@ -42,7 +44,8 @@ class Firing(Struct, frozen=True, kw_only=True):
     """Calls, tool calls, runs or interventions in the window."""
     at: int
     """UTC ns."""
-    tenant: str = "default"
+    tenant: str = EVERYBODY
+    """Whose data it is about."""
     over: bool = False
     """The other way: it had fired, and is below again."""
 

@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 
 class Family(Struct, frozen=True):
-    """A run and all that it started, at any depth, of its tenant; what was started comes first, so that it also goes first."""
+    """A run and all of its tenant that it started, at any depth; what was started comes first, and goes first."""
 
     runs: Sequence[Row]
 
@@ -82,9 +82,7 @@ def _tops(index: Index, runs: Sequence[Row]) -> list[Row]:
     """The runs that nothing started which is in the store and of the same tenant."""
     parents = {run["parent_run"] for run in runs if run["parent_run"] is not None}
     known = {(row["tenant"], row["id"]) for row in _find(index, "id", parents)}
-    return [
-        run for run in runs if (run["tenant"], run["parent_run"]) not in known or run["parent_run"] == run["id"]
-    ]
+    return [run for run in runs if (run["tenant"], run["parent_run"]) not in known or run["parent_run"] == run["id"]]
 
 
 def _started_by(index: Index, tops: Sequence[Row]) -> Mapping[str, list[Row]]:

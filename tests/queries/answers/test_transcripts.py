@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tachograph.errors import InvalidParameter, NotFound
-from tachograph.events.content import Content, inline
+from tachograph.events.content import Content, digest, inline
 from tachograph.events.message import MessageAppended
+from tachograph.queries.answers import transcripts as module
 from tachograph.queries.answers.transcripts import TranscriptAsked, call_transcript
 from tachograph.store.ports import Store
 from tests.queries.kept import batch
@@ -16,8 +17,8 @@ from tests.strategies import Tape
 
 def _said(seq: int, role: str, message: Any, size: int, **facts: Any) -> dict[str, Any]:
     return {
-        "seq": seq, "role": role, "message": message, "size": size, "full_size": None, "redacted": {}, "marks": [],
-        "level": "full", "ephemeral": False, **facts,
+        "seq": seq, "role": role, "message": message, "cut": [], "size": size, "full_size": None, "redacted": {},
+        "marks": [], "level": "full", "ephemeral": False, **facts,
     }  # fmt: skip
 
 
@@ -29,7 +30,7 @@ def test_a_call(store: Store, call: str | None) -> None:
         "run_id": RUN, "call_id": f"{RUN[:28]}00000002", "model_id": "gpt-4",
         "input": [_said(1, "user", {"role": "user", "content": "Create a sales dashboard"}, 52)],
         "output": [_said(3, "assistant", {"role": "assistant", "content": "Here it is."}, 44)],
-        "tools": None, "params": None,
+        "tools": None, "params": None, "cut": [], "message_count": 2, "limit": 1_000, "offset": 0,
     }  # fmt: skip
 
 
@@ -67,8 +68,52 @@ def test_a_run_without_calls(store: Store) -> None:
     found = as_json(call_transcript(store, tape.run, TranscriptAsked()))
     assert found == {
         "run_id": tape.run, "call_id": None, "model_id": None, "input": [_said(1, "user", "hi", 4)], "output": [],
-        "tools": None, "params": None,
+        "tools": None, "params": None, "cut": [], "message_count": 1, "limit": 1_000, "offset": 0,
     }  # fmt: skip
+
+
+def _long(store: Store) -> Tape:
+    """A call with five messages of its own, one of them large, and large tools and parameters; it has a reply."""
+    tape = Tape("long")
+    tape.begin()
+    last = None
+    for number, size in enumerate((600, 9_000, 700, 800, 10)):
+        last = tape.say("user", f'"{number}' + "x" * size + '"', last)
+    call = tape.call(input=last, tools=inline('["' + "t" * 5_000 + '"]'), params=inline('{"t": 0.5}'))
+    tape.reply(call, output=tape.say("assistant", '"so"', last, step=call))
+    store.append(batch(tape.events))
+    return tape
+
+
+def test_a_large_transcript_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes beyond the most bytes stands as a marker and is not fetched; the smallest contents have room first."""
+    monkeypatch.setattr(module, "TOGETHER_BYTES", 2_500)
+    tape = _long(store)
+    found = as_json(call_transcript(store, tape.run, TranscriptAsked()))
+    large = '"1' + "x" * 9_000 + '"'
+    tools = '["' + "t" * 5_000 + '"]'
+    assert [said["message"] for said in (*found["input"], *found["output"])] == [
+        "0" + "x" * 600, {"$payload": digest(large.encode()).hex(), "size": 9_003}, "2" + "x" * 700, "3" + "x" * 800,
+        "4" + "x" * 10, "so",
+    ]  # fmt: skip
+    assert [said["cut"] for said in found["input"]] == [[], ["message"], [], [], []]
+    assert (found["tools"], found["params"], found["cut"]) == (
+        {"$payload": digest(tools.encode()).hex(), "size": 5_004}, {"t": 0.5}, ["tools"]
+    )  # fmt: skip
+    monkeypatch.setattr(module, "TOGETHER_BYTES", 0)
+    nothing = as_json(call_transcript(store, tape.run, TranscriptAsked()))
+    assert nothing["output"][0]["message"] == {"$payload": digest(b'"so"').hex(), "size": 4}
+
+
+def test_a_long_transcript_comes_in_parts(store: Store) -> None:
+    """The newest messages come first, and going on by `offset` every message is seen once, on its own side."""
+    tape = _long(store)
+    parts = []
+    for offset in (0, 2, 4, 6):
+        found = call_transcript(store, tape.run, TranscriptAsked(limit=2, offset=offset))
+        parts.append(([said.seq for said in found.input], [said.seq for said in found.output]))
+        assert (found.message_count, found.limit, found.offset) == (6, 2, offset)
+    assert parts == [([5], [7]), ([3, 4], []), ([1, 2], []), ([], [])]
 
 
 def test_no_such_call(store: Store) -> None:

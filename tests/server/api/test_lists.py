@@ -28,7 +28,7 @@ def test_a_search_for_nothing_is_refused(serve: Serve, service: Service) -> None
     """Without a text, or with an empty one, a search is a 422 that names it."""
     with httpx2.Client(base_url=serve(service)) as client:
         answers = [client.get("/api/search", params=params) for params in ({}, {"text": ""})]
-    assert [(answer.status_code, answer.json()["parameter"]) for answer in answers] == [(422, "body"), (422, "text")]
+    assert [(answer.status_code, answer.json()["parameter"]) for answer in answers] == [(422, "text"), (422, "text")]
 
 
 def test_a_session_that_is_not_there_is_a_404(serve: Serve, service: Service) -> None:

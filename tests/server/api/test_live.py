@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tachograph.events import codec
-from tachograph.server.keys import mint
+from tachograph.server import stream as stream_module
+from tachograph.server.keys import mint, revoke
+from tachograph.server.live import MOST_OF_ONE
 from tachograph.server.service import Service
 from tachograph.store.ports import Batch
 from tachograph.store.sqlite.store import SqliteStore
@@ -289,6 +291,59 @@ def test_two_tenants_follow_only_what_is_theirs(serve: Serve, keyed: Service, st
         404, "urn:tachograph:problem:not-found",
     )  # fmt: skip
     assert httpx2.get(f"{base}/api/live").status_code == 401
+
+
+def test_a_key_that_is_good_no_more_ends_its_stream(
+    serve: Serve, keyed: Service, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revoked while a stream is open, it gets nothing of what comes later; another key goes on."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.2)
+    base, entropy = serve(keyed), CountIds()
+    minted = [mint(store, name, "read", "acme", now_ns=0, entropy=entropy) for name in ("gone", "stays")]
+    said = [{"Authorization": f"Bearer {each.text}"} for each in minted]
+    before, after = notes("before", 1, tenant="acme"), notes("after", 1, tenant="acme")
+    with following(base, "0", said[0]) as (_, mine), following(base, "0", said[1]) as (_, theirs):
+        store.append(Batch(before.events))
+        assert next(mine).place == next(theirs).place == (before.run, 0)
+        revoke(store, minted[0].key.id, 1)
+        time.sleep(1)
+        store.append(Batch(after.events))
+        assert next(theirs).place == (after.run, 0)
+        assert next(mine, None) is None
+
+
+def test_a_key_that_expires_ends_its_stream(
+    serve: Serve, keyed: Service, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the server's clock."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_SECONDS", 0.1)
+    until = keyed.clock.now() + 20_000_000  # the clock ticks by a millisecond whenever it is asked
+    key = mint(store, "short", "read", "acme", now_ns=0, entropy=CountIds(), expires_at=until)
+    with following(serve(keyed), "0", {"Authorization": f"Bearer {key.text}"}) as (_, messages):
+        while keyed.clock.now() < until:
+            pass
+        time.sleep(0.5)
+        store.append(Batch(notes("after", 1, tenant="acme").events))
+        assert next(messages, None) is None
+
+
+def test_a_key_has_a_bounded_number_of_streams(
+    serve: Serve, keyed: Service, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is refused; another tenant's key has its own, even by the same name."""
+    monkeypatch.setattr("tachograph.server.api.live.MOST_OF_ONE", 3)
+    base, entropy = serve(keyed), CountIds()
+    said = [
+        {"Authorization": f"Bearer {mint(store, 'page', 'read', tenant, now_ns=0, entropy=entropy).text}"}
+        for tenant in ("acme", "other")
+    ]
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(following(base, "0", said[0]))
+        full = httpx2.get(f"{base}/api/live", headers=said[0])
+        assert (full.status_code, full.json()["type"]) == (503, "urn:tachograph:problem:too-many-streams")
+        stack.enter_context(following(base, "0", said[1]))
+    assert MOST_OF_ONE == 20
 
 
 def test_a_message_is_not_packed(shared: tuple[Service, str]) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import httpx2
+import msgspec
 import pytest
 
+from tachograph.events.envelope import Event
 from tachograph.server.service import Service
+from tests.queries.kept import batch
 from tests.server.conftest import Serve
 from tests.server.recorded import recorded
+from tests.strategies import Tape
 
 
 def test_a_run_is_told_in_all_its_forms(serve: Serve, service: Service) -> None:
@@ -39,6 +43,31 @@ def test_who_has_it_already_gets_no_second_copy(serve: Serve, service: Service, 
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
         stale = client.get(f"/api/runs/{run.id}/{form}", headers={"If-None-Match": '"older"'})
         assert (stale.status_code, stale.content) == (200, first.content)
+
+
+@pytest.mark.parametrize("form", ["events", "events?after=0&limit=2", "transcript", "receipt"])
+def test_a_run_that_was_replaced_is_another(serve: Serve, service: Service, form: str) -> None:
+    """After an import put as many events into a run's place, the old entity tag does not stand for them."""
+    with httpx2.Client(base_url=serve(service)) as client:
+        service.store.append(batch(_imported("first")))
+        before = client.get(f"/api/runs/{_IMPORTED}/{form}")
+        service.store.append(msgspec.structs.replace(batch(_imported("other")), replace=frozenset((_IMPORTED,))))
+        after = client.get(f"/api/runs/{_IMPORTED}/{form}", headers={"If-None-Match": before.headers["etag"]})
+        again = client.get(f"/api/runs/{_IMPORTED}/{form}", headers={"If-None-Match": after.headers["etag"]})
+    assert (before.status_code, after.status_code, again.status_code) == (200, 200, 304)
+    assert before.headers["etag"] != after.headers["etag"]
+    if form != "receipt":
+        assert ("first" in before.text, "first" in after.text, "other" in after.text) == (True, False, True)
+
+
+_IMPORTED = Tape("imported").run
+
+
+def _imported(said: str) -> list[Event]:
+    tape = Tape("imported")
+    tape.begin(source="claude-code talk.jsonl")
+    tape.say("user", {"role": "user", "content": said * 300})
+    return tape.events
 
 
 def test_a_run_that_is_not_there_is_a_404(serve: Serve, service: Service) -> None:

@@ -12,6 +12,7 @@ from tachograph.store.sqlite.connections import StoreConnection, connect
 from tachograph.store.sqlite.known import CHUNK, TEXT_BYTES, Numbers, SqliteKnown
 from tachograph.store.sqlite.squeeze import Squeezer
 from tachograph.store.sqlite.store import SqliteStore
+from tests.strategies import Tape
 
 
 @pytest.fixture
@@ -73,6 +74,43 @@ def test_who_names_a_content_is_noted_once(connection: StoreConnection) -> None:
     again.save()
     assert connection.execute("SELECT id, run FROM payloads").fetchall() == [(1, 7), (2, None), (3, 6)]
     assert connection.execute("SELECT payload, run FROM shares").fetchall() == [(1, 5), (1, 9), (1, 11)]
+
+
+def test_only_a_hash_is_a_payload_of_its_own(connection: StoreConnection) -> None:
+    """Beside the bytes of that hash, and never filled. A row from before they were told apart becomes one."""
+    made = begun(connection, Batch(payloads={digest(b"a"): b"a"}))
+    bare = [Content(hash=digest(data).hex(), size=1, level="hashed") for data in (b"a", b"b", b"c")]
+    made.use(named(b"a"), 1)
+    for content in bare[:2]:
+        made.use(content, 2)
+    assert made.payload(Content(hash=digest(b"a").hex(), level="none")) is None
+    made.save()
+    connection.execute("INSERT INTO payloads (id, hash, size, encoding) VALUES (4, ?, 1, 0)", (digest(b"c"),))
+    for again in (made, begun(connection)):
+        again.begin(Batch())
+        assert [again.payload(content) for content in bare] == [2, 3, 4]
+        again.save()
+        again.begin(Batch(payloads={digest(data): data for data in (b"a", b"b", b"c")}))
+        assert [again.payload(named(data)) for data in (b"a", b"b", b"c")] == [1, 5, 6]
+        assert [again.bytes_of(digest(data).hex()) for data in (b"a", b"b", b"c")] == [b"a", b"b", b"c"]
+        again.save()
+    rows = connection.execute("SELECT id, encoding, body, run FROM payloads").fetchall()
+    assert rows == [(1, 0, "a", 1), (2, 2, None, 2), (3, 2, None, 2), (4, 2, None, None), (5, 0, "b", None),
+                    (6, 0, "c", None)]  # fmt: skip
+
+
+def test_what_comes_with_events_is_kept_for_them(connection: StoreConnection) -> None:
+    """What none of them names has no row and no number, also not the next time."""
+    tape = Tape()
+    tape.begin()
+    made = begun(connection, Batch(tape.events, {digest(data): data for data in (b"a", b"b", b"c")}))
+    made.use(named(b"b"), 7)
+    made.save()
+    assert connection.execute("SELECT id, run FROM payloads").fetchall() == [(2, 7)]
+    made.begin(Batch(tape.events, {digest(b"c"): b"c"}))
+    made.use(named(b"c"), 8)
+    made.save()
+    assert connection.execute("SELECT id, run, body FROM payloads").fetchall() == [(2, 7, "b"), (3, 8, "c")]
 
 
 def test_noting_anew_keeps_owners_that_are_right(connection: StoreConnection) -> None:

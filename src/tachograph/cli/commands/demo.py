@@ -82,7 +82,7 @@ def _report(terminal: Terminal, opened_at: int) -> None:
 
 def _next_steps(url: str) -> Iterator[Text]:
     yield Text(f"Recorded in {url}. Look closer:", "dim")
-    for words in ("ls", "show last --messages", "stats --by agent", "search tandem"):
+    for words in ("ls", "show last --messages", "stats --by agent", "search tandem", "serve"):
         yield Text(f"  tachograph {words} --store {url}", "cyan")
 
 

@@ -92,11 +92,10 @@ def revoke_key(
 
 
 def _note(terminal: Terminal, what: str, key: Key) -> None:
-    """Leave it in the audit of the tenant; what is about all of them stands with `default`."""
+    """Leave it in the audit of the tenant whose data the key opens; `*` is nobody's but those who see everything."""
     store, settings = terminal.bare_store, terminal.settings
-    tenant = "default" if key.tenant == EVERY_TENANT else key.tenant
     facts = {"id": key.id, "name": key.name, "scope": key.scope, "tenant": key.tenant}
-    events = audit(what, facts, at=terminal.clock.now(), entropy=terminal.clock.entropy(6), tenant=tenant)
+    events = audit(what, facts, at=terminal.clock.now(), entropy=terminal.clock.entropy(6), tenant=key.tenant)
     keep(store, admitter_for(settings, store, scrubber_for(settings)), events)
 
 

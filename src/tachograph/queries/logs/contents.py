@@ -99,6 +99,11 @@ def raw(text: str | bytes) -> Raw:
         return Raw(msgspec.json.encode(said.encode("utf-8", "replace").decode()))
 
 
+def marker(hash: bytes, size: int) -> Raw:
+    """What stands for a content that is not given."""
+    return Raw(msgspec.json.encode({"$payload": hash.hex(), "size": size}))
+
+
 def _fetched(store: Reading, numbers: Sequence[int], each: int) -> Mapping[int, Value]:
     query = Query("payloads", (Where("id", "in", numbers),), ("id", "hash", "size"), order=("size",), limit=None)
     rows = store.find(query).rows
@@ -114,4 +119,4 @@ def _fetched(store: Reading, numbers: Sequence[int], each: int) -> Mapping[int, 
 def _value(row: Mapping[str, Any], text: bytes | None) -> Value:
     if text is not None:
         return Value(raw(text))
-    return Value(Raw(msgspec.json.encode({"$payload": row["hash"].hex(), "size": row["size"]})), whole=False)
+    return Value(marker(row["hash"], row["size"]), whole=False)

@@ -40,6 +40,7 @@ def _delete(ask: Ask) -> Deleted:
         with ask.service.turns.turn():
             gone = store.erase(found.runs[start : start + _AT_ONCE], ask.now)
         events, payloads = events + gone.events, payloads + gone.payloads
+    ask.service.tidy()
     return Deleted(
         execution_id=found.execution_id,
         message=f"Deleted {found.execution_logs} execution logs and {found.llm_call_logs} LLM call logs",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any
 
+from tachograph.events import codec
+from tachograph.events.envelope import Event
 from tachograph.queries.answers.receipts import RunReceipt, receipt_of
 from tachograph.queries.answers.run_events import RunEvents, RunEventsAsked, run_events
 from tachograph.queries.answers.runs import Runs, RunsAsked, listed
@@ -24,12 +27,26 @@ def _tree(ask: Ask) -> RunTree:
     return run_tree(ask.store, ask.path["run"], ask.asked)
 
 
-def _of_log(answer: Callable[[Ask, str], Any]) -> Callable[[Ask], Answer]:
-    """A handler whose answer follows from the run's own log: as long as that has not grown, it is the same."""
+def _whole(ask: Ask, run: str) -> Iterable[Event]:
+    return ask.store.read(run)
+
+
+def _asked(ask: Ask, run: str) -> Iterable[Event]:
+    return ask.store.read(run, ask.asked.after, ask.asked.limit)
+
+
+def _of_log(
+    answer: Callable[[Ask, str], Any], events: Callable[[Ask, str], Iterable[Event]] = _whole
+) -> Callable[[Ask], Answer]:
+    """A handler whose answer follows from these events of the run's log, and from how many there are in all."""
 
     def handler(ask: Ask) -> Answer:
         run = find(ask.store, ask.path["run"])
-        etag = f'"{run.id}-{run.events}"'
+        # What they say, not only how many: an import may replace a run by as many others.
+        content = blake2b(digest_size=16)
+        for event in events(ask, run.id):
+            content.update(codec.encode(event))
+        etag = f'"{run.id}-{run.events}-{content.hexdigest()}"'
         had = matches(ask.headers.get("if-none-match"), etag)
         return Answer(None if had else answer(ask, run.id), etag=etag)
 
@@ -48,7 +65,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         name="get_run_events", path="/api/runs/{run}/events", tag=_TAG, asks=RunEventsAsked, gives=RunEvents,
-        handler=_of_log(lambda ask, run: run_events(ask.store, run, ask.asked)),
+        handler=_of_log(lambda ask, run: run_events(ask.store, run, ask.asked), _asked),
         about=f"The events of a run from a number on. Without gaps, with their content. {_RUN}",
     ),
     Endpoint(

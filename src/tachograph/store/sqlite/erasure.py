@@ -21,7 +21,7 @@ from tachograph.events.run import AUDIT
 from tachograph.store.changes import EMPTY, HOUR_NS, Changes, hash_bytes, session_of
 from tachograph.store.named import named
 from tachograph.store.relations import OF_RUN, RELATIONS
-from tachograph.store.rows import RunRow
+from tachograph.store.rows import HASH_ONLY, RunRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.connections import StoreConnection
 from tachograph.store.sqlite.known import chunks, read_log, row_of
@@ -66,8 +66,8 @@ class Erasure:
     def uses(self, pk: int, run: str) -> Uses:
         """What a run names. Where its log cannot be read, whatever the tables say that it names."""
         try:
-            hashes = {
-                hash
+            names = {
+                (hash, content.level == "hashed")
                 for event in read_log(self._connection, self._packer, pk, run)
                 for content in named(event.body)
                 if (hash := hash_bytes(content.hash)) is not None
@@ -76,10 +76,10 @@ class Erasure:
         except CodecError:
             return self._noted(pk)
         payloads: set[int] = set()
-        for chunk in chunks(list(hashes)):
-            query = f"SELECT id, hash FROM payloads WHERE prefix IN ({','.join('?' * len(chunk))})"
+        for chunk in chunks(list({hash for hash, _ in names})):
+            query = f"SELECT id, hash, encoding FROM payloads WHERE prefix IN ({','.join('?' * len(chunk))})"
             found = self._connection.execute(query, [hash[:8] for hash in chunk])
-            payloads.update(number for number, hash in found if hash in hashes)
+            payloads.update(number for number, hash, encoding in found if (hash, encoding == HASH_ONLY) in names)
         return Uses(frozenset(payloads), nodes)
 
     def _noted(self, pk: int) -> Uses:

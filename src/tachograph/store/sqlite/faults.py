@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tachograph.errors import CodecError
 from tachograph.events.content import digest
 from tachograph.events.run import AUDIT
-from tachograph.store.rows import TOTALS
+from tachograph.store.rows import HASH_ONLY, TOTALS
 from tachograph.store.sqlite.connections import StoreConnection
 from tachograph.store.sqlite.erasure import Erasure
 from tachograph.store.sqlite.known import chunks, payload_names
@@ -69,8 +69,11 @@ def _check_page(
         yield f"run {run}: page {first} holds {len(events)} events, not {count}"
 
 
+_TWICE = f"SELECT hash, count(*) FROM payloads GROUP BY 1, encoding = {HASH_ONLY} HAVING count(*) > 1"
+
+
 def _check_payloads(connection: StoreConnection) -> Iterator[str]:
-    for hash, count in connection.execute("SELECT hash, count(*) FROM payloads GROUP BY 1 HAVING count(*) > 1"):
+    for hash, count in connection.execute(_TWICE):
         yield f"{count} payloads have the hash {hash.hex()}"
     for number, hash, size, encoding, body in connection.execute(
         "SELECT id, hash, size, encoding, body FROM payloads WHERE body IS NOT NULL"

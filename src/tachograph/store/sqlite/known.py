@@ -2,6 +2,9 @@
 
 New numbers are counted up in memory and written together at the end of the transaction. What is known stays known until
 `forget`: rows of these tables go only when runs do, and who removes them says so. No number is given twice.
+
+A content of which only the hash was kept has a row of its own beside that of the bytes with this hash, if any are here:
+nobody becomes a user of bytes by telling their hash.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from tachograph.events.envelope import Event
 from tachograph.store.changes import Key, first_64, hash_bytes
 from tachograph.store.ports import Batch
 from tachograph.store.relations import RELATIONS
-from tachograph.store.rows import CallRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
+from tachograph.store.rows import HASH_ONLY, CallRow, PriceRow, RunRow, SessionRow, StepRow, ToolRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.connections import StoreConnection
 from tachograph.store.sqlite.pages import Packer
@@ -31,6 +34,8 @@ BY_HASH = "prefix = substr(?, 1, 8) AND hash = ?"
 CHUNK = 500
 """Most parameters of one `IN`."""
 _REMEMBERED = 20_000
+_BARE = "hashed "
+"""Stands before the hash of a content of which nothing else was kept."""
 
 RowT = TypeVar("RowT", bound=Struct)
 _INSERT = {name: sql.insert(RELATIONS[name]) for name in ("payloads", "nodes", "prices")}
@@ -107,15 +112,22 @@ class SqliteKnown:
         fresh = [Sample(number, batch.payloads[hash]) for number, hash in enumerate(new, self._next_payload)]
         self._squeezer.learn(PAYLOAD, self._next_payload + len(new), fresh[-PAYLOAD.samples :])
         for hash in new:
-            self._add(hash, batch.payloads[hash], batch.canonical.get(hash))
+            self._add(hash.hex(), batch.payloads[hash], batch.canonical.get(hash))
+        # Contents that come alone are given to be kept; those beside events are kept for the events.
+        self._first_kept_payload = self._next_payload if batch.events else self._first_new_payload
         for name in [name for name in self._empty if bytes.fromhex(name) in batch.payloads]:
             self._fill(name, batch)
 
     def save(self) -> None:
-        """Write what is new."""
+        """Write what is new, but no content that came with the batch and that no event of it, newly stored, names."""
         run = self._connection.executemany
         owners = self._owners
-        run(_INSERT["payloads"], ((*values, owners.get(values[0])) for values in self._new_payloads))
+        kept = [values for values in self._new_payloads if self._is_named(values[0])]
+        if len(kept) < len(self._new_payloads):
+            for number, hash, *_ in self._new_payloads:
+                if not self._is_named(number):
+                    del self._payloads[hash.hex()]
+        run(_INSERT["payloads"], ((*values, owners.get(values[0])) for values in kept))
         run(_NOTE_AGAIN if self._again else _SHARE, self._new_shares)
         run("UPDATE payloads SET size = ?, encoding = ?, body = ?, canonical = ? WHERE id = ?", self._filled)
         run(_INSERT["nodes"], self._new_nodes)
@@ -139,11 +151,11 @@ class SqliteKnown:
 
     def payload(self, content: Content) -> int | None:
         """Payload id of a content named by its hash."""
-        return self._payloads.get(content.hash or "") or self._named(content)
+        return self._payloads.get(_name(content)) or self._named(content)
 
     def use(self, content: Content, run: int) -> None:
         """A run names a content. Who named one that was here before it had an owner is not known, and stays so."""
-        number = self._payloads.get(content.hash or "") or self._named(content)
+        number = self._payloads.get(_name(content)) or self._named(content)
         if number is None:
             return
         owner = self._owners[number]
@@ -164,7 +176,7 @@ class SqliteKnown:
         if name in self._brought:
             return self._brought[name]
         found = self._connection.execute(
-            f"SELECT encoding, body FROM payloads WHERE {BY_HASH}", (name, name)
+            f"SELECT encoding, body FROM payloads WHERE {BY_HASH} AND encoding <> {HASH_ONLY}", (name, name)
         ).fetchone()
         return self._connection.payload(*found) if found else None
 
@@ -220,29 +232,50 @@ class SqliteKnown:
     def _look_up(self, hashes: Sequence[bytes]) -> None:
         for chunk in chunks(hashes):
             marks = ",".join("?" * len(chunk))
-            query = f"SELECT id, hash, body IS NULL, run FROM payloads WHERE prefix IN ({marks})"
-            for number, hash, empty, run in self._connection.execute(query, [hash[:8] for hash in chunk]):
-                self._payloads[hash.hex()] = number
+            query = f"SELECT id, hash, encoding, body IS NULL, run FROM payloads WHERE prefix IN ({marks})"
+            for number, hash, encoding, empty, run in self._connection.execute(query, [hash[:8] for hash in chunk]):
+                bare = encoding == HASH_ONLY
+                self._payloads[_BARE + hash.hex() if bare else hash.hex()] = number
                 self._owners[number] = run
-                if empty:
+                if empty and not bare:
                     self._empty.add(hash.hex())
 
     def _named(self, content: Content) -> int | None:
         """The payload of a hash that came without bytes in this batch."""
         hash = hash_bytes(content.hash)
-        if hash is None:
+        if hash is None or content.level == "none":
             return None
-        name = hash.hex()
-        self._look_up([hash])
+        bare = content.level == "hashed"
+        name = _BARE + hash.hex() if bare else hash.hex()
         if name not in self._payloads:
-            self._add(hash, None, None, content.size)
-            self._empty.add(name)
+            self._look_up([hash])
+        if bare and name not in self._payloads:
+            self._claim(hash.hex())
+        if name not in self._payloads:
+            self._add(name, None, None, content.size)
+            if not bare:
+                self._empty.add(name)
         return self._payloads[name]
 
-    def _add(self, hash: bytes, data: bytes | None, canonical: bytes | None, size: int = 0) -> None:
+    def _claim(self, name: str) -> None:
+        """A row without bytes from before such rows were told apart is that of the hash, and gets none later."""
+        number = self._payloads.get(name, 0)
+        old = self._again or self._owners.get(number) is None
+        if name in self._empty and old and number < self._first_new_payload:
+            self._payloads[_BARE + name] = self._payloads.pop(name)
+            self._empty.discard(name)
+            self._connection.execute(f"UPDATE payloads SET encoding = {HASH_ONLY} WHERE id = ?", (number,))
+
+    def _is_named(self, number: int) -> bool:
+        """Whether a new payload is to be kept: an event that is stored names it."""
+        return number >= self._first_kept_payload or self._owners.get(number) is not None
+
+    def _add(self, name: str, data: bytes | None, canonical: bytes | None, size: int = 0) -> None:
         size = min(size, 2**63 - 1) if data is None else len(data)
-        self._new_payloads.append((self._next_payload, hash, first_64(canonical), size, *self._packed(data)))
-        self._payloads[hash.hex()] = self._next_payload
+        hash = bytes.fromhex(name.removeprefix(_BARE))
+        packed = (HASH_ONLY, None) if name.startswith(_BARE) else self._packed(data)
+        self._new_payloads.append((self._next_payload, hash, first_64(canonical), size, *packed))
+        self._payloads[name] = self._next_payload
         self._owners[self._next_payload] = None
         self._next_payload += 1
 
@@ -325,6 +358,13 @@ def own(connection: StoreConnection, query: str, values: Sequence[Any], tenant: 
     It goes by what holds at one moment: a tenant that comes in meanwhile has nothing in these rows.
     """
     return connection.execute(f"{query} AND (NOT EXISTS ({_OTHERS}) OR {_OWN})", (*values, *(tenant,) * 4))
+
+
+def _name(content: Content) -> str:
+    """Under what a content's number is remembered, if its hash is spelled as ours are."""
+    if content.hash is None or content.level == "none":
+        return ""
+    return _BARE + content.hash if content.level == "hashed" else content.hash
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import Clock
+from tachograph.server.flights import Flights
 from tachograph.server.housekeeping import Rounds
 from tachograph.server.live import Live
 from tachograph.server.turnstile import Turnstile
@@ -42,6 +43,8 @@ class Service:
     """Where what is sent is unpacked, checked and redacted: a few at a time, since each may be large."""
     turns: Turnstile = field(default_factory=Turnstile)
     """The queue of those who want to write."""
+    flights: Flights = field(default_factory=Flights)
+    """Answers that several wait for."""
     live: Live = field(init=False)
     """Who follows events as they come in."""
 

@@ -24,7 +24,11 @@ def _llm_calls(ask: Ask) -> LlmCallLogs:
 
 
 def _summary(ask: Ask) -> Summary:
-    return summary(ask.store, ask.asked, ask.now)
+    # The dearest question, and the one that every dashboard asks: together they share an answer.
+    service = ask.service
+    return service.flights.share(
+        (ask.caller.tenant, ask.asked), lambda: summary(ask.store, ask.asked, service.clock.now())
+    )
 
 
 ENDPOINTS = (

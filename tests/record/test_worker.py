@@ -65,7 +65,7 @@ def test_leaving_is_bounded_when_the_store_hangs(tmp_path: Path) -> None:
         pass
     start = time.monotonic()
     system.close()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 6
     assert len(journals.segments(system.recorder.journal.folder)) >= 1
 
 

@@ -55,7 +55,7 @@ def test_again_is_quick_and_changes_nothing(cli: Run, logs: Path, tmp_path: Path
     before = cli("ls", "--json", "--limit", "1000", store=store).stdout
     started = time.monotonic()
     [found] = objects(cli("import", str(logs), "--json", store=store).stdout)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
     assert found["files"] == {"read": 0, "unchanged": 302, "other": 1}
     assert found["runs"] == {"new": 0, "updated": 0, "same": 0}
     assert cli("ls", "--json", "--limit", "1000", store=store).stdout == before

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from tachograph.events.content import Content, digest
+from tachograph.store.named import Uses
 from tachograph.store.rows import ShareRow
-from tachograph.store.tables import Tables, Uses
+from tachograph.store.tables import Tables
 from tests.strategies import Tape
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from itertools import groupby
 
 from msgspec import Struct
 
 from tachograph.cli.adopt import Adoption
 from tachograph.compose import admitter_for, journals_folder, scrubber_for
-from tachograph.events.envelope import Event
-from tachograph.events.run import Failure, RunEnded
+from tachograph.events.run import Failure
 from tachograph.queries.checkup import leftovers, stuck_runs
-from tachograph.record.drain import Drained, find_journals
-from tachograph.record.recorder import ending
+from tachograph.record.drain import Drained, abandon, find_journals
 from tachograph.settings import Settings
 from tachograph.store.open import is_remote
-from tachograph.store.ports import OpenStep, Store
+from tachograph.store.ports import Store
 
 _GONE = Failure("JournalGone", "the journal of the process that recorded this run is gone", "bug")
 
@@ -68,19 +65,7 @@ def _end_runs(settings: Settings, store: Store, owner: str) -> int:
     """End what this owner left open, as the drain does when it finds the journal; returns how many runs."""
     steps = store.open_steps(owner)
     runs = [(run, list(of_run)) for run, of_run in groupby(steps, key=lambda step: step.run)]
-    events = [event for run, of_run in runs for event in _endings(store, run, of_run)]
+    events = [event for run, of_run in runs for event in abandon(store, run, of_run, _GONE)]
     if events:
         store.append(admitter_for(settings, store, scrubber_for(settings)).admit(events, scrubbed=True))
     return len(runs)
-
-
-def _endings(store: Store, run: str, steps: list[OpenStep]) -> Iterator[Event]:
-    seq = store.next_seq(run)
-    last = next(iter(store.read(run, after=seq - 2)), None)
-    if last is None:  # it was erased meanwhile
-        return
-    inner = sorted((step for step in steps if step.step), key=lambda step: -step.step)
-    for step in inner:
-        yield Event(run, seq, last.at, last.mono, step.step, ending(step.kind, "abandoned", _GONE))
-        seq += 1
-    yield Event(run, seq, last.at, last.mono, 0, RunEnded(status="abandoned", stop_reason="process_died", error=_GONE))

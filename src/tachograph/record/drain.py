@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from tachograph.record import journal as journals
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.recorder import ending
-from tachograph.store.ports import Appended, Batch, Position, Store
+from tachograph.store.ports import Appended, Batch, OpenStep, Position, Store
 from tachograph.store.rows import LossRow
 
 LOCK = "drain.lock"
@@ -292,11 +292,11 @@ class Drain:
             (header.heartbeat for number in numbers if (header := self._header(found, number)) is not None), default=0
         )
         closed: list[list[Event]] = []
-        by_run: dict[str, list[tuple[int, str]]] = {}
+        by_run: dict[str, list[OpenStep]] = {}
         for step in self._store.open_steps(found.name):
-            by_run.setdefault(step.run, []).append((step.step, step.kind))
+            by_run.setdefault(step.run, []).append(step)
         for run, steps in by_run.items():
-            closed.append(list(self._abandon(run, steps, heartbeat)))
+            closed.append(list(abandon(self._store, run, steps, _DIED, heartbeat)))
         if any(closed):
             self._store.append(self._admitter.admit(chain(*closed), scrubbed=True))
         shutil.rmtree(found.folder, ignore_errors=True)
@@ -305,18 +305,23 @@ class Drain:
     def _header(self, found: Found, number: int) -> journals.Header | None:
         return journals.read_header(journals.segment_path(found.folder, number))
 
-    def _abandon(self, run: str, steps: list[tuple[int, str]], heartbeat: int) -> Iterator[Event]:
-        seq = self._store.next_seq(run)
-        last = next(iter(self._store.read(run, after=seq - 2)), None)
-        if last is None:
-            return  # it was erased a moment ago
-        at = max(heartbeat, last.at)
-        mono = last.mono + at - last.at
-        for number, kind in sorted(steps, reverse=True):
-            if number:
-                yield Event(run, seq, at, mono, number, ending(kind, "abandoned", _DIED))
-                seq += 1
-        yield Event(run, seq, at, mono, 0, RunEnded(status="abandoned", stop_reason="process_died", error=_DIED))
+
+def abandon(store: Store, run: str, steps: Sequence[OpenStep], why: Failure, heartbeat: int = 0) -> Iterator[Event]:
+    """The ends of a run's open steps, innermost first, and of the run; none if it was erased a moment ago.
+
+    They stand at its process's last sign of life, `heartbeat` (UTC ns), or at its last event if that is later.
+    """
+    seq = store.next_seq(run)
+    last = next(iter(store.read(run, after=seq - 2)), None)
+    if last is None:
+        return
+    at = max(heartbeat, last.at)
+    mono = last.mono + at - last.at
+    for step in sorted(steps, key=lambda step: -step.step):
+        if step.step:
+            yield Event(run, seq, at, mono, step.step, ending(step.kind, "abandoned", why))
+            seq += 1
+    yield Event(run, seq, at, mono, 0, RunEnded(status="abandoned", stop_reason="process_died", error=why))
 
 
 def find_journals(folder: Path, own: str | None = None) -> list[Found]:

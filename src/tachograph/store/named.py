@@ -7,7 +7,7 @@ user of what others have stored under it.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -57,3 +57,14 @@ def without(batch: Batch, runs: Container[str]) -> Batch:
 def _hashes(events: Iterable[Event]) -> set[bytes]:
     found = {hash_bytes(content.hash) for event in events for content in named(event.body) if content.level != "hashed"}
     return found - {None}  # type: ignore[return-value] # what is no hash is not there any more
+
+
+class Uses(NamedTuple):
+    """What a run's log names: payloads and nodes, by number."""
+
+    payloads: frozenset[int] = frozenset()
+    nodes: frozenset[int] = frozenset()
+
+    def less(self, other: Uses) -> Uses:
+        """What the other does not name."""
+        return Uses(self.payloads - other.payloads, self.nodes - other.nodes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
 from tachograph.store.changes import EMPTY, Key, first_64, hash_bytes
-from tachograph.store.named import named
+from tachograph.store.named import Uses, named
 from tachograph.store.relations import RELATIONS
 from tachograph.store.rows import (
     HASH_ONLY,
@@ -24,17 +24,6 @@ from tachograph.store.rows import (
     StepRow,
     ToolRow,
 )  # fmt: skip
-
-
-class Uses(NamedTuple):
-    """What a run's log names."""
-
-    payloads: frozenset[int] = frozenset()
-    nodes: frozenset[int] = frozenset()
-
-    def less(self, other: Uses) -> Uses:
-        """What the other does not name."""
-        return Uses(self.payloads - other.payloads, self.nodes - other.nodes)
 
 
 class Tables:

@@ -1,36 +1,18 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tachograph.store.sqlite.store import SqliteStore
-from tests.contracts.kept import call_run
-from tests.queries.kept import batch
+from tests.store.sqlite.spoiled import spoil, two_runs
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store with two runs of one session, and a content that is packed."""
-    opened = SqliteStore(tmp_path / "kept.db")
-    for number in range(2):
-        tape = call_run(f"run {number}", session="s")
-        tape.say("user", {"role": "user", "content": "long " * 400})
-        opened.append(batch(tape.events))
-    yield opened
-    opened.close()
-
-
-def spoil(store: SqliteStore, *statements: str) -> None:
-    """Change the file behind the store's back."""
-    store.close()
-    connection = sqlite3.connect(store.path)
-    with connection:
-        for statement in statements:
-            connection.execute(statement)
-    connection.close()
+    yield from two_runs(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from tachograph.events import ids
 from tachograph.events.limit import LimitHit, Mode
 from tachograph.queries.bounds import EndDate, StartDate, between
+from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
 from tachograph.queries.pages import PageAsked, PageGiven, Text, meeting, page, total
 from tachograph.queries.runs import NO_AUDIT
@@ -84,12 +85,8 @@ def limits(index: Index, asked: LimitsAsked) -> ReachedLimits:
     )
     if asked.interventions:
         where = (*where, Where("mode", "in", CHANGING))
-    period = between(asked.start_date, asked.end_date)
-    if period.since is not None:
-        where = (*where, Where("at", "ge", period.since))
-    if period.until is not None:
-        where = (*where, Where("at", "lt", period.until))
-    query = Query("limit_hits", (*where, NO_AUDIT), _COLUMNS, order=("-at",))
+    period = within(between(asked.start_date, asked.end_date), "at")
+    query = Query("limit_hits", (*where, *period, NO_AUDIT), _COLUMNS, order=("-at",))
     found = page(index, query, asked)
     return ReachedLimits(limits=tuple(map(_reached, found.rows)), **found.given(asked, total(index, query)))
 

@@ -18,6 +18,7 @@ from tachograph.events import ids
 from tachograph.events.note import Score, ScoreKind
 from tachograph.events.run import AUDIT
 from tachograph.queries.bounds import EndDate, StartDate, between
+from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
 from tachograph.queries.pages import PageAsked, PageGiven, Text, meeting, page, total
 from tachograph.queries.runs import NO_AUDIT
@@ -113,12 +114,8 @@ def scores(index: Index, asked: ScoresAsked) -> Scores:
         "session_id": "session",
     }
     where = (*meeting(asked, columns), *(() if asked.scope is None else (_SCOPES[asked.scope],)))
-    period = between(asked.start_date, asked.end_date)
-    if period.since is not None:
-        where = (*where, Where("at", "ge", period.since))
-    if period.until is not None:
-        where = (*where, Where("at", "lt", period.until))
-    query = Query("scores", where, _COLUMNS, order=("-at",))
+    period = within(between(asked.start_date, asked.end_date), "at")
+    query = Query("scores", (*where, *period), _COLUMNS, order=("-at",))
     found = page(index, query, asked)
     names = _names(index, {run for row in found.rows if (run := _run_of(row)) != row["run_id"]})
     listed = tuple(_listed(row, names) for row in found.rows)

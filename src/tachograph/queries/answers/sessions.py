@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from tachograph.errors import Ambiguous, NotFound
 from tachograph.queries.answers.runs import RunOverview, overview
 from tachograph.queries.bounds import EndDate, StartDate, between
+from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
 from tachograph.queries.pages import Ordinal, PageAsked, PageGiven, Text, meeting, page, total
 from tachograph.queries.runs import COLUMNS, NO_AUDIT, run_of
@@ -81,15 +82,11 @@ class SessionDetail(PageGiven, frozen=True, kw_only=True):
 
 def sessions(index: Index, asked: SessionsAsked) -> Sessions:
     """The sessions that meet every condition. Raises InvalidParameter for a date or a cursor that is none."""
-    period = between(asked.start_date, asked.end_date)
+    period = within(between(asked.start_date, asked.end_date), "updated_at")
     where = meeting(asked, {"status": "status", "user": "user"})
     if asked.session_id is not None:
         where = (*where, Where("session", "contains", asked.session_id))
-    if period.since is not None:
-        where = (*where, Where("updated_at", "ge", period.since))
-    if period.until is not None:
-        where = (*where, Where("updated_at", "lt", period.until))
-    query = Query("sessions", where, _COLUMNS, order=("-updated_at",))
+    query = Query("sessions", (*where, *period), _COLUMNS, order=("-updated_at",))
     found = page(index, query, asked, tuple[Ordinal, str, str])
     return Sessions(sessions=tuple(map(_session, found.rows)), **found.given(asked, total(index, query)))
 

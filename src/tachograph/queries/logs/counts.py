@@ -48,7 +48,7 @@ def _rows(index: Index, counted: Counted, period: Period, where: Sequence[Where]
     return total(index, Query(counted.table, (*counted.always, *within(period), *where)))
 
 
-def within(period: Period) -> tuple[Where, ...]:
-    """The period as conditions on when rows started."""
-    since = () if period.since is None else (Where("started_at", "ge", period.since),)
-    return since if period.until is None else (*since, Where("started_at", "lt", period.until))
+def within(period: Period, column: str = "started_at") -> tuple[Where, ...]:
+    """The period as conditions on when rows started, or on another of their times."""
+    since = () if period.since is None else (Where(column, "ge", period.since),)
+    return since if period.until is None else (*since, Where(column, "lt", period.until))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tachograph.events import ids
-from tachograph.events.envelope import Event, KnownBody
+from tachograph.events.envelope import Event
 from tachograph.events.note import Score
-from tachograph.events.run import AUDIT, RunEnded, RunStarted
+from tachograph.events.run import AUDIT, RunStarted
+from tachograph.record.after.audit import tiny
 
 NAME = "scored"
 """Of such runs."""
@@ -37,5 +38,4 @@ def feedback(score: Score, about: About, *, at: int, entropy: bytes, user: str |
         name=NAME, execution_id=about.execution_id, parent_run=about.run, tenant=about.tenant, session=about.session,
         source=AUDIT, user=user,
     )  # fmt: skip
-    bodies: tuple[KnownBody, ...] = (start, score, RunEnded(status="completed"))
-    return tuple(Event(run, seq, at, at, 0, body) for seq, body in enumerate(bodies))
+    return tiny(run, start, score, at)

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from tachograph.errors import CodecError
 from tachograph.events.run import AUDIT
 from tachograph.store.changes import EMPTY, HOUR_NS, Changes, hash_bytes, session_of
-from tachograph.store.named import named
+from tachograph.store.named import Uses, named
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import HASH_ONLY, RunRow
 from tachograph.store.sqlite import sql
@@ -37,17 +36,6 @@ _OF_SESSION = sql.fetch(RELATIONS["runs"]).replace(
 )
 _OUTERMOST = ("started_at, id", "started_at DESC, id DESC", "updated_at DESC")
 _NAMES = "(p.run = u.run OR EXISTS (SELECT 1 FROM shares s WHERE s.payload = p.id AND s.run = u.run))"
-
-
-class Uses(NamedTuple):
-    """What a run's log names: payloads and nodes, by number."""
-
-    payloads: frozenset[int]
-    nodes: frozenset[int]
-
-    def less(self, other: Uses) -> Uses:
-        """What the other does not name."""
-        return Uses(self.payloads - other.payloads, self.nodes - other.nodes)
 
 
 class Gone(Struct, frozen=True):

@@ -16,14 +16,14 @@ from msgspec.structs import astuple
 from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.store.changes import Changes, RunState
-from tachograph.store.named import without
+from tachograph.store.named import Uses, without
 from tachograph.store.ports import Appended, Batch, Erased, Position
 from tachograph.store.project import following, project
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import OPEN, RunRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.connections import StoreConnection
-from tachograph.store.sqlite.erasure import Erasure, Uses
+from tachograph.store.sqlite.erasure import Erasure
 from tachograph.store.sqlite.known import NUMBERS, Numbers, SqliteKnown, chunks, row_of
 from tachograph.store.sqlite.pages import PAGE_EVENTS, Packer, spelled
 from tachograph.store.sqlite.squeeze import PAGE, Sample, Squeezer

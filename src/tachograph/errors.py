@@ -15,7 +15,12 @@ TachographError
 ├── NotFound                 no run, call or payload has this id
 ├── InvalidParameter         a question has a parameter that cannot be used
 ├── Ambiguous                several have an id that begins like this
-└── LimitExceeded            a guard refused an action before it happened
+├── LimitExceeded            a guard refused an action before it happened
+├── ModelError               a request to a model failed
+├── ReplayMismatch           a replayed model was asked what was not recorded, or not asked what was
+├── ToolError                a tool says what went wrong, in words for the model
+├── InvalidTranscript        messages that no provider would take
+└── RunFailed                `run_or_raise`: the run has an outcome, and it is not an answer
 
 Facts are attributes; the message says what was wrong, with what value, and what to do. Only `LimitExceeded` ever
 reaches a program from inside a recorded step: every other failure of the recorder is counted, never raised there.
@@ -162,13 +167,83 @@ class LimitExceeded(TachographError):
     """A guard refused an action before it happened.
 
     `metric` is what was measured, `used` how much of it, `requested` how much more was wanted, `threshold` the limit.
+    `mode` says what its policy wants done: `block` and `skip` refuse this action alone, every other mode ends the run.
     """
 
     def __init__(
-        self, metric: str, used: float, requested: float, threshold: float, *, scope: str = "run", reason: str = ""
+        self,
+        metric: str,
+        used: float,
+        requested: float,
+        threshold: float,
+        *,
+        scope: str = "run",
+        mode: str = "raise",
+        reason: str = "",
     ) -> None:
         self.metric, self.used, self.requested, self.threshold = metric, used, requested, threshold
-        self.scope, self.reason = scope, reason
+        self.scope, self.mode, self.reason = scope, mode, reason
         super().__init__(
             reason or f"{scope} limit on {metric}: {used:g} used, {requested:g} more asked for, {threshold:g} allowed"
         )
+
+
+class ModelError(TachographError):
+    """A request to a model failed.
+
+    `category` is timeout, auth, rate_limit, overloaded, server_error, network, context_overflow, invalid_request,
+    cancelled, budget or bug. `safe` says that asking again cannot be answered twice: nothing was sent, or the provider
+    refused it. `partial` is the reply as far as it came, `exchanges` the HTTP attempts, `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        code: str = "",
+        retry_after: float | None = None,
+        safe: bool = False,
+        in_stream: bool = False,
+        partial: object = None,
+        exchanges: tuple[object, ...] = (),
+    ) -> None:
+        self.category, self.provider, self.model, self.status, self.code = category, provider, model, status, code
+        self.retry_after, self.safe, self.in_stream = retry_after, safe, in_stream
+        self.partial, self.exchanges = partial, exchanges
+        where = " ".join(part for part in (provider, model) if part)
+        super().__init__(f"{where or 'model'}: {category}: {message}")
+
+
+class ReplayMismatch(TachographError):
+    """A replayed model was asked what was not recorded, or was not asked what was."""
+
+    def __init__(self, position: int, problem: str) -> None:
+        self.position, self.problem = position, problem
+        super().__init__(f"replay, answer {position}: {problem}")
+
+
+class ToolError(TachographError):
+    """Raised inside a tool: the message goes to the model as it is, without a class name."""
+
+
+class InvalidTranscript(TachographError):
+    """Messages that no provider would take: a result without its call, or a call without a result.
+
+    `position` counts messages from 0.
+    """
+
+    def __init__(self, position: int, problem: str) -> None:
+        self.position, self.problem = position, problem
+        super().__init__(f"message {position}: {problem}")
+
+
+class RunFailed(TachographError):
+    """A run reached an outcome that is not an answer; `outcome` is that outcome."""
+
+    def __init__(self, status: str, stop_reason: str, detail: str, outcome: object) -> None:
+        self.status, self.stop_reason, self.outcome = status, stop_reason, outcome
+        super().__init__(f"the run is {status} ({stop_reason}){f': {detail}' if detail else ''}")

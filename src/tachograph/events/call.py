@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tachograph.events.body import Recorded
+from tachograph.events.budget import Reservation
 from tachograph.events.content import Content
 from tachograph.events.run import Failure, Status
 from tachograph.events.usage import Cost, Usage
@@ -42,6 +43,8 @@ class CallStarted(Recorded, frozen=True, kw_only=True, tag="call_started"):
     purpose: str | None = None
     metadata: Content | None = None
     refs: Mapping[str, str] | None = None
+    reserved: Reservation | None = None
+    """What was set aside for it, where a budget was asked."""
 
 
 class Timeline(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):

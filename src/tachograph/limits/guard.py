@@ -1,17 +1,19 @@
 """The guard: asked before every effect, answered with a ticket or a refusal.
 
-The door calls `admit` on entry and `settle` on exit, always in pairs. `now` is an argument and the guard does no I/O of
-its own, so the same guard decides live and over recorded runs.
+The door calls `admit` on entry and `settle` on exit, always in pairs. `now` is an argument and a guard does no I/O but
+through the ledger it was given, so the same guard decides live and over recorded runs.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from tachograph.events.budget import Reservation
 from tachograph.events.limit import Mode
-from tachograph.events.usage import Usage
+from tachograph.events.usage import Cost, Usage
 
 
 class Intent(Struct, frozen=True):
@@ -19,7 +21,7 @@ class Intent(Struct, frozen=True):
 
     run: str
     kind: str
-    """llm, tool, or the kind of a user step."""
+    """llm, tool, iteration, or the kind of a user step; run for a run that begins."""
     name: str
     """Tool or step name; for a model call its model."""
     provider: str = ""
@@ -27,9 +29,14 @@ class Intent(Struct, frozen=True):
     session: str | None = None
     attempt: int = 1
     input_bytes: int = 0
-    """UTF-8 bytes of the request's messages: an upper bound for its tokens."""
-    arguments: str | None = None
-    """JSON of a tool's arguments."""
+    """UTF-8 bytes of the request's messages and tools: an upper bound for its tokens."""
+    tools: bool = False
+    """Whether it defines tools."""
+    max_output: int | None = None
+    """Most tokens of output that the request allows; None when it does not say."""
+    tier: str | None = None
+    arguments: Any = None
+    """A tool's arguments: a value, or the JSON text of one."""
 
 
 class Spent(Struct, frozen=True):
@@ -40,10 +47,27 @@ class Spent(Struct, frozen=True):
     elapsed_ns: int = 0
 
 
-class Ticket(Struct, frozen=True):
-    """Permission for one action. `reserved` is what the guard set aside for it."""
+class Notice(Struct, frozen=True):
+    """A limit that is near, or was reached, while the action is admitted all the same. The door records it."""
 
-    reserved: object = None
+    metric: str
+    used: float
+    requested: float
+    threshold: float
+    scope: str = "run"
+    mode: Mode = "warn"
+    reason: str = ""
+    """In words for the model, where the mode says that it is told."""
+    evidence: tuple[int, ...] = ()
+
+
+class Ticket(Struct, frozen=True):
+    """Permission for one action. `reserved` is what the guard keeps of it until it is settled."""
+
+    reserved: Any = None
+    notices: tuple[Notice, ...] = ()
+    reservation: Reservation | None = None
+    """Of a model request: what was set aside for it. The door records it."""
 
 
 class Refused(Struct, frozen=True):
@@ -59,6 +83,26 @@ class Refused(Struct, frozen=True):
     evidence: tuple[int, ...] = ()
 
 
+class Settled(Struct, frozen=True):
+    """How an admitted action ended."""
+
+    status: str = "completed"
+    """completed, failed, cancelled, abandoned; of a tool its final state."""
+    step: int | None = None
+    """Seq of its start event: what evidence names. None when it could not be recorded."""
+    usage: Usage | None = None
+    cost: Cost | None = None
+    """As the program stated it; None leaves it to the price list."""
+    sent: bool = True
+    """False for a request that certainly never left, or that the provider refused: it cost nothing."""
+    served_model: str | None = None
+    result: Any = None
+    """What a tool returned."""
+    error: str = ""
+    """Class of the error that ended it."""
+    facts: Mapping[str, Any] = {}
+
+
 class Guard(Protocol):
     """Decides whether an action may happen."""
 
@@ -66,8 +110,8 @@ class Guard(Protocol):
         """Permission for `intent` at monotonic time `now` (ns), or a refusal."""
         ...
 
-    def settle(self, ticket: Ticket, usage: Usage | None, now: int) -> None:
-        """The action is over: give back what was reserved beyond what was used."""
+    def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
+        """The action is over: give back what was reserved beyond what was used. What the door shall record of it."""
         ...
 
 
@@ -81,5 +125,6 @@ class AdmitAll:
         """Always a ticket."""
         return _ALWAYS
 
-    def settle(self, ticket: Ticket, usage: Usage | None, now: int) -> None:
+    def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
         """Nothing was reserved."""
+        return ()

@@ -1,0 +1,330 @@
+"""The budget of one run: asked before all it does, told what came of it. Budgets of runs inside runs form a tree.
+
+An action draws from the purse of its run and from those of all runs above it, at once: it fits into each of them, or
+nothing is taken from any. Counts, depth and time are exact. A model request sets aside the most it may use before it
+leaves, and what it did use replaces that afterwards, so what is used and set aside never exceeds a limit when something
+is admitted. A provider that reports more than was set aside is an overrun: it is marked, and where the request itself
+stated the bound that was broken, the run's next request is refused.
+
+One lock serves a tree. Whoever makes the first budget brings it, for this room knows no threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from msgspec import Struct, structs
+
+from tachograph.errors import StoreUnavailable
+from tachograph.fold.price_rates import unpriced
+from tachograph.limits.accounts import Accounts, Line, Taken, lines_of
+from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
+from tachograph.limits.ledger import Ledger
+from tachograph.limits.limit import Limit, Limits
+from tachograph.limits.loops import Detector
+from tachograph.limits.money import Prices, Rate
+from tachograph.limits.purse import COUNTED, NEVER, QUIET, Hit, Purse, least
+from tachograph.limits.reckon import Asked, Used, breaks_its_word, overruns, reckon, used
+from tachograph.limits.streaks import Place
+
+_FAMILIAR = 256
+"""Models whose estimates are corrected, or whose missing price was told of."""
+_NOTHING = Used(0, 0)
+
+
+class Held(Struct):
+    """What an admitted action holds until it is settled."""
+
+    kind: str
+    asked: Asked | None = None
+    place: Place | None = None
+    taken: Taken | None = None
+    open: bool = True
+
+    def claim(self) -> bool:
+        """Whether the caller may settle it: true once."""
+        was, self.open = self.open, False
+        return was
+
+
+@dataclass(frozen=True)
+class World:
+    """What a budget needs to know of the world outside this room; one for all runs of a recorder."""
+
+    prices: Prices = lambda provider, model, tier: unpriced("no_price")
+    ledger: Callable[[], Ledger] | None = None
+    """Where limits of sessions and tenants are kept; None: they cannot be."""
+    utc: Callable[[], int] = lambda: 0
+    """UTC nanoseconds, for the ledger."""
+    lock: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Makes the lock of a tree of budgets."""
+
+
+class Tree:
+    """What the budgets of a tree share."""
+
+    __slots__ = ("lock", "seen", "told")
+
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
+        self.lock = lock
+        self.seen: dict[str, float] = {}
+        """Model → tokens a byte, where requests came to more than their estimate."""
+        self.told: set[str] = set()
+        """Models of which it was said that they have no price."""
+
+    def remember(self, model: str, ratio: float) -> None:
+        """A request came to so many tokens a byte."""
+        if model in self.seen or len(self.seen) < _FAMILIAR:
+            # No tokenizer makes more than a token of a byte: what is reported beyond that is no measure.
+            self.seen[model] = min(1.0, max(ratio, self.seen.get(model, 0.0)))
+
+    def tell(self, model: str) -> bool:
+        """Whether it is to be said that a model has no price: once, and of so many models."""
+        if model in self.told or len(self.told) >= _FAMILIAR:
+            return False
+        self.told.add(model)
+        return True
+
+
+class Budget:
+    """Guards one run. `above` is the budget of the run that started it; `started` is monotonic, in nanoseconds."""
+
+    def __init__(
+        self,
+        limits: Limits | None,
+        started: int,
+        *,
+        above: Budget | None = None,
+        world: World | None = None,
+        tenant: str = "default",
+        session: str | None = None,
+    ) -> None:
+        self.world: World = world or (above.world if above else World())
+        self.tree: Tree = above.tree if above else Tree(self.world.lock())
+        self.own = limits
+        """As stated for this run itself."""
+        self.limits: Limits = limits or (above.limits if above else Limits())
+        """Those nearest to it."""
+        self.tenant: str = above.tenant if above and tenant == "default" else tenant
+        self.session = session
+        self.policies: tuple[Limits, ...] = ((limits,) if limits else ()) + (above.policies if above else ())
+        self._purse = Purse(limits, started)
+        self.purses: tuple[Purse, ...] = (self._purse, *(above.purses if above else ()))
+        self.deadline: int | None = min(purse.deadline for purse in self.purses)
+        """Monotonic nanoseconds at which its time is over, and that of whatever is inside it; None: never."""
+        self._ends = min(purse.ends for purse in self.purses)
+        if self.deadline == NEVER:
+            self.deadline = None
+        self._detector = Detector(self.limits.loops)
+        self._early = any(purse.early for purse in self.purses)
+        self._broken = ""
+        """How a provider went beyond what a request had stated; the next request is refused."""
+        self._accounts = Accounts(self._lines(above), self._ledger, self.world.utc)
+
+    # ---- asked before ---------------------------------------------------------------------------------------------
+
+    def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
+        """Permission for an action at monotonic time `now` (ns). It counts itself; `spent` is not asked."""
+        asked = self._reckon(intent) if intent.kind == "llm" else None
+        held, notices = Held(intent.kind, asked), list[Notice]()
+        with self.tree.lock:
+            for hit, reason in self._hits(intent, asked, now):
+                if hit.limit.mode not in QUIET:
+                    return _refused(hit, reason)
+                notices.append(_notice(hit, reason))
+            if intent.kind == "tool":
+                held.place, verdict = self._detector.ask(intent.name, intent.arguments, now)
+                if isinstance(verdict, Refused):
+                    return verdict
+                if verdict is not None:
+                    notices.append(verdict)
+            self._take(held)
+            if self._early:
+                notices.extend(hint for purse in self.purses for hint in purse.hints(now))
+        if self._accounts.concerns(intent.kind):
+            taken = self._claim(held, now)
+            if isinstance(taken, Refused):
+                return taken
+            notices.extend(taken.notices)
+        return Ticket(held, tuple(notices), None if asked is None else asked.reserved)
+
+    def began(self, ticket: Ticket, step: int | None) -> None:
+        """The action's start event has this seq, which evidence names."""
+        held = ticket.reserved
+        if isinstance(held, Held) and held.place is not None:
+            with self.tree.lock:
+                self._detector.began(held.place, step)
+
+    def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
+        """The action is over. A ticket counts once, however often it is handed in."""
+        held = ticket.reserved
+        if not isinstance(held, Held) or not held.open:
+            return ()
+        asked = held.asked
+        found = _NOTHING if asked is None else used(asked, settled, self.world.prices)
+        notices: tuple[Notice, ...] = ()
+        with self.tree.lock:
+            if not held.claim():
+                return ()
+            if asked is not None:
+                for purse in self.purses:
+                    purse.turn_in((asked.tokens, asked.nano), (found.tokens, found.nano))
+                notices = self._learn(asked, found)
+            elif held.place is not None:
+                self._detector.answered(held.place, settled)
+        if held.taken is None:
+            return notices
+        return (*notices, *self._accounts.settle(held.taken, found.tokens, found.nano))
+
+    def room(self, intent: Intent) -> int | None:
+        """Most tokens of output that this request may ask for and still fit; None when nothing limits them."""
+        asked = self._reckon(intent)
+        with self.tree.lock:
+            rooms = [purse.room() for purse in self.purses]
+        if self._accounts.concerns("llm"):
+            rooms.append(self._accounts.room())
+        most: int | None = None
+        for tokens, nano in rooms:
+            if tokens is not None:
+                most = least(most, max(0, tokens - asked.reserved.input))
+            if nano is not None and isinstance(asked.rate, Rate):
+                afford = asked.rate.afford(asked.reserved.input, nano)
+                most = most if afford is None else least(most, max(0, afford))
+        return most
+
+    def remaining(self, now: int) -> Mapping[str, float]:
+        """Metric → how much of it is left, by the strictest limit: counts, tokens, USD, seconds."""
+        found: dict[str, float] = {}
+        with self.tree.lock:
+            for purse in self.purses:
+                for metric, left in purse.left(now):
+                    found[metric] = min(left, found.get(metric, left))
+        return found
+
+    def until(self, kind: str, now: int) -> int | None:
+        """When an action that begins now must be over: at the run's deadline; a model request also by its own."""
+        most = None if kind != "llm" else self.limits.call_seconds
+        own = None if most is None else now + int(float(most) * 1e9)
+        return least(self.deadline, own)
+
+    def after_fork(self) -> None:
+        """In a forked child: whoever held the lock is not here."""
+        self.tree.lock = self.world.lock()
+
+    def _reckon(self, intent: Intent) -> Asked:
+        return reckon(intent, self.world.prices, strict=self.limits.strict, seen=self.tree.seen)
+
+    def _learn(self, asked: Asked, found: Used) -> tuple[Notice, ...]:
+        """What a request used beyond what was set aside for it: the next estimate knows of it, or there is no next."""
+        came = found.usage.input_total if found.usage is not None else None
+        if came is not None and asked.size and came > asked.reserved.input:
+            self.tree.remember(asked.model, came / asked.size)
+        notices = tuple(overruns(asked, found))
+        if notices and breaks_its_word(asked, found, strict=self.limits.strict):
+            self._broken = notices[0].reason
+        return notices
+
+    # ---- what stands against it -----------------------------------------------------------------------------------
+
+    def _hits(self, intent: Intent, asked: Asked | None, now: int) -> Iterator[tuple[Hit, str]]:
+        """Limits that do not allow an action, with what there is to say beside the figures; the nearest run's first."""
+        if now >= self._ends:
+            for purse in self.purses:
+                if (hit := purse.over_time(now)) is not None:
+                    yield hit, ""
+        metric = COUNTED.get(intent.kind)
+        if metric is not None:
+            for purse in self.purses:
+                if (hit := purse.over_count(metric)) is not None:
+                    yield hit, ""
+        if asked is not None:
+            yield from self._dear(asked)
+        elif intent.kind == "run":
+            yield from self._deep()
+
+    def _dear(self, asked: Asked) -> Iterator[tuple[Hit, str]]:
+        """Limits on tokens and money that a model request does not fit into."""
+        if self._broken:
+            caps = (purse.caps.get(metric) for metric in ("token_budget", "cost_budget") for purse in self.purses)
+            for limit in [limit for limit in caps if limit is not None][:1]:
+                yield Hit(limit, self._purse.used(limit.metric, 0) or 0, 0), self._broken
+        for purse in self.purses:
+            for hit in purse.over_tokens(asked.tokens):
+                yield hit, ""
+        if asked.reserved.nano is None:
+            yield from self._unpriced(asked)
+            return
+        for purse in self.purses:
+            for hit in purse.over_money(asked.reserved.nano):
+                yield hit, ""
+
+    def _unpriced(self, asked: Asked) -> Iterator[tuple[Hit, str]]:
+        """A limit on money that somebody stated cannot hold without a price; of the shipped one, we say so once."""
+        whose = f"{asked.model!r} of {asked.provider!r}" if asked.provider else repr(asked.model)
+        why = (
+            f"no price is known for the model {whose} ({asked.rate}): state one with token_prices, million_prices or "
+            "prices.toml, or remove the limit with usd=None"
+        )
+        limits = [limit for purse in self.purses for limit in purse.costs()] + list(self._accounts.costs)
+        for limit in limits:
+            if limit.stated:
+                yield Hit(limit, 0, 0), why
+        if limits and not any(limit.stated for limit in limits) and self.tree.tell(asked.model):
+            yield Hit(_warning(limits[0]), 0, 0), f"{why}; until then its calls are bounded by tokens alone"
+
+    def _deep(self) -> Iterator[tuple[Hit, str]]:
+        """Runs inside runs: a run with limits is at depth 1 of its own."""
+        for depth, purse in enumerate(self.purses, 1):
+            limit = purse.caps.get("max_depth")
+            if limit is not None and depth > limit.threshold:
+                yield Hit(limit, depth - 1, 1), ""
+
+    # ---- taking ---------------------------------------------------------------------------------------------------
+
+    def _take(self, held: Held) -> None:
+        metric = COUNTED.get(held.kind)
+        tokens, nano = (held.asked.tokens, held.asked.nano) if held.asked else (0, 0)
+        for purse in self.purses:
+            purse.take(metric, tokens, nano)
+
+    def _claim(self, held: Held, now: int) -> Taken | Refused:
+        """Set aside what it needs of the counts that are shared; when that does not fit, give back all the rest."""
+        tokens, nano = (held.asked.tokens, held.asked.nano) if held.asked else (0, 0)
+        lasts = None if self.deadline is None else self.deadline - now
+        taken: Taken | Refused | None = None
+        try:
+            taken = self._accounts.take(held.kind, tokens, nano, lasts)
+        finally:
+            if not isinstance(taken, Taken):
+                with self.tree.lock:
+                    for purse in self.purses:
+                        purse.untake(COUNTED.get(held.kind), tokens, nano)
+        held.taken = taken if isinstance(taken, Taken) else None
+        return taken
+
+    def _lines(self, above: Budget | None) -> Iterable[Line]:
+        inside = above is not None and above.session == self.session
+        same = above is not None and above.tenant == self.tenant
+        counted = [scope for scope, counts in (("session", not inside), ("tenant", not same)) if counts]
+        return lines_of(self.policies, self.tenant, self.session, runs=counted)
+
+    def _ledger(self) -> Ledger:
+        if self.world.ledger is None:
+            raise StoreUnavailable("none", "no ledger is wired, so limits of sessions and tenants cannot be kept")
+        return self.world.ledger()
+
+
+def _refused(hit: Hit, reason: str) -> Refused:
+    limit = hit.limit
+    return Refused(limit.metric, hit.used, hit.requested, limit.threshold, limit.scope, limit.mode, reason)
+
+
+def _notice(hit: Hit, reason: str) -> Notice:
+    limit = hit.limit
+    return Notice(limit.metric, hit.used, hit.requested, limit.threshold, limit.scope, limit.mode, reason)
+
+
+def _warning(limit: Limit) -> Limit:
+    return structs.replace(limit, mode="warn")

@@ -1,0 +1,65 @@
+"""Limits as values: finite unless said otherwise, each in its normal form."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tachograph.errors import SettingsError
+from tachograph.limits.limit import DAY, FIGURES, Limit, Limits, Shipped
+
+
+def test_every_limit_is_finite_until_somebody_removes_it() -> None:
+    """The shipped policy in its normal form; what has a default of none is left out."""
+    found = {(limit.scope, limit.metric, limit.of): (limit.threshold, limit.stated) for limit in Limits().each()}
+    assert found == {
+        ("run", "max_iterations", ""): (15, False),
+        ("run", "max_llm_calls", ""): (60, False),
+        ("run", "max_tool_calls", ""): (100, False),
+        ("run", "max_depth", ""): (5, False),
+        ("run", "max_handoffs", ""): (3, False),
+        ("run", "deadline", ""): (1800, False),
+        ("run", "token_budget", ""): (1_000_000, False),
+        ("run", "cost_budget", ""): (5, False),
+        ("call", "deadline", ""): (300, False),
+        ("session", "session_limit", "runs"): (30, False),
+    }
+
+
+def test_a_figure_that_somebody_states_is_stated() -> None:
+    """Another value, a removed one, a mode, a window: each shows in the one limit that it is about."""
+    policy = Limits(usd=Decimal("0.1"), iterations=None, modes={"tokens": "warn"}, tenant_usd=100, tenant_window=None)
+    each = list(policy.each())
+    assert Limit(metric="cost_budget", threshold=0.1) in each
+    assert Limit(metric="quota", of="usd", threshold=100, scope="tenant") in each
+    assert Limit(metric="token_budget", threshold=1_000_000, mode="warn", stated=False) in each
+    assert not any(limit.metric == "max_iterations" for limit in each)
+    sessions = [limit for limit in each if limit.scope == "session"]
+    assert sessions == [
+        Limit(metric="session_limit", of="runs", threshold=30, scope="session", window=DAY, stated=False)
+    ]
+
+
+def test_the_names_of_figures_are_fields() -> None:
+    """What `modes` may name, each a field whose default is shipped or none."""
+    shipped = Limits()
+    assert len(FIGURES) == len(set(FIGURES)) == 21
+    assert all(getattr(shipped, name) is None or isinstance(getattr(shipped, name), Shipped) for name in FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"iterations": -1}, "iterations=-1"),
+        ({"usd": float("nan")}, "usd=nan"),
+        ({"seconds": float("inf")}, "None to remove"),
+        ({"modes": {"turns": "warn"}}, "modes='turns'"),
+        ({"modes": {"usd": "explode"}}, r"modes\['usd'\]='explode'"),
+        ({"early": (0.7, 1.5)}, "between 0 and 1"),
+    ],
+)
+def test_what_could_never_hold_is_refused(stated: dict[str, object], said: str) -> None:
+    """A figure that compares with nothing, a name or mode that does not exist: said at once, with the value."""
+    with pytest.raises(SettingsError, match=said):
+        Limits(**stated)  # type: ignore[arg-type]  # that is the point

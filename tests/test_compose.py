@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tachograph
-from tachograph import LLMCall, Usage, compose, run, step
+from tachograph import LimitExceeded, LLMCall, Usage, compose, run, step
 from tachograph.compose import journals_folder
 from tachograph.errors import SettingsError
 from tachograph.fold.cost import price
@@ -194,3 +194,35 @@ def test_a_system_knows_prices_for_who_asks(alone: None, tmp_path: Path) -> None
     system = compose.configure(home=tmp_path, token_prices={"stated": {"input": 0.03, "output": 0.06}})
     found = price(system.prices, "", "stated", Usage(1500, output=500, basis="provider"), 0)
     assert (found.total, system.prices is system.prices) == (75_000_000, True)
+
+
+def test_the_ledger_lies_beside_the_store_and_is_opened_when_it_is_needed(tmp_path: Path) -> None:
+    """A run without a limit on its session opens none; one with such a limit is counted for the next process, too."""
+    url = f"sqlite:{tmp_path / 'agents.db'}"
+    system = compose.configure(home=tmp_path, store=url, limits="30 runs/session")
+    with run("alone"):
+        pass
+    assert "ledger" not in vars(system)
+    with run("desk", session="s"):
+        pass
+    system.close()
+    assert (tmp_path / "agents.db.ledger").exists()
+    system = compose.configure(home=tmp_path, store=url, limits="1 runs/session")
+    with pytest.raises(LimitExceeded, match="session limit on session_limit: 1 used"), run("desk", session="s"):
+        raise AssertionError("it must not begin")
+    system.close()
+
+
+def test_limits_on_money_go_by_ones_own_prices(tmp_path: Path) -> None:
+    """A model of the user's own is bounded by what the user says it costs; prices that cannot be read refuse."""
+    system = compose.configure(home=tmp_path, million_prices={"mine": {"input": 0, "output": 1_000_000}}, drain=False)
+    with run("desk", limits="$5"):
+        assert step(LLMCall("mine")).room() == 5
+    system.close()
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[[price]]\nmodel = 3\n")
+    system = compose.configure(home=tmp_path, prices=broken, drain=False)
+    with pytest.raises(LimitExceeded, match="an entry with a model"), run("desk", limits="$5"), step(LLMCall("mine")):
+        raise AssertionError("it must not leave")
+    assert system.recorder.health.faults == {}
+    system.close()

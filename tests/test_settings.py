@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tachograph.errors import SettingsError
-from tachograph.settings import ENVIRONMENT, MIB, Settings, default_home, read, without_key
+from tachograph.settings import ENVIRONMENT, MIB, Settings, default_home, passed_on, read, without_key
 
 
 def test_the_environment_is_read_and_overridden() -> None:
@@ -88,3 +89,10 @@ def test_the_data_folder_is_the_platforms(environ: dict[str, str], platform: str
 def test_the_default_store_is_one_file_in_the_data_folder() -> None:
     """An empty store means SQLite there."""
     assert Settings(home=Path("/h")).store_url == "sqlite:/h/tachograph.db"
+
+
+def test_commands_see_what_cannot_be_a_key() -> None:
+    """Folders, language and terminal are passed on, everything else is not; there is always a PATH."""
+    environ = {"HOME": "/h", "LC_ALL": "C", "OPENAI_API_KEY": "sk-1", "TACHOGRAPH_KEY": "k", "PATH": "/bin"}
+    assert passed_on(environ) == {"HOME": "/h", "LC_ALL": "C", "PATH": "/bin"}
+    assert passed_on({"AWS_PROFILE": "a"}) == {"PATH": os.defpath}

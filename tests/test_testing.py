@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import tachograph
+import tachograph.testing
 from tachograph.events.run import RunEnded, RunStarted
 from tachograph.record import scope
 from tachograph.testing import CountIds, TickClock, capture
@@ -43,3 +47,16 @@ def test_clocks_and_ids_count() -> None:
     """A reading is a tick further, an id one more."""
     clock, ids = TickClock(start=10, tick=5), CountIds()
     assert ([clock(), clock()], [ids(2), ids(3)]) == ([15, 20], [b"\x00\x01", b"\x00\x00\x02"])
+
+
+def test_models_for_tests_are_loaded_when_they_are_used() -> None:
+    """The module alone loads no room of providers; its names are those of that room, and nothing else is there."""
+    code = (
+        "import sys, tachograph.testing as t; assert not [m for m in sys.modules if 'providers' in m];"
+        "from tachograph.testing import Call, Endless, ReplayModel, Say, ScriptedModel, Silent;"
+        "print(ScriptedModel.__module__, ReplayModel.__module__, Say('x').text)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "tachograph.providers.scripted tachograph.providers.replay x\n"
+    with pytest.raises(AttributeError, match="no attribute 'Klingon'"):
+        tachograph.testing.Klingon  # noqa: B018

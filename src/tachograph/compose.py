@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 from tachograph.errors import SettingsError
 from tachograph.events.call import CallEnded
 from tachograph.events.ids import run_id
+from tachograph.events.usage import Cost
 from tachograph.limits.guard import Guard
 from tachograph.record import scope
 from tachograph.record.admit import Admitter, Asked, Pricer
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.drain import Drain
-from tachograph.record.journal import Journal, Owner
-from tachograph.record.recorder import Recorder
+from tachograph.record.journal import Journal, Owner, owner_lives
+from tachograph.record.recorder import LiveRun, Recorder
+from tachograph.record.run import stated
 from tachograph.record.scrub import Scrubber
 from tachograph.record.worker import Worker
 from tachograph.settings import Settings, read
@@ -35,12 +38,23 @@ from tachograph.version import VERSION
 
 if TYPE_CHECKING:
     from tachograph.fold.cost import PriceBook
+    from tachograph.fold.price_rates import Row
+    from tachograph.limits.budget import Budget, World
+    from tachograph.limits.ledger import Ledger
+    from tachograph.limits.limit import Limits
 
 
 class System:
     """One recorder and everything it needs, for one store."""
 
-    def __init__(self, settings: Settings, *, guard: Guard | None = None, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        guard: Guard | None = None,
+        clock: Clock = SYSTEM,
+        limits: Limits | None = None,
+    ) -> None:
         self.settings = settings
         self.scrubber = scrubber_for(settings)
         self.recorder = Recorder(
@@ -52,6 +66,8 @@ class System:
             pending=leaves_scrubbing(settings),
             sync_effects=settings.fsync == "effects",
         )
+        self.recorder.policy = limits
+        self.recorder.open_budget = self._open_budget
         self.worker = Worker(
             self.recorder,
             self.open_drain if settings.drain else None,
@@ -66,12 +82,36 @@ class System:
         """What calls cost here; for a program that wants to know at once. Raises SettingsError."""
         return price_book_for(self.settings)
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Where limits of sessions and tenants are kept: beside the store, for all processes that record there."""
+        return ledger_for(self.settings, self.recorder)
+
+    @cached_property
+    def _world(self) -> World:
+        from tachograph.limits.budget import World  # noqa: PLC0415 - a program without limits needs no budget
+
+        return World(self._price, lambda: self.ledger, self.recorder.clock.now, threading.RLock)
+
+    def _open_budget(self, limits: Limits | None, above: Budget | None, run: LiveRun) -> Budget:
+        from tachograph.limits.budget import Budget  # noqa: PLC0415 - as above
+
+        return Budget(limits, run.started, above=above, world=self._world, tenant=run.tenant, session=run.session)
+
+    def _price(self, provider: str, model: str, tier: str | None) -> Row | Cost:
+        """What is in force now; prices that cannot be read are none, so that a limit on money refuses."""
+        try:
+            return self.prices.schedule(provider, model, tier).at(self.recorder.clock.now())
+        except SettingsError as problem:
+            return Cost(reason=str(problem))
+
     def open_drain(self) -> Drain:
         """A drain into the store, with a connection of its own."""
         return drain_for(self.settings, self.scrubber, own=lambda: self.recorder.journal.folder.name)
 
     def after_fork(self) -> None:
-        """In a forked child: a journal and a worker of its own."""
+        """In a forked child: a journal, a worker and a ledger of its own."""
+        self.__dict__.pop("ledger", None)
         self.worker.after_fork()
         self.recorder.after_fork()
 
@@ -92,15 +132,20 @@ _others: dict[str, System] = {}
 _changing = threading.RLock()
 
 
-def configure(*, guard: Guard | None = None, clock: Clock = SYSTEM, **settings: Any) -> System:
+def configure(
+    *, guard: Guard | None = None, clock: Clock = SYSTEM, limits: Limits | str | None = None, **settings: Any
+) -> System:
     """Record with these settings from now on (over the environment's); what was recording before is closed.
+
+    `limits` bounds every run of this process that nothing in it started and that states none of its own: as `Limits`,
+    or as text ("15 turns, $1, 60s").
 
     Raises SettingsError for a value that cannot be used. Returns the system, whose `recorder.health` and
     `recorder.feed` a program may read.
     """
     global _system
     with _changing:
-        system = System(read(**settings), guard=guard, clock=clock)
+        system = System(read(**settings), guard=guard, clock=clock, limits=stated(limits))
         for former in _systems():
             former.close()
         _others.clear()
@@ -124,8 +169,8 @@ def current() -> System:
 def system_for(url: str) -> System:
     """The system that records into a store: the process's own if that is its store, else one beside it.
 
-    That one has the settings, guard and clock of the process's own; there is one system a store and process. Raises
-    SettingsError for a URL that cannot be used.
+    That one has the settings, guard, limits and clock of the process's own; there is one system a store and process.
+    Raises SettingsError for a URL that cannot be used.
     """
     known = _others.get(url)
     if known is not None:
@@ -139,7 +184,7 @@ def system_for(url: str) -> System:
         if found is None:
             settings = replace(settings, store=url)
             open_store(settings).close()  # opens nothing yet, but knows what cannot be opened
-            found = System(settings, guard=own.recorder.guard, clock=own.recorder.clock) if own else System(settings)
+            found = System(settings, **_as(own)) if own else System(settings)
         _others[url] = found
         return found
 
@@ -149,6 +194,11 @@ def store_key(url: str) -> str:
     if _is_file(url):
         return str(sqlite_path(url).resolve())
     return remote_url(url) if is_remote(url) else url
+
+
+def _as(own: System) -> Mapping[str, Any]:
+    recorder = own.recorder
+    return {"guard": recorder.guard, "clock": recorder.clock, "limits": recorder.policy}
 
 
 def _same_store(url: str) -> System | None:
@@ -234,6 +284,15 @@ def price_book_for(settings: Settings) -> PriceBook:
         return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices)
     stated = price_overrides.read_toml(path.read_text(encoding="utf-8"), str(path))
     return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices, toml=stated)
+
+
+def ledger_for(settings: Settings, recorder: Recorder) -> Ledger:
+    """The ledger beside the store of these settings. Nothing is opened before its first use."""
+    from tachograph.store.ledger import open_ledger  # noqa: PLC0415 - only limits of sessions and tenants need it
+
+    journals = journals_folder(settings)
+    owner = recorder.journal.owner.journal
+    return open_ledger(settings.store_url, settings.home, owner, lambda other: owner_lives(journals / other))
 
 
 def pricer_for(settings: Settings) -> Pricer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -105,6 +105,10 @@ ENVIRONMENT: Mapping[str, str] = {
 """Environment variable → setting. `TACHOGRAPH_REDACT` is a comma-separated list, `TACHOGRAPH_DRAIN` is 0 or 1."""
 
 
+PASSED_ON = ("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+"""Environment variables that commands see which an agent runs."""
+
+
 def read(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Settings from the environment, with keyword overrides on top. Raises SettingsError."""
     environ = os.environ if environ is None else environ
@@ -117,6 +121,19 @@ def read(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     for name in overrides.keys() - kinds.keys():
         raise SettingsError(name, overrides[name], f"no such setting; there are {', '.join(sorted(kinds))}")
     return Settings(**{**found, **overrides})
+
+
+def variables(names: Iterable[str], environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Those of the named environment variables that are set and not empty: keys of model providers."""
+    environ = os.environ if environ is None else environ
+    return {name: environ[name] for name in names if environ.get(name)}
+
+
+def passed_on(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a command sees of the environment, when an agent runs it: `PASSED_ON` and `LC_…`, nothing that is a key."""
+    environ = os.environ if environ is None else environ
+    found = {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("LC_")}
+    return {"PATH": os.defpath, **found}
 
 
 def without_key(url: str) -> tuple[str, str]:

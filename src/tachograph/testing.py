@@ -1,9 +1,11 @@
-"""For tests: a clock that ticks, ids that count, and a recorder whose events are plain values.
+"""For tests: a clock that ticks, ids that count, a recorder whose events are plain values, models without a provider.
 
 with capture() as events:
     with tachograph.run("answer"):
         ...
 assert [type(event.body).__name__ for event in events] == ["RunStarted", "RunEnded"]
+
+`ScriptedModel` says what a test writes down, `ReplayModel` what a recorded run says; both are loaded when first used.
 """
 
 from __future__ import annotations
@@ -12,13 +14,40 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tachograph import compose
 from tachograph.events.envelope import Event
 from tachograph.limits.guard import Guard
+from tachograph.limits.limit import Limits
 from tachograph.record import scope
 from tachograph.record.clock import Clock
 from tachograph.settings import Settings
+
+if TYPE_CHECKING:
+    from tachograph.providers.replay import ReplayModel
+    from tachograph.providers.scripted import Call, Endless, Say, ScriptedModel, Silent
+
+__all__ = [
+    "Call", "Captured", "CountIds", "Endless", "ReplayModel", "Say", "ScriptedModel", "Silent", "TickClock", "capture",
+    "tick_clock",
+]  # fmt: skip
+
+_MODELS = {
+    "Call": "scripted", "Endless": "scripted", "ReplayModel": "replay", "Say": "scripted", "ScriptedModel": "scripted",
+    "Silent": "scripted",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The models for tests, which load more than the rest of this module needs."""
+    if name not in _MODELS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
+    value = getattr(import_module(f"tachograph.providers.{_MODELS[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 class TickClock:
@@ -74,12 +103,12 @@ class Captured(Sequence[Event]):
 
 
 @contextmanager
-def capture(guard: Guard | None = None, clock: Clock | None = None) -> Iterator[Captured]:
-    """Record into memory while the block lasts; nothing reaches the configured store."""
+def capture(guard: Guard | None = None, clock: Clock | None = None, limits: Limits | None = None) -> Iterator[Captured]:
+    """Record into memory while the block lasts; nothing reaches the configured store. `limits` as for `configure`."""
     events = Captured()
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), drain=False)
-        system = compose.System(settings, guard=guard, clock=clock or tick_clock())
+        system = compose.System(settings, guard=guard, clock=clock or tick_clock(), limits=limits)
         system.recorder.on_activity = None
         subscription = system.recorder.feed.subscribe(lambda event: events.append(event) or False)  # type: ignore[func-returns-value]
         before = scope.use(lambda: system.recorder)

@@ -26,7 +26,7 @@ from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.instrument.llm_call_log import LLMCallLog
 from tachograph.instrument.logging import ExecutionLogger, LLMCallLogger
-from tachograph.limits.guard import Intent, Refused, Spent, Ticket
+from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.record import scope
 from tachograph.settings import Settings
 from tachograph.testing import Captured, capture, tick_clock
@@ -429,8 +429,9 @@ class Closed:
         """None."""
         return Refused("max_llm_calls", 0, 1, 0) if intent.kind == "llm" else Ticket()
 
-    def settle(self, ticket: Ticket, usage: Usage | None, now: int) -> None:
+    def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
         """Nothing."""
+        return ()
 
 
 def test_a_refusal_is_the_one_error_that_loggers_raise() -> None:

@@ -15,7 +15,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.run import StepStarted
 from tachograph.events.usage import Usage
 from tachograph.instrument.logging import LLMCallLogger
-from tachograph.limits.guard import Intent, Refused, Spent, Ticket
+from tachograph.limits.guard import Intent, Notice, Refused, Spent, Ticket
 from tachograph.record import scope
 from tachograph.testing import Captured, capture
 
@@ -241,8 +241,9 @@ def test_a_refused_stream_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> Non
         def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
             return Refused("max_llm_calls", 0, 1, 0)
 
-        def settle(self, *_: Any) -> None:
+        def settle(self, *_: Any) -> tuple[Notice, ...]:
             """Nothing was admitted."""
+            return ()
 
     source = Source("a")
     with capture(Closed()) as events, pytest.raises(LimitExceeded):

@@ -22,7 +22,7 @@ from tachograph.events.limit import LimitHit
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.fold.tree import grow
-from tachograph.limits.guard import Intent, Refused, Spent, Ticket
+from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.record import scope
 from tachograph.record.intent import Trigger
 from tachograph.testing import Captured, capture
@@ -43,9 +43,10 @@ class Stingy:
             return Refused("denied_tool", 0, 1, 0, reason="rm is not allowed", evidence=(0,))
         return Ticket()
 
-    def settle(self, ticket: Ticket, usage: Usage | None, now: int) -> None:
+    def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
         """Remember."""
-        self.settled.append(usage)
+        self.settled.append(settled.usage)
+        return ()
 
 
 def test_a_refusal_is_recorded_and_raised_before_the_effect() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tachograph.errors import LimitExceeded
+from tachograph.errors import LimitExceeded, ModelError
 from tachograph.record.failure import category_of, failure_of, status_of, stop_reason_of
 from tachograph.record.scrub import Scrubber
 
@@ -63,6 +63,11 @@ def test_no_exception_can_break_it(error: Exception, message: str) -> None:
 def test_what_an_exception_means(error: BaseException, category: str, status: str, reason: str) -> None:
     """Category, status of the step, stop reason of the run."""
     assert (category_of(error), status_of(error), stop_reason_of(error)) == (category, status, reason)
+
+
+def test_a_model_error_says_its_category_itself() -> None:
+    """Whoever asked the model knows best what went wrong."""
+    assert category_of(ModelError("overloaded", "later")) == "overloaded"
 
 
 def test_no_exception_completes() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.record.prefix import Prefix, key_of, role_of
+from tachograph.events import chat
+from tachograph.record.prefix import Prefix, bytes_of, key_of, role_of, size_of
 
 Message = dict[str, Any]
 
@@ -18,6 +19,7 @@ class Book:
 
     def __init__(self, retain: int = 1 << 20) -> None:
         self.prefix = Prefix(retain)
+        self.prefix.measured = True
         self.nodes: list[tuple[int | None, Message]] = []
 
     def say(self, messages: list[Message]) -> int | None:
@@ -97,3 +99,68 @@ def test_roles_are_read_as_the_source_says_them() -> None:
         role_of(value) for value in ({"role": "tool"}, {"type": "reasoning"}, {"x": 1}, Said(), "text", {"role": 3})
     ]
     assert found == ["tool", "reasoning", "unknown", "model", "user", "unknown"]
+
+
+class Watched(str):
+    """A text that tells when it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Watched.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_frozen_messages_are_compared_by_identity() -> None:
+    """A conversation of the same objects is looked at nowhere; equal ones made anew are the same messages."""
+    book = Book()
+    talk = [chat.user(Watched(f"turn {turn}")) for turn in range(50)]
+    first = book.say(list(talk))  # type: ignore[arg-type]  # frozen messages, not dictionaries
+    Watched.compared = 0
+    assert book.say([*talk, chat.assistant("done")]) == 50  # type: ignore[list-item]
+    assert (first, Watched.compared) == (49, 0)
+    again = [chat.read(message.plain()) for message in talk]
+    assert book.say([*again, chat.assistant("done")]) == 50  # type: ignore[list-item]
+    assert len(book.nodes) == 51
+
+
+@given(st.lists(st.lists(message_values, max_size=5), max_size=6), st.integers(0, 200))
+def test_the_size_of_a_request_is_that_of_its_messages(requests: list[list[Message]], retain: int) -> None:
+    """However much of it is known already, and however little is remembered."""
+    book = Book(retain)
+    for request in requests:
+        parent, fresh = book.prefix.split(request)
+        assert book.prefix.size(parent, fresh) == sum(size_of(key_of(message)) for message in request)
+        book.say(request)
+
+
+def test_a_message_counts_with_its_text_and_not_with_its_media() -> None:
+    """UTF-8 bytes of what the model reads; an image counts as images are billed, wherever it stands."""
+    call = chat.ToolUse("c1", "look", '{"q": "é"}')
+    said = chat.Message("assistant", "ja, schön", (call,), reasoning="hm", provider_state="xx")
+    assert size_of(said) == 16 + 10 + 2 + 2 + 16 + 4 + 11
+    picture = chat.user(["what is it?", chat.Media("image", "image/png", data=bytes(3_000_000))])
+    sent = picture.plain()
+    assert (size_of(picture), 8_000 < size_of(key_of(sent)) < 8_300) == (16 + 11 + 8_000, True)
+    film = chat.user([chat.Media("video", "video/mp4", data=bytes(80_000))])
+    assert size_of(film) == 16 + 8_000 + 10_000
+    assert (size_of(key_of("é")), size_of(key_of({"role": "user", "content": None, 3: "x"}))) == (
+        18,
+        16 + 4 + 4 + 7 + 16 + 1,
+    )
+    assert (bytes_of(None), bytes_of([{"a": 1}]), bytes_of({1j}) > 0) == (0, 9, True)
+
+
+def test_an_object_that_is_no_json_counts_as_it_is_recorded() -> None:
+    """A message of an SDK's own class."""
+
+    class Said:
+        def model_dump(self, **how: Any) -> dict[str, str]:
+            return {"role": "user", "content": "x" * 500}
+
+    prefix = Prefix()
+    prefix.measured = True
+    parent, fresh = prefix.split([Said()])
+    assert prefix.size(parent, fresh) > 500

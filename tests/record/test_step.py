@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tachograph import LLMCall, ToolCall, Usage, run, step
+from tachograph.events import chat
 from tachograph.events.call import CallEnded, CallMetered, CallStarted, Timeline
 from tachograph.events.content import inline
 from tachograph.events.message import MessageAppended
@@ -15,6 +16,8 @@ from tachograph.events.note import Note, Score
 from tachograph.events.run import StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost
+from tachograph.fold.transcript import collect
+from tachograph.queries.transcript import exchange
 from tachograph.testing import Captured
 from tests.record.shapes import shapes
 
@@ -155,3 +158,56 @@ def test_user_steps_nest_and_carry_their_facts(events: Captured) -> None:
     assert (events[2].body.parent, events.of(Note)[0].body.data, events.of(Score)[0].body.target) == (
         1, inline('{"a":1}'), 1,
     )  # fmt: skip
+
+
+def test_frozen_messages_are_recorded_in_their_plain_form(events: Captured) -> None:
+    """As OpenAI chat completions spell them, each once, the reply too."""
+    look = chat.ToolUse("c1", "look", "{}")
+    talk = [chat.system("be brief"), chat.user("hi")]
+    with run("desk"):
+        with step(LLMCall("gpt-4o", talk)) as call:
+            call.reply = chat.assistant("", look)
+        talk += [call.reply, chat.result(look, "nothing")]
+        with step(LLMCall("gpt-4o", talk)):
+            pass
+    said = events.of(MessageAppended)
+    assert [event.body.role for event in said] == ["system", "user", "assistant", "tool"]
+    assert [event.body.parent for event in said] == [None, 1, 2, 4]
+    assert said[2].body.message.text == (
+        '{"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function",'
+        '"function":{"name":"look","arguments":"{}"}}]}'
+    )
+
+
+def test_reminders_stand_behind_one_request_and_nowhere_else(events: Captured) -> None:
+    """The call's input ends with them; its reply, and the next request, follow what was said before them."""
+    talk: list[Any] = [{"role": "user", "content": "hi"}]
+    note = {"role": "user", "content": "be quick"}
+    with run("desk"):
+        for reply in ("hello", "bye"):
+            with step(LLMCall("gpt-4o", list(talk), reminders=[note, chat.user("and kind")])) as call:
+                call.reply = reply
+            talk += [{"role": "assistant", "content": reply}, {"role": "user", "content": "more"}]
+    said = [(event.seq, event.body.parent, event.body.ephemeral) for event in events.of(MessageAppended)]
+    assert said == [
+        (1, None, False), (2, 1, True), (3, 2, True), (5, 1, False),
+        (7, 5, False), (8, 7, True), (9, 8, True), (11, 7, False),
+    ]  # fmt: skip
+    starts = [body for event in events if isinstance(body := event.body, CallStarted)]
+    ended = [body for event in events if isinstance(body := event.body, CallEnded)]
+    assert ([body.input for body in starts], [body.output for body in ended]) == ([3, 9], [5, 11])
+    tree = collect(events)
+    assert tree.tips == (11,)
+    assert [[message.node for message in part] for part in exchange(tree, starts[1], ended[1])] == [
+        [1, 5, 7, 8, 9], [11],
+    ]  # fmt: skip
+
+
+def test_a_request_of_reminders_alone_has_them_as_its_input(events: Captured) -> None:
+    """They have nothing to stand behind."""
+    with run("desk"), step(LLMCall("gpt-4o", reminders=["wake up"])) as call:
+        call.reply = "yes"
+    assert [(event.body.parent, event.body.ephemeral) for event in events.of(MessageAppended)] == [
+        (None, True), (None, False),
+    ]  # fmt: skip
+    assert events.of(CallStarted)[0].body.input == 1

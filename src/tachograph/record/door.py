@@ -11,7 +11,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Generic, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args
+
+from msgspec import structs
 
 from tachograph.errors import LimitExceeded
 from tachograph.events.content import Content
@@ -19,17 +21,21 @@ from tachograph.events.ids import is_execution_id, step_id
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note, Score, ScoreKind
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status, stop_reason_allowed
-from tachograph.events.usage import Usage
 from tachograph.limits import guard as limits
 from tachograph.record import scope
 from tachograph.record.failure import failure_of, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
 from tachograph.record.recorder import LiveRun, Recorder, ending
 
+if TYPE_CHECKING:
+    from tachograph.limits.limit import Limits
+
 Place = tuple[LiveRun, int]
 """A run and the number of a step in it."""
 IntentT = TypeVar("IntentT", LLMCall, ToolCall, Work)
 Function = TypeVar("Function", bound=Callable[..., Any])
+_UNCOUNTED = limits.Spent()
+"""What a guard that counts itself is told."""
 
 
 class Recorded(ABC):
@@ -170,6 +176,8 @@ class Recorded(ABC):
         told = self.below.id if isinstance(self.below, Recorded) else self.below
         if told is not None and (found := recorder.find(told)) is not None:
             return found
+        if told is None and isinstance(self.below, Recorded) and (entered := self.below._scope) is not None:  # noqa: SLF001 - of its own kind
+            return entered.run, entered.step
         here = scope.current(recorder)
         return None if here is None else (here.run, here.step)
 
@@ -203,10 +211,17 @@ class Step(Recorded, Generic[IntentT]):
     """Given, the step brings a run of its own wherever it is, begun by this."""
     _own_run = False
     _ticket: limits.Ticket | None = None
+    _guard: limits.Guard | None = None
+    """Who gave the ticket."""
     _started_at = 0
 
     def __init__(self, intent: IntentT) -> None:
         self.intent: IntentT = intent
+
+    @property
+    def notices(self) -> tuple[limits.Notice, ...]:
+        """What the guard noticed when it admitted the step: limits that are near, or that only warn."""
+        return () if self._ticket is None else self._ticket.notices
 
     def _again(self) -> Step[IntentT]:
         again = type(self)(self.intent)
@@ -223,20 +238,39 @@ class Step(Recorded, Generic[IntentT]):
             self._own_run = True
         if run is None:
             return
-        self._run, self._above = run, (run, parent)
+        self._above = (run, parent) if run.kept else None
+        self._run = run if run.kept else None
         self._admit(recorder, run, parent)
+        bounded = False
         try:
-            self._started_at = recorder.clock.mono()
-            number = self._number = self._record_start(recorder, run, parent)
-            if number is not None:
-                self._scope = scope.enter(run, number, caller, surrounds=self.surrounds)
+            self._enter(recorder, run, parent, caller)
+            bounded = run.guard is not None
+        except Exception as problem:  # noqa: BLE001 - what cannot be recorded is bounded all the same
+            recorder.fault("enter", problem)
+            bounded = run.guard is not None
         finally:
             if self._scope is None:
-                self._give_back(recorder, run)
+                self._unrecorded(recorder, run, parent, bounded=bounded)
+
+    def _enter(self, recorder: Recorder, run: LiveRun, parent: int, caller: FrameType | None) -> None:
+        self._started_at = recorder.clock.mono()
+        number = self._number = self._record_start(recorder, run, parent) if run.kept else None
+        if number is None:
+            return
+        ticket = self._ticket
+        if ticket is not None:
+            if run.guard is not None:
+                run.guard.began(ticket, number)
+            for notice in ticket.notices:
+                recorder.emit(run, hit_of(notice), number)
+        self._scope = scope.enter(run, number, caller, surrounds=self.surrounds)
 
     def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
         run, number = self._run, self._number
         if run is None or number is None:
+            self._settle(recorder, *self._verdict(error), error or self._error)
+            if run is not None and self._own_run:
+                recorder.end_run(run, RunEnded(status="abandoned"))
             return
         status, failure = self._verdict(error)
         try:
@@ -248,78 +282,84 @@ class Step(Recorded, Generic[IntentT]):
             recorder.fault("exit", problem)
             recorder.finish(run, lambda seq: ((ending(self._kind, status, Failure("RecorderFault")), number),))
         finally:
-            self._settle(recorder)
+            self._settle(recorder, status, failure, error or self._error)
             if self._own_run:
                 reason = reason_for(status, error or self._error)
                 recorder.end_run(run, RunEnded(status=status, stop_reason=reason, error=failure))
 
     def _admit(self, recorder: Recorder, run: LiveRun, parent: int) -> None:
-        answer = None if type(recorder.guard) is limits.AdmitAll else self._answer(recorder, run)
+        guard = self._guard = run.guard or recorder.guard
+        answer = None if type(guard) is limits.AdmitAll else self._answer(recorder, run, guard)
         if not isinstance(answer, limits.Refused):
             self._ticket = answer
             return
-        self._refused(recorder, run, parent, answer)
-        refusal = LimitExceeded(
-            answer.metric, answer.used, answer.requested, answer.threshold, scope=answer.scope, reason=answer.reason
-        )
-        if self._own_run:
-            reason = stop_reason_of(refusal)
-            recorder.end_run(
-                run, RunEnded(status="failed", stop_reason=reason, error=failure_of(refusal, recorder.plain))
-            )
+        refusal = error_of(answer)
+        if run.kept:
+            self._refused(recorder, run, parent, answer)
+            if self._own_run:
+                end_refused(recorder, run, refusal)
         raise refusal
 
-    def _answer(self, recorder: Recorder, run: LiveRun) -> limits.Ticket | limits.Refused | None:
-        """What the guard says. Asked and counted in one, so that no two threads are both told of the last place."""
-        with recorder.admission:
-            now = recorder.clock.mono()
-            spent = limits.Spent(run.llm_calls, run.tool_calls, now - run.started)
-            try:
-                answer = recorder.guard.admit(self._asked(run), spent, now)
-            except Exception as problem:  # noqa: BLE001 - a guard that fails is a fault of ours, not a refusal
-                recorder.fault("guard", problem)
-                return None
-            if isinstance(answer, limits.Ticket):
-                self._count(run)
-            return answer
+    def _answer(self, recorder: Recorder, run: LiveRun, guard: limits.Guard) -> limits.Ticket | limits.Refused | None:
+        """What the guard says; a run's own guard counts itself, and has a lock of its own."""
+        try:
+            intent, now = self._asked(run), recorder.clock.mono()
+            if guard is run.guard:
+                return guard.admit(intent, _UNCOUNTED, now)
+            # Asked and counted in one, so that no two threads are both told of the last place.
+            with recorder.admission:
+                answer = guard.admit(intent, limits.Spent(run.llm_calls, run.tool_calls, now - run.started), now)
+                if isinstance(answer, limits.Ticket):
+                    self._count(run)
+                return answer
+        except Exception as problem:  # noqa: BLE001 - a guard that fails is a fault of ours, not a refusal
+            recorder.fault("guard", problem)
+            return None
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
-        recorder.emit(
-            run,
-            LimitHit(
-                metric=answer.metric, scope=answer.scope, mode=answer.mode, used=answer.used,
-                requested=answer.requested, threshold=answer.threshold, reason=answer.reason,
-                refused_kind=self._kind, refused_name=self._name(), evidence=answer.evidence,
-            ),
-            parent,
-        )  # fmt: skip
+        recorder.emit(run, hit_of(answer, self._kind_asked(), recorder.plain(self._name())), parent)
 
-    def _settle(self, recorder: Recorder) -> None:
-        ticket, self._ticket = self._ticket, None
-        if ticket is not None:
-            try:
-                recorder.guard.settle(ticket, self._used(), recorder.clock.mono())
-            except Exception as problem:  # noqa: BLE001 - as for admit
-                recorder.fault("guard", problem)
+    def _settle(
+        self, recorder: Recorder, status: Status, failure: Failure | None = None, error: BaseException | None = None
+    ) -> None:
+        ticket, guard = self._ticket, self._guard
+        self._guard = None
+        if ticket is None or guard is None:
+            return
+        try:
+            said = guard.settle(ticket, self._settled(status, failure, error), recorder.clock.mono())
+            run, number = self._run, self._number
+            for notice in said or ():
+                if run is not None and number is not None:
+                    recorder.emit(run, hit_of(notice), number)
+        except Exception as problem:  # noqa: BLE001 - as for admit
+            recorder.fault("guard", problem)
 
     def _count(self, run: LiveRun) -> None:
         """It was admitted: what a guard is told to have been spent."""
 
-    def _give_back(self, recorder: Recorder, run: LiveRun) -> None:
-        """The start could not be recorded: what was taken for it is given back, and nothing stays open."""
-        self._settle(recorder)
-        if self._number is not None and recorder.claim(run, self._number):
+    def _unrecorded(self, recorder: Recorder, run: LiveRun, parent: int, *, bounded: bool) -> None:
+        """The start could not be recorded. A bounded step is followed to its end; else what was taken is given back."""
+        number, self._number = self._number, None
+        if number is not None and recorder.claim(run, number):
             fault = Failure("RecorderFault", "the step could not be entered")
-            number = self._number
             recorder.finish(run, lambda seq: ((ending(self._kind, "abandoned", fault), number),))
-        if self._own_run:
+        if bounded:
+            self._scope = scope.enter(run, parent, None, surrounds=self.surrounds)
+            return
+        self._settle(recorder, "abandoned")
+        if self._own_run and run.kept:
             recorder.end_run(run, RunEnded(status="abandoned"))
 
     def _asked(self, run: LiveRun) -> limits.Intent:
-        return limits.Intent(run.id, self._kind, self._name(), tenant=run.tenant, session=run.session)
+        return limits.Intent(run.id, self._kind_asked(), self._name(), tenant=run.tenant, session=run.session)
 
-    def _used(self) -> Usage | None:
-        return None
+    def _kind_asked(self) -> str:
+        """What a guard takes it for."""
+        return self._kind
+
+    def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
+        return limits.Settled(status, self._number, error="" if failure is None else failure.type)
 
     @abstractmethod
     def _name(self) -> str:
@@ -339,9 +379,17 @@ class Step(Recorded, Generic[IntentT]):
         """Record what must not be lost of an end that comes when the step was closed by another: its run ended."""
 
 
-def open_run(recorder: Recorder, trigger: Trigger, place: Place | None) -> LiveRun | None:
-    """Begin a run for a trigger, as a child of the step at this place if there is one."""
+def open_run(recorder: Recorder, trigger: Trigger, place: Place | None, bounds: Limits | None = None) -> LiveRun | None:
+    """Begin a run for a trigger, as a child of the step at this place if there is one, within these limits.
+
+    Raises LimitExceeded when a limit on runs refuses it: then it is recorded as one that ended at once.
+    """
     above, at = place or (None, None)
+    outer = scope.current() if above is None else None
+    # A run that is recorded elsewhere bounds what is inside it all the same.
+    over = above.guard if above is not None else None if outer is None else outer.run.guard
+    if above is not None and not above.kept:
+        above = at = None
     trace_id, trace_parent = scope.parse_traceparent(trigger.traceparent)
     if above is not None and trace_id is None:
         trace_id = above.trace_id
@@ -359,7 +407,35 @@ def open_run(recorder: Recorder, trigger: Trigger, place: Place | None) -> LiveR
             input=kept(recorder, trigger.input), trace_id=trace_id, trace_parent=trace_parent, owner=owner,
         )  # fmt: skip
 
-    return recorder.start_run(fill)
+    run = recorder.start_run(fill, bounds, over)
+    if run is not None and run.guard is not None:
+        _admit_run(recorder, run)
+    return run
+
+
+def _admit_run(recorder: Recorder, run: LiveRun) -> None:
+    """Ask the run's own guard whether there may be one more run."""
+    if run.guard is None:
+        return
+    intent = limits.Intent(run.id, "run", run.name, tenant=run.tenant, session=run.session)
+    try:
+        answer = run.guard.admit(intent, _UNCOUNTED, recorder.clock.mono())
+    except Exception as problem:  # noqa: BLE001 - as for a step
+        recorder.fault("guard", problem)
+        return
+    if isinstance(answer, limits.Refused):
+        refusal = error_of(answer)
+        recorder.emit(run, hit_of(answer, "run", run.name), 0)
+        end_refused(recorder, run, refusal)
+        raise refusal
+    for notice in answer.notices:
+        recorder.emit(run, hit_of(notice), 0)
+
+
+def end_refused(recorder: Recorder, run: LiveRun, refusal: LimitExceeded) -> None:
+    """End a run that was refused what it was begun for."""
+    failure = failure_of(refusal, recorder.plain)
+    recorder.end_run(run, RunEnded(status="failed", stop_reason=stop_reason_of(refusal), error=failure))
 
 
 def reason_for(status: Status, error: BaseException | None) -> str:
@@ -407,3 +483,16 @@ def _score(
 def kept(recorder: Recorder, value: Any) -> Content | None:
     """A value as content; None when there is none."""
     return None if value is None else recorder.content(value)
+
+
+def hit_of(said: limits.Refused | limits.Notice, kind: str | None = None, name: str | None = None) -> LimitHit:
+    """A refusal of a step of this kind and name, or a notice, as it is recorded."""
+    return LimitHit(**structs.asdict(said), refused_kind=kind, refused_name=name)
+
+
+def error_of(refused: limits.Refused) -> LimitExceeded:
+    """A refusal as it is raised."""
+    return LimitExceeded(
+        refused.metric, refused.used, refused.requested, refused.threshold, scope=refused.scope, mode=refused.mode,
+        reason=refused.reason,
+    )  # fmt: skip

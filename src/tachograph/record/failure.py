@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 
-from tachograph.errors import LimitExceeded
+from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.run import STOP_REASONS, Failure, Status
 
 _MESSAGE_CHARS = 4_000
@@ -33,9 +33,11 @@ def failure_of(error: BaseException, mask: Callable[[str], str], *, content: boo
 
 
 def category_of(error: BaseException) -> str:
-    """timeout, network, auth, budget, cancelled; empty when the class does not tell."""
+    """timeout, network, auth, budget, cancelled, whatever a ModelError says; empty when the class does not tell."""
     if not isinstance(error, Exception):
         return "cancelled"
+    if isinstance(error, ModelError):
+        return error.category
     return next((category for kind, category in _CATEGORIES if isinstance(error, kind)), "")
 
 
@@ -50,6 +52,8 @@ def stop_reason_of(error: BaseException | None) -> str:
     """Why a run ends, as far as an exception tells."""
     if isinstance(error, LimitExceeded):
         return error.metric if error.metric in STOP_REASONS["failed"] else "quota"
+    if isinstance(error, ModelError):
+        return "provider_error"
     if isinstance(error, KeyboardInterrupt):
         return "signal"
     if isinstance(error, Exception):

@@ -25,6 +25,10 @@ class LLMCall(Struct, frozen=True, gc=False):
     """Tool definitions as sent."""
     params: Any = None
     """Everything else that was sent: temperature, max_tokens, tool_choice, …"""
+    max_output: int | None = None
+    """Most tokens of output that the request allows; None: what `params` says of it, if anything."""
+    reminders: Sequence[Any] = ()
+    """Messages sent behind `messages` in this request alone; no part of the conversation."""
     streaming: bool = False
     attempt: int = 1
     retry_of: int | None = None

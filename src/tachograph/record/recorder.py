@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tachograph.errors import CodecError
 from tachograph.events import codec
@@ -32,8 +32,14 @@ from tachograph.record.sanitize import Limits, to_json
 from tachograph.record.scrub import Scrubber
 from tachograph.record.spell import text_of
 
+if TYPE_CHECKING:
+    from tachograph.limits.budget import Budget
+    from tachograph.limits.limit import Limits as Policy
+
 log = logging.getLogger("tachograph")
 
+_UNKEPT = -1
+"""Generation of a run whose start could not be recorded."""
 _MOST_OWED = 10_000
 """Most ends that wait for a journal that takes nothing; beyond, their runs end as abandoned with the process."""
 
@@ -48,7 +54,7 @@ class LiveRun:
     """A run that this process records: its counters, its open steps, the messages it knows."""
 
     __slots__ = (
-        "__weakref__", "at", "ended", "execution_id", "generation", "id", "llm_calls", "lost", "mono", "name",
+        "__weakref__", "at", "ended", "execution_id", "generation", "guard", "id", "llm_calls", "lost", "mono", "name",
         "next_seq", "open", "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls", "trace_id",
     )  # fmt: skip
 
@@ -69,6 +75,13 @@ class LiveRun:
         self.owed = 0
         """Ends that could not be written yet; they keep their order."""
         self.ended = False
+        self.guard: Budget | None = None
+        """What bounds it; None: nothing but the recorder's own guard."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether its start was recorded. One that is bounded is followed all the same."""
+        return self.generation >= 0
 
     def is_of(self, recorder: Recorder) -> bool:
         """Whether this recorder, in this process, may write into the run: a fork or another recorder may not."""
@@ -119,6 +132,10 @@ class Recorder:
         self.generation = 0
         self.on_activity: Callable[[], None] | None = None
         """Called once before the first event of this process: the worker starts here."""
+        self.policy: Policy | None = None
+        """Limits of each run that nothing in this process started and that states none."""
+        self.open_budget: Callable[[Policy | None, Budget | None, LiveRun], Budget] | None = None
+        """(limits, the budget above, the run) → what bounds the run; None: nothing can."""
         self._runs: dict[str, LiveRun] = {}
         self._reset()
 
@@ -137,9 +154,20 @@ class Recorder:
 
     # ---- runs and steps -------------------------------------------------------------------------------------------
 
-    def start_run(self, fill: Callable[[str, str, str, int], RunStarted]) -> LiveRun | None:
-        """Begin a run. `fill(run id, execution id, owner, now)` gives its start event. None if it could not be kept."""
-        if self._leaving:
+    def start_run(
+        self,
+        fill: Callable[[str, str, str, int], RunStarted],
+        limits: Policy | None = None,
+        above: Budget | None = None,
+    ) -> LiveRun | None:
+        """Begin a run. `fill(run id, execution id, owner, now)` gives its start event. None if it could not be kept.
+
+        A run that is bounded, by limits or by what is above it, is begun even if it could not be kept: then nothing of
+        it is recorded, and its limits hold.
+        """
+        limits = self.policy if limits is None and above is None else limits
+        bounded = (limits is not None or above is not None) and self.open_budget is not None
+        if self._leaving and not bounded:
             return None
         if self._quiet:
             self._wake()
@@ -149,10 +177,14 @@ class Recorder:
         run = run_id(now, self.clock.entropy(6))
         body = fill(run, execution_id(now, run), self.journal.owner.journal, now)
         live = LiveRun(self, run, body, mono)
-        if self.start(live, body, "run") is None:
-            return None
-        self._runs[run] = live
-        return live
+        live.prefix.measured = bounded or type(self.guard) is not AdmitAll
+        if bounded and self.open_budget is not None:
+            live.guard = self.open_budget(limits, above, live)
+        if not self._leaving and self.start(live, body, "run") is not None:
+            self._runs[run] = live
+            return live
+        live.generation = _UNKEPT
+        return live if bounded else None
 
     def find(self, step: str) -> tuple[LiveRun, int] | None:
         """The run and number of the step with this id, if its run is open in this process; else None."""
@@ -389,6 +421,9 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: new locks, a journal of its own; runs of the parent stay the parent's."""
         self.generation += 1
+        for live in self._runs.values():
+            if live.guard is not None:
+                live.guard.after_fork()
         self.journal.forsake()
         self.journal = self._open_journal()
         self._runs.clear()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
 from tachograph.record.door import Recorded, kept, open_run, reason_for
 from tachograph.record.intent import Trigger
-from tachograph.record.recorder import Recorder, log
+from tachograph.record.recorder import LiveRun, Recorder, log
+
+if TYPE_CHECKING:
+    from tachograph.limits.limit import Limits
 
 
 class Run(Recorded):
@@ -22,8 +25,29 @@ class Run(Recorded):
     """The outcome was thrown away (a newer message came): not billable."""
     _reason = ""
 
-    def __init__(self, trigger: Trigger, below: Recorded | str | None = None) -> None:
-        self.trigger, self.below = trigger, below
+    _live: LiveRun | None = None
+    """The run itself, recorded or not."""
+
+    def __init__(self, trigger: Trigger, below: Recorded | str | None = None, limits: Limits | None = None) -> None:
+        self.trigger, self.below, self.limits = trigger, below, limits
+
+    @property
+    def deadline(self) -> int | None:
+        """When its time is over and that of everything inside it, in monotonic nanoseconds; None: never."""
+        guard = None if self._live is None else self._live.guard
+        return None if guard is None else guard.deadline
+
+    @property
+    def last_seq(self) -> int:
+        """Number of its last event; -1 when nothing of it was recorded."""
+        return -1 if self._live is None else self._live.next_seq - 1
+
+    def remaining(self) -> Mapping[str, float]:
+        """Metric → how much of it is left, by the strictest limit: counts, tokens, USD, seconds; empty without any."""
+        live = self._live
+        if live is None or live.guard is None:
+            return {}
+        return live.guard.remaining(live.recorder.clock.mono())
 
     def stop(self, status: Status, reason: str = "") -> None:
         """Say how the run ended; see STOP_REASONS for the reasons a status may carry. Others are logged and ignored."""
@@ -33,16 +57,17 @@ class Run(Recorded):
         log.error("run.stop(%r, %r) is ignored: see STOP_REASONS for what may be said", status, reason)
 
     def _again(self) -> Run:
-        again = Run(self.trigger, self.below)
+        again = Run(self.trigger, self.below, self.limits)
         again.source = self.source
         return again
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
         above = self._place(recorder)
-        run = open_run(recorder, self.trigger, above)
+        run = self._live = open_run(recorder, self.trigger, above, self.limits)
         if run is None:
             return
-        self._run, self._number, self._above = run, 0, above
+        if run.kept:
+            self._run, self._number, self._above = run, 0, above
         self._scope = scope.enter(run, 0, caller, surrounds=self.surrounds)
 
     def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
@@ -81,6 +106,7 @@ def run(
     traceparent: str | None = None,
     execution_id: str | None = None,
     below: Recorded | str | None = None,
+    limits: Limits | str | None = None,
 ) -> Run:
     """A run, as context manager (plain or async) or decorator.
 
@@ -89,6 +115,10 @@ def run(
     another system (W3C Trace Context). `execution_id` groups runs under an id of the program's own; else one is made.
     `below` is a run or step, or the id of one, that is open in this process and whose child it shall be although it is
     not inside it.
+
+    `limits` bounds it and all runs inside it, as `Limits` or as text ("15 turns, $1, 60s"); what goes beyond raises
+    LimitExceeded before it happens. Without, a run is bounded by the run it is inside, or by `configure(limits=…)`.
+    Raises SettingsError for limits that cannot be used.
     """
     return Run(
         Trigger(
@@ -96,4 +126,14 @@ def run(
             action_type, refs, execution_id,
         ),
         below,
+        stated(limits),
     )  # fmt: skip
+
+
+def stated(limits: Limits | str | None) -> Limits | None:
+    """Limits as a program states them, as a value. Raises SettingsError for text that says none."""
+    if not isinstance(limits, str):
+        return limits
+    from tachograph.limits.text import parse  # noqa: PLC0415 - only programs that say it in text need it
+
+    return parse(limits)

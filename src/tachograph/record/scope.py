@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -44,6 +44,10 @@ class Scope:
 
 log = logging.getLogger("tachograph")
 
+whose: Callable[[], object] | None = None
+"""Who keeps something for each thread or task says here whose it is; None while nobody does."""
+lent: ContextVar[object] = ContextVar("tachograph_lent", default=None)
+"""Whose the work is that a context does for another; None: its own."""
 _current: ContextVar[Scope | None] = ContextVar("tachograph_scope", default=None)
 _source: Callable[[], Recorder] | None = None
 
@@ -111,6 +115,19 @@ def _splice(scope: Scope | None) -> None:
         while scope.outer is not None and not scope.outer.open:
             scope.outer = scope.outer.outer
         scope = scope.outer
+
+
+@contextlib.contextmanager
+def lending() -> Iterator[None]:
+    """Tasks and threads that are begun inside the block work for whoever began them: what they trace is theirs."""
+    if whose is None:
+        yield
+        return
+    token = lent.set(lent.get() or whose())
+    try:
+        yield
+    finally:
+        lent.reset(token)
 
 
 def traceparent() -> str | None:

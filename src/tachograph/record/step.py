@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, overload
 
 import msgspec
 
 from tachograph.events.call import CallEnded, CallMetered, CallStarted
+from tachograph.events.chat import Message
 from tachograph.events.content import Content
 from tachograph.events.message import MessageAppended
 from tachograph.events.run import Failure, Status, StepEnded, StepKind, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
 from tachograph.events.usage import MISSING, PROGRAM, Cost, Usage, is_stated
 from tachograph.limits import guard as limits
+from tachograph.record.ask import most_output, was_refused
 from tachograph.record.door import Recorded, Step, kept, one_of, whole
 from tachograph.record.intent import Intent, LLMCall, ToolCall, Work
-from tachograph.record.prefix import key_of, role_of
+from tachograph.record.prefix import Known, bytes_of, key_of, role_of
 from tachograph.record.recorder import LiveRun, Recorder
-from tachograph.record.sanitize import to_json
 from tachograph.record.timeline import Beats
 
 
@@ -28,6 +29,9 @@ class WorkStep(Step[Work]):
 
     def _name(self) -> str:
         return self.intent.name
+
+    def _kind_asked(self) -> str:
+        return one_of(self.intent.kind, StepKind, "custom")  # type: ignore[no-any-return]  # a word of StepKind
 
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         work = self.intent
@@ -62,24 +66,29 @@ class ToolStep(Step[ToolCall]):
         """It was not run, and the model is told so."""
         self._state, self._why = "skipped", reason
 
+    def give_up(self, reason: str, *, cancelled: bool = False) -> None:
+        """Nobody waits for it any more: it is abandoned, or it was cancelled and has ended."""
+        self._state, self._why = "cancelled" if cancelled else "abandoned", reason
+
     def _name(self) -> str:
         return self.intent.name
 
     def _asked(self, run: LiveRun) -> limits.Intent:
+        call = self.intent
         return limits.Intent(
-            run.id,
-            "tool",
-            self.intent.name,
-            tenant=run.tenant,
-            session=run.session,
-            arguments=to_json(self.intent.arguments).text,
+            run.id, "tool", call.name, tenant=run.tenant, session=run.session, arguments=call.arguments
         )
+
+    def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
+        why = "" if failure is None else failure.type
+        return limits.Settled(self._state or status, self._number, result=self.output, error=why)
 
     def _refused(self, recorder: Recorder, run: LiveRun, parent: int, answer: limits.Refused) -> None:
         super()._refused(recorder, run, parent, answer)
         number = self._record_start(recorder, run, parent)
         if number is not None:
-            recorder.end(run, number, ToolEnded(state="rejected", reason=answer.reason or answer.metric))
+            state: ToolState = "skipped" if answer.mode == "skip" else "rejected"
+            recorder.end(run, number, ToolEnded(state=state, reason=answer.reason or answer.metric))
 
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         call = self.intent
@@ -126,6 +135,10 @@ class CallStep(Step[LLMCall]):
     """What it cost, for a program that prices its calls itself; None leaves it to the price list."""
     chunks: int | None = None
     """How many chunks arrived, where they were not handed to `add`."""
+    sent: bool | None = None
+    """Whether the request reached the provider and was taken; None: as far as an error or the HTTP status tells."""
+    _split: tuple[int | None, list[Known]] | None = None
+    """What of the messages is recorded already, and what is new; known since the guard asked."""
     _tip: int | None = None
     _beats: Beats | None = None
     _first: int | None = None
@@ -167,38 +180,63 @@ class CallStep(Step[LLMCall]):
 
     def _asked(self, run: LiveRun) -> limits.Intent:
         call = self.intent
-        size = sum(len(str(message).encode("utf-8", "replace")) for message in call.messages)
+        known, fresh = self._split = run.prefix.split(call.messages)
+        reminders = [(key_of(message), message) for message in call.reminders]
+        tools = bytes_of(call.tools)
+        size = run.prefix.size(known, [*fresh, *reminders]) + tools
         return limits.Intent(
-            run.id, "llm", call.model, call.provider, run.tenant, run.session, call.attempt, input_bytes=size
-        )
+            run.id, "llm", call.model, call.provider, run.tenant, run.session, whole(call.attempt) or 1,
+            input_bytes=size, tools=bool(tools), max_output=most_output(call), tier=call.tier,
+        )  # fmt: skip
 
-    def _used(self) -> Usage | None:
-        return self.usage
+    def room(self) -> int | None:
+        """Most tokens of output that the request may ask for and still fit its run's limits; None: nothing limits them.
+
+        To be asked before it is entered.
+        """
+        recorder = self.source()
+        place = None if recorder is None else self._place(recorder)
+        if place is None or place[0].guard is None:
+            return None
+        return place[0].guard.room(self._asked(place[0]))
+
+    def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
+        usage, cost = self.usage, self.cost
+        return limits.Settled(
+            status, self._number, usage if isinstance(usage, Usage) else None, cost if isinstance(cost, Cost) else None,
+            sent=not was_refused(self.sent, status, self.http_status, error), served_model=self.served_model,
+            error="" if failure is None else failure.type,
+        )  # fmt: skip
 
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
-        call = self.intent
-        known, fresh = run.prefix.split(call.messages)
+        call, ticket = self.intent, self._ticket
+        known, fresh = self._split or run.prefix.split(call.messages)
         said = _said(recorder, [message for _, message in fresh])
+        reminders = _said(recorder, call.reminders) if call.reminders else []
+        reserved = None if ticket is None else ticket.reservation
         tools, params, facts = kept(recorder, call.tools), kept(recorder, call.params), kept(recorder, call.metadata)
         plain, word, refs = recorder.plain, recorder.word, recorder.words(call.refs)
         provider, model, operation = plain(call.provider), plain(call.model), plain(call.operation)
 
         def build(seq: int) -> list[Any]:
             tip = seq + len(said) - 1 if said else known
+            reminded = _chained(reminders, tip, seq + len(said), ephemeral=True)
             started = CallStarted(
                 provider=provider, model=model, operation=operation, parent=parent, iteration=whole(call.iteration),
                 attempt=whole(call.attempt) or 1, retry_of=whole(call.retry_of), streaming=bool(call.streaming),
-                input=tip, tools=tools, params=params, tier=word(call.tier), agent_type=word(call.agent_type),
-                purpose=word(call.purpose), metadata=facts, refs=refs,
+                input=seq + len(said) + len(reminders) - 1 if reminders else tip, tools=tools, params=params,
+                tier=word(call.tier), agent_type=word(call.agent_type), purpose=word(call.purpose), metadata=facts,
+                refs=refs, reserved=reserved,
             )  # fmt: skip
-            return [*_chained(said, known, seq), (started, None)]
+            return [*_chained(said, known, seq), *reminded, (started, None)]
 
         first = recorder.write(run, build, starts=True)
         if first is None:
             return None
         self._tip = _learned(run, [key for key, _ in fresh], said, known, first)
-        recorder.opened(run, first + len(said), "llm")
-        return first + len(said)
+        number = first + len(said) + len(reminders)
+        recorder.opened(run, number, "llm")
+        return number
 
     def _record_end(
         self, recorder: Recorder, run: LiveRun, number: int, status: Status, failure: Failure | None
@@ -266,15 +304,18 @@ Said = list[tuple[str, Content]]
 """(role, content) of messages about to be recorded, in order."""
 
 
-def _said(recorder: Recorder, messages: list[Any]) -> Said:
-    return [(role_of(message), recorder.content(message)) for message in messages]
+def _said(recorder: Recorder, messages: Sequence[Any]) -> Said:
+    return [
+        (role_of(message), recorder.content(message.plain() if type(message) is Message else message))
+        for message in messages
+    ]
 
 
-def _chained(said: Said, parent: int | None, seq: int) -> list[tuple[MessageAppended, int]]:
+def _chained(said: Said, parent: int | None, seq: int, *, ephemeral: bool = False) -> list[tuple[MessageAppended, int]]:
     """The messages as events, each naming the one before; the first will be event `seq`."""
     bodies = []
     for role, content in said:
-        bodies.append((MessageAppended(role=role, parent=parent, message=content), 0))
+        bodies.append((MessageAppended(role=role, parent=parent, message=content, ephemeral=ephemeral), 0))
         parent = seq
         seq += 1
     return bodies

@@ -154,3 +154,18 @@ def test_views_can_be_made_and_dropped() -> None:
     assert [text.rsplit(maxsplit=1)[1] for text in views.drops()] == names
     assert all(text.startswith("CREATE VIEW") for text in views.statements())
     assert all(text.startswith("CREATE TEMP VIEW") for text in views.statements(whole=True))
+
+
+def test_a_reply_stands_behind_the_conversation_and_not_behind_its_reminders(tmp_path: Path) -> None:
+    """A request with a message of its own at its tail: the prompt has it, the response is the reply alone."""
+    tape = Tape()
+    tape.begin()
+    asked = tape.say("user", '{"role":"user","content":"hi"}')
+    reminded = tape.say("user", '{"role":"user","content":"quick"}', asked)
+    call = tape.call(input=reminded)
+    tape.reply(call, output=tape.say("assistant", '{"role":"assistant","content":"yes"}', asked))
+    with closing(SqliteStore(tmp_path / "views.db")) as opened:
+        opened.append(batch(tape.events))
+    with closing(sqlite3.connect(tmp_path / "views.db")) as connection:
+        row = connection.execute("SELECT prompt, response FROM llm_call_logs").fetchone()
+    assert [[message["content"] for message in json.loads(part)] for part in row] == [["hi", "quick"], ["yes"]]

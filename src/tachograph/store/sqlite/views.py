@@ -12,7 +12,8 @@ from textwrap import dedent
 _MARKER = """'{"$payload":"' || lower(hex(p.hash)) || '","size":' || p.size || '}'"""
 _PLAIN = f"CASE WHEN p.encoding = 0 AND p.body IS NOT NULL THEN p.body ELSE {_MARKER} END"
 _WHOLE = f"coalesce(payload_text(p.encoding, p.body), {_MARKER})"
-
+_TAIL = 50
+"""Messages at the end of a request, reminders among them, that are looked through for where its reply begins."""
 
 NAMES = ("execution_logs", "llm_call_logs", "tool_call_logs")
 
@@ -51,14 +52,25 @@ def _content(table: str, name: str) -> str:
     return f"coalesce({table}.{name}, (SELECT PAYLOAD_TEXT FROM payloads p WHERE p.id = {table}.{name}_payload))"
 
 
-def _messages(first: str, stop: str) -> str:
-    """A JSON array of the messages on the path from node `first` up to, and without, node `stop`."""
+def _messages(first: str, behind: str | None = None) -> str:
+    """A JSON array of the messages on the path to node `first`, as far as they are not on the path to `behind`.
+
+    The two part where the one has messages of its own at its tail, as a request with reminders has.
+    """
+    known, new = "", "TRUE"
+    if behind is not None:
+        known = f"""known(id, parent) AS (
+            SELECT n.id, n.parent FROM nodes n WHERE n.id = {behind}
+            UNION ALL
+            SELECT n.id, n.parent FROM known JOIN nodes n ON n.id = known.parent LIMIT {_TAIL}),
+        """
+        new = "n.id NOT IN (SELECT id FROM known)"
     return dedent(f"""\
-        (WITH RECURSIVE path(depth, id, parent, payload) AS (
-            SELECT 0, n.id, n.parent, n.payload FROM nodes n WHERE n.id = {first} AND n.id <> {stop}
+        (WITH RECURSIVE {known}path(depth, id, parent, payload) AS (
+            SELECT 0, n.id, n.parent, n.payload FROM nodes n WHERE n.id = {first} AND {new}
             UNION ALL
             SELECT path.depth + 1, n.id, n.parent, n.payload FROM path JOIN nodes n ON n.id = path.parent
-            WHERE n.id <> {stop})
+            WHERE {new})
         SELECT '[' || group_concat(message, ',') || ']' FROM (
             SELECT coalesce((SELECT PAYLOAD_TEXT FROM payloads p WHERE p.id = path.payload), 'null') AS message
             FROM path ORDER BY path.depth DESC))""")
@@ -86,8 +98,8 @@ _PARTS = {
     ),
     "CALL_TOOLS": _content("c", "tools"),
     "CALL_PARAMS": _content("c", "params"),
-    "PROMPT": _messages("c.input_node", "0"),
-    "RESPONSE": _messages("c.output_node", "coalesce(c.input_node, 0)"),
+    "PROMPT": _messages("c.input_node"),
+    "RESPONSE": _messages("c.output_node", "c.input_node"),
 }
 
 _EXECUTION_LOGS = """

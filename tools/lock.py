@@ -29,22 +29,20 @@ class Lock(NamedTuple):
 
 LOCKS = {
     "run": Lock((), ("cli", "server"), ("build",), "what `make demo` needs"),
-    "check": Lock(("run",), ("archive",), ("check",), "what `make test` and `make check` need"),
-    "bench": Lock(("run",), (), ("bench",), "what `make bench` needs: the peers we are measured against"),
+    "check": Lock(("run",), ("agents", "archive"), ("check",), "what `make test` and `make check` need"),
+    "bench": Lock(("run",), ("agents",), ("bench",), "what `make bench` needs: the peers we are measured against"),
 }
 
 
 def main() -> None:
-    """Resolve and write every file; each is held to the versions chosen before it."""
+    """Resolve and write every file; each is held to the versions of the files it includes."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    chosen: dict[str, str] = {}
     for name, lock in LOCKS.items():
-        found = resolve(wanted(project, lock), chosen)
-        included = {key for other in lock.includes for key in pins(other)}
+        included = {key: version for other in lock.includes for key, version in pins(other).items()}
+        found = resolve(wanted(project, lock), included)
         lines = [f"# {lock.use}; written by `make lock`", *(f"-r {other}.txt" for other in lock.includes)]
         lines += [f"{key}=={found[key]}" for key in sorted(found) if key not in included]
         path(name).write_text("\n".join(lines) + "\n")
-        chosen |= found
         print(f"requirements/{name}.txt: {len(found)} packages")
 
 
@@ -57,12 +55,12 @@ def wanted(project: dict[str, Any], lock: Lock) -> list[str]:
     return asked
 
 
-def resolve(asked: list[str], chosen: dict[str, str]) -> dict[str, str]:
+def resolve(asked: list[str], included: dict[str, str]) -> dict[str, str]:
     """Name → version of everything that would be installed into an empty environment."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder, "held.txt")
-        held.write_text("".join(f"{name}=={version}\n" for name, version in chosen.items()))
+        held.write_text("".join(f"{name}=={version}\n" for name, version in included.items()))
         report = subprocess.run([*command, "-c", str(held), *asked], check=True, stdout=subprocess.PIPE).stdout
     items = [item["metadata"] for item in json.loads(report)["install"]]
     return {re.sub(r"[-_.]+", "-", item["name"]).lower(): item["version"] for item in items}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import wraps
+from typing import Any
+
 import pytest
 
 import tachograph
 from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.instrument.functions import MARK
 from tachograph.testing import Captured
 
 
@@ -23,3 +27,20 @@ def test_the_tool_decorator_records_arguments_and_result(events: Captured) -> No
         '{"key":"a","depth":2}', '{"args":[],"kwargs":{}}',
     ]  # fmt: skip
     assert [event.body.state for event in events.of(ToolEnded)] == ["completed", "failed"]
+
+
+def test_a_recording_function_names_what_it_records() -> None:
+    """Who records calls by itself finds the function without that; a decorator around it is another one."""
+
+    def look_up(key: str) -> str:
+        return key
+
+    recording = tachograph.tool(name="finder", classification="read")(look_up)
+
+    @wraps(recording)
+    def around(*args: Any) -> Any:
+        return recording(*args)
+
+    assert getattr(recording, MARK) == (look_up, "finder", "read")
+    assert recording.__wrapped__ is look_up  # type: ignore[attr-defined]
+    assert around.__wrapped__ is recording

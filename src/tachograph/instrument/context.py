@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 from tachograph.fold.trace.event import AgentTraceEvent, LlmCall, LLMTraceEntry
 from tachograph.fold.trace.run import Told
 from tachograph.fold.trace.summary import AgentTraceSummary, LLMTraceSummary
+from tachograph.record import scope
 
 MOST_KEPT = 10_000
 """Most LLM trace entries, and most agent trace events, that a context keeps; then the oldest are dropped."""
@@ -104,7 +105,10 @@ _thread = _Thread()
 
 
 def here() -> Context:
-    """The context of the caller."""
+    """The context of the caller, or that of whoever it works for."""
+    lent = scope.lent.get()
+    if isinstance(lent, Context):
+        return lent
     thread, task = _thread.mark, _task()
     found = _context.get()
     if found is None or not found.is_of(thread, task):
@@ -148,3 +152,4 @@ def _forked() -> None:
 
 if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forked)
+scope.whose = here

@@ -13,6 +13,9 @@ from tachograph.record.wrap import wrap
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+MARK = "__tachograph_tool__"
+"""Attribute of a function that records its own calls: (function without that, name, classification)."""
+
 
 @overload
 def tool(function: Function) -> Function: ...
@@ -40,6 +43,9 @@ def tool(function: Any = None, *, name: str | None = None, classification: str =
                     arguments = signature.bind(*args, **kwargs).arguments
             return step(ToolCall(called, arguments, classification=classification))
 
-        return wrap(target, begin)
+        recording = wrap(target, begin)
+        # Who records the calls of its tools by itself (an agent) takes the function without this.
+        setattr(recording, MARK, (target, called, classification))
+        return recording
 
     return decorate if function is None else decorate(function)

@@ -1,0 +1,1 @@
+"""Who decides: agents as values, a pure loop, and what performs its decisions through the door."""

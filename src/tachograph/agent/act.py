@@ -1,0 +1,301 @@
+"""The tools of one reply: authorised in call order, then run under the limits, then answered in call order.
+
+Every call meets the door exactly once, whatever becomes of it: one that cannot be run is recorded as rejected with its
+reason, and the model is told. So every call of a reply has one end and one result, and a repeated bad call counts as a
+repetition like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
+from tachograph.agent.live import Live
+from tachograph.agent.progress import Approved, ToolBegan, ToolDone
+from tachograph.agent.state import State
+from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
+from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
+from tachograph.agent.tools.execute import Ran, execute
+from tachograph.agent.tools.tool import Tool, ToolContext
+from tachograph.agent.transcript import INTERRUPTED
+from tachograph.errors import LimitExceeded
+from tachograph.events.chat import Message, Part, ToolUse, result
+from tachograph.events.tool import ToolState
+from tachograph.record import scope
+from tachograph.record.intent import ToolCall
+from tachograph.record.step import ToolStep, step
+
+ONE_CALL = frozenset({"block", "skip"})
+"""Modes that refuse one call and let the run go on."""
+
+
+class Finished(Struct, frozen=True):
+    """A hook ended the work."""
+
+    answer: str
+    whole_run: bool = False
+
+
+class Acted(Struct, frozen=True):
+    """What came of the calls of one reply."""
+
+    results: tuple[Message, ...]
+    succeeded: tuple[str, ...]
+    finished: Finished | None = None
+    limit: LimitExceeded | None = None
+    """A limit that ends the run."""
+
+
+class _Plan(Struct):
+    """One call on its way: what is known of it before it runs, and what came of it."""
+
+    call: ToolUse
+    index: int
+    prepared: Prepared | None = None
+    refusal: str = ""
+    """Why it will not run; the text that the model gets."""
+    given: Any = None
+    """A result in place of running it."""
+    has_given: bool = False
+    met: bool = False
+    """Whether it came to the door."""
+    state: ToolState | None = None
+    content: str | tuple[Part, ...] = INTERRUPTED
+    finished: Finished | None = None
+    limit: LimitExceeded | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is in its final state."""
+        return self.state is not None
+
+    @property
+    def tool(self) -> Tool | None:
+        """The tool, when there is one of that name and the arguments fit it."""
+        return None if self.prepared is None else self.prepared.tool
+
+
+async def act(live: Live, state: State, asked_by: int | None) -> Acted:
+    """Run the open calls of the last reply. Raises CancelledError alone; then, too, every call has ended."""
+    plans = [_Plan(call, index) for index, call in enumerate(state.open)]
+    tools = live.toolbox()
+    finished = None
+    for plan in plans:
+        if finished is None:
+            finished = await _authorise(live, state, plan, tools)
+        else:
+            plan.refusal = "not run: the work was finished before it"
+    try:
+        await _run_all(live, state, plans, asked_by)
+    except BaseException:
+        for plan in plans:
+            _never_ran(live, state, plan, asked_by)
+        raise
+    finished = finished or next((plan.finished for plan in plans if plan.finished is not None), None)
+    return Acted(
+        tuple(result(plan.call, plan.content) for plan in plans),
+        tuple(plan.call.name for plan in plans if plan.state == "completed"),
+        finished,
+        next((plan.limit for plan in plans if plan.limit is not None), None),
+    )
+
+
+# ---- before a call is made ------------------------------------------------------------------------------------------
+
+
+async def _authorise(live: Live, state: State, plan: _Plan, tools: Mapping[str, Tool]) -> Finished | None:
+    """Whether a call may run, with which arguments; what ends the work instead."""
+    prepared = prepare(tools, plan.call)
+    if isinstance(prepared, Unfit):
+        plan.refusal = prepared.message
+        return None
+    plan.prepared = prepared
+    finished = await _before(live, state, plan, prepared)
+    if finished is None and not plan.refusal and not plan.has_given:
+        await _approve(live, state, plan, plan.prepared)
+    return finished
+
+
+async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Finished | None:
+    if not live.hooks:
+        return None
+    verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=prepared.given))
+    match verdict.effect:
+        case Block(message=message):
+            plan.refusal = message or "Tool execution was blocked by a hook."
+        case ReplaceOutput(value=value):
+            plan.given, plan.has_given = value, True
+        case FinishAgent(answer=answer):
+            plan.refusal = "not run: the work was finished before it"
+            return Finished(answer)
+        case FinishRun(answer=answer):
+            plan.refusal = "not run: the work was finished before it"
+            return Finished(answer, whole_run=True)
+    if verdict.moment.arguments is not prepared.given:
+        _edited(plan, prepared.tool, verdict.moment.arguments)
+    return None
+
+
+async def _approve(live: Live, state: State, plan: _Plan, prepared: Prepared) -> None:
+    tool = prepared.tool
+    if not tool.approve:
+        return
+    asked = Asked(
+        tool, prepared.given, live.record.run_id or "", live.spec.name, plan.call.id, state.iteration
+    )  # fmt: skip
+    decision = await decide(live.approve, asked, live.left())
+    facts = {"decision": type(decision).__name__.lower(), **msgspec.to_builtins(decision)}
+    if isinstance(decision, Edit):
+        facts["arguments"] = live.masked(decision.arguments, tool.redact)
+    live.note("approval", {"tool": tool.name, "call_id": plan.call.id, **facts})
+    live.emit(Approved(call=plan.call, decision=decision))
+    match decision:
+        case Deny(reason=reason):
+            plan.refusal = f"Not allowed: {reason}" if reason else "Not allowed."
+        case Edit(arguments=arguments):
+            _edited(plan, tool, arguments)
+
+
+def _edited(plan: _Plan, tool: Tool, arguments: Mapping[str, Any] | None) -> None:
+    """Arguments that somebody changed are checked like those of the model."""
+    prepared = fit(tool, arguments or {})
+    if isinstance(prepared, Prepared):
+        plan.prepared = prepared
+    else:
+        plan.refusal = prepared.message
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int | None) -> None:
+    one_by_one = len(plans) == 1 or any(plan.tool is not None and plan.tool.sequential for plan in plans)
+    if one_by_one:
+        for plan in plans:
+            await _run(live, state, plan, asked_by)
+        return
+    places = asyncio.Semaphore(live.spec.parallel)
+
+    async def placed(plan: _Plan) -> None:
+        async with places:
+            await _run(live, state, plan, asked_by)
+
+    with scope.lending():
+        tasks = [asyncio.ensure_future(placed(plan)) for plan in plans]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _run(live: Live, state: State, plan: _Plan, asked_by: int | None) -> None:
+    """One call through the door. What it came to is in the plan, also when it is cancelled."""
+    plan.met = True
+    record = step(_intent(live, state, plan, asked_by))
+    began = live.clock.mono()
+    try:
+        with record:
+            hint = live.heed(record.notices)
+            await _perform(live, state, plan, record)
+            if hint and isinstance(plan.content, str):
+                plan.content = f"{plan.content}\n\n{hint}"
+            if plan.has_ended and plan.content != record.output:
+                # The record keeps the whole result; what the model is told of it differs, and stands beside.
+                record.metadata = {"told": result(plan.call, plan.content).plain()["content"]}
+    except LimitExceeded as refused:
+        plan.content = refused.reason or refused.metric
+        plan.state = "skipped" if refused.mode == "skip" else "rejected"
+        if refused.mode not in ONE_CALL:
+            plan.limit = refused
+    finally:
+        live.called()
+        seconds = (live.clock.mono() - began) / 1e9
+        done = ToolDone(call=plan.call, state=plan.state or "cancelled", result=plan.content, seconds=seconds)
+        live.emit(done)
+
+
+def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> None:
+    """The run was called off before this call began: it has an end all the same."""
+    if plan.met:
+        return
+    with suppress(LimitExceeded), step(_intent(live, state, plan, asked_by)) as record:
+        live.called()
+        record.cancel("the run was called off before it began")
+
+
+async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> None:
+    prepared = plan.prepared
+    if plan.refusal or prepared is None:
+        record.reject(plan.refusal)
+        plan.state, plan.content = "rejected", plan.refusal
+        return
+    live.emit(ToolBegan(call=plan.call, arguments=prepared.given, iteration=state.iteration))
+    if plan.has_given:
+        ran = Ran("completed", live.text_of(plan.given))
+    else:
+        seconds = live.within(prepared.tool.timeout)
+        ran = await execute(
+            prepared.tool, prepared.arguments, _context(live, state, plan), seconds, late=_late(live, plan)
+        )
+    ran = await _after(live, state, plan, ran)
+    plan.state, plan.content = ran.state, live.shelf.fit(ran.content, prepared.tool.most_chars)
+    _ended(record, ran)
+
+
+def _ended(record: ToolStep, ran: Ran) -> None:
+    record.output = (
+        ran.content if isinstance(ran.content, str) else result(ToolUse("", ""), ran.content).plain()["content"]
+    )
+    if ran.state == "failed":
+        record.fail(ran.error or "failed")
+    elif ran.state != "completed":
+        record.give_up(str(ran.error or ran.state), cancelled=ran.state == "cancelled")
+
+
+async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
+    if not live.hooks or plan.prepared is None:
+        return ran
+    given = plan.prepared.given
+    verdict = await live.fire(
+        live.moment("post_tool_use", state, call=plan.call, arguments=given, result=ran.content)
+    )  # fmt: skip
+    match verdict.effect:
+        case FinishAgent(answer=answer):
+            plan.finished = Finished(answer)
+        case FinishRun(answer=answer):
+            plan.finished = Finished(answer, whole_run=True)
+    changed = verdict.moment.result
+    return ran if changed is ran.content else Ran(ran.state, live.text_of(changed), ran.error)
+
+
+def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> ToolCall:
+    arguments: Any = plan.call.arguments if plan.prepared is None else plan.prepared.given
+    tool = plan.tool
+    if tool is not None and tool.redact:
+        arguments = live.masked(arguments, tool.redact)
+    return ToolCall(
+        plan.call.name, arguments, call_id=plan.call.id, requested_by=asked_by, index=plan.index,
+        classification="other" if tool is None else tool.classification, iteration=state.iteration,
+        agent_type=live.spec.name,
+    )  # fmt: skip
+
+
+def _context(live: Live, state: State, plan: _Plan) -> ToolContext:
+    return ToolContext(
+        live.record.run_id or "", live.spec.name, plan.call.id, plan.call.name, state.iteration, live.record.deadline,
+        live.context, live.shelf.get,
+    )  # fmt: skip
+
+
+def _late(live: Live, plan: _Plan) -> Any:
+    facts = {"tool": plan.call.name, "call_id": plan.call.id}
+    return lambda ran: live.record.note("late_result", {**facts, "state": ran.state, "content": str(ran.content)})

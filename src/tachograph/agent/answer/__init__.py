@@ -1,0 +1,1 @@
+"""What a run comes to: its outcome, and the answer as the type that was asked for."""

@@ -1,0 +1,92 @@
+"""The outcome of a run: what `run()` returns, whatever happened. Never an error text posing as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from tachograph.errors import RunFailed
+from tachograph.events.chat import Message
+from tachograph.events.run import Status
+from tachograph.events.usage import Usage
+from tachograph.fold.cost import usd
+
+Answer = TypeVar("Answer")
+
+RESUMABLE = frozenset({"failed", "cancelled", "abandoned", "paused"})
+NOT_RESUMABLE = frozenset({"internal_error", "superseded", "content_filter"})
+"""Stop reasons after which going on from the log would meet the same end, or is not wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What the attempts of a run used, added up. A figure that nobody gave adds nothing and is counted."""
+
+    llm_calls: int = 0
+    tool_calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    """Sums over all attempts; None for a class of which nobody gave any figure."""
+    nano_usd: int = 0
+    """A lower bound while `unpriced` is not 0."""
+    unpriced: int = 0
+    """Attempts whose cost is not known."""
+
+    @property
+    def cost(self) -> Decimal:
+        """USD; see `nano_usd`."""
+        return usd(self.nano_usd)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Generic[Answer]):
+    """How a run ended."""
+
+    status: Status
+    stop_reason: str
+    answer: str | None = None
+    """The model's words; None when there is no answer. A run that was wrapped up has one though it is `failed`."""
+    output: Answer | None = None
+    """The answer as the type that was asked for."""
+    detail: str = ""
+    """What happened, in a few words, for people who run agents; not for those who talk with them."""
+    error: BaseException | None = None
+    """What ended it, where that was an exception."""
+    spent: Spending = field(default_factory=Spending)
+    iterations: int = 0
+    seconds: float = 0.0
+    run_id: str | None = None
+    execution_id: str | None = None
+    session: str | None = None
+    last_seq: int = -1
+    """The last event of the run; -1 when it could not be recorded."""
+    messages: tuple[Message, ...] = ()
+    """The conversation as it stands: what a next run may begin with."""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def completed(self) -> bool:
+        """Whether there is an answer that was accepted."""
+        return self.status == "completed"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run may go on from its log."""
+        return self.status in RESUMABLE and self.stop_reason not in NOT_RESUMABLE
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all attempts."""
+        return self.spent.usage
+
+    @property
+    def cost(self) -> Decimal:
+        """USD of all attempts that have a price."""
+        return self.spent.cost
+
+    def or_raise(self) -> Outcome[Answer]:
+        """Itself when completed. Raises RunFailed else."""
+        if self.completed:
+            return self
+        raise RunFailed(self.status, self.stop_reason, self.detail, self) from self.error

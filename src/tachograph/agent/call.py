@@ -1,0 +1,124 @@
+"""One call of an agent: what it is asked, and what the call brings beside that; and how a run of it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tachograph import compose
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.hooks import Hooks
+from tachograph.agent.live import Live
+from tachograph.agent.progress import Emitter
+from tachograph.agent.reminders import Reminder, Reminding
+from tachograph.agent.spec import Spec, effective, toolbox
+from tachograph.agent.state import End, State
+from tachograph.agent.tools.results import Shelf
+from tachograph.agent.tools.tool import Tool
+from tachograph.agent.transcript import closed
+from tachograph.events.chat import Message, Part, read, system, user
+from tachograph.limits.limit import Limits
+from tachograph.providers.port import ModelPort
+from tachograph.record import scope
+from tachograph.record.door import Recorded
+from tachograph.record.run import Run, run
+
+Prompt = str | Message | Sequence[str | Part]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What one call of an agent brings beside its prompt. None leaves it to the agent."""
+
+    history: Sequence[Message | Mapping[str, Any]] = ()
+    """The conversation so far, without instructions."""
+    limits: Limits | str | None = None
+    session: str | None = None
+    user: str | None = None
+    tenant: str = "default"
+    platform: str | None = None
+    environment: str | None = None
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    refs: Mapping[str, str] | None = None
+    execution_id: str | None = None
+    traceparent: str | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What instructions, tools and hooks may read; never sent by itself."""
+    hooks: Hooks | None = None
+    """Beside those of the agent."""
+    reminders: Sequence[Reminder] = ()
+    reminding: Reminding = field(default_factory=Reminding)
+    """What earlier runs of this conversation were reminded of."""
+    said: Sequence[str] = ()
+    """Reminders for the first request alone."""
+    toolbox: Callable[[], Mapping[str, Tool]] | None = None
+    """Asked before every request, for sets of tools that change."""
+    shelf: Shelf | None = None
+    """Where results that are too large are kept; one of its own when None."""
+    instructions: str | None = None
+    emitter: Emitter | None = None
+    below: Recorded | str | None = None
+    name: str | None = None
+
+
+def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Live:
+    """Everything a run needs, before anything is recorded. Raises SettingsError, InvalidTranscript."""
+    own = toolbox(spec.tools)
+    tools = call.toolbox or (lambda: own)
+    limits = effective(spec, call.limits, tools())
+    history = closed(item if isinstance(item, Message) else read(item) for item in call.history)
+    instructions = _instructions(spec, call)
+    clock = scope.recorder().clock
+    wraps = limits.modes.get("iterations") == "wrap_up" and limits.iterations is not None
+    live = Live(
+        spec=spec, port=port, limits=limits, record=_record(spec, port, prompt, call, limits), clock=clock,
+        prices=lambda: compose.current().prices, emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
+        hooks=spec.hooks if call.hooks is None else spec.hooks.merged(call.hooks), context=call.context,
+        shelf=call.shelf or Shelf(), reminders=(*spec.reminders, *call.reminders), reminding=call.reminding,
+        waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
+    )  # fmt: skip
+    live.state = State(
+        messages=((system(instructions),) if instructions else ()) + history,
+        phase=spec.phases[0].name if spec.phases else "",
+        wrap_at=int(limits.iterations or 0) if wraps else None,
+    )
+    return live
+
+
+def outcome_of(live: Live) -> Outcome[Any]:
+    """The outcome as it stands."""
+    state, end = live.state, live.state.end or End("abandoned", "")
+    messages = state.messages[1:] if live.instructions else state.messages
+    return Outcome(
+        status=end.status, stop_reason=end.reason, answer=end.answer, output=end.value, detail=end.detail,
+        error=live.error, spent=live.spent, iterations=state.iteration, seconds=live.seconds,
+        run_id=live.record.run_id, execution_id=live.record.execution_id, session=live.record.trigger.session,
+        last_seq=live.record.last_seq, messages=messages,
+    )  # fmt: skip
+
+
+def message_of(prompt: Prompt) -> Message:
+    """A prompt as a message of the user."""
+    if isinstance(prompt, Message):
+        return prompt
+    return user(prompt) if isinstance(prompt, str) else user(tuple(prompt))
+
+
+def _instructions(spec: Spec, call: Call) -> str:
+    said = spec.instructions if call.instructions is None else call.instructions
+    text = said if isinstance(said, str) else said(call.context)
+    if spec.phases and spec.phases[0].instructions:
+        text = f"{text}\n\n{spec.phases[0].instructions}" if text else spec.phases[0].instructions
+    return text
+
+
+def _record(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call, limits: Limits) -> Run:
+    told = None if prompt is None else message_of(prompt).plain()["content"]
+    return run(
+        call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=call.tags,
+        metadata={"agent": spec.name, "model": port.model, **spec.metadata, **call.metadata}, version=spec.version,
+        environment=call.environment, platform=call.platform, agent_type=spec.name, refs=call.refs, input=told,
+        traceparent=call.traceparent, execution_id=call.execution_id, below=call.below, limits=limits,
+    )  # fmt: skip

@@ -1,0 +1,218 @@
+"""A run while it is performed: everything that its parts share, and nothing that decides.
+
+One `Live` belongs to one run and one event loop. What changes here is bookkeeping (what was spent, which reminders
+wait); where the run stands is the `State`, which the loop passes along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+from tachograph.agent.answer.outcome import Spending
+from tachograph.agent.hooks import Hooks, Moment, Verdict
+from tachograph.agent.progress import Emitter, Limited
+from tachograph.agent.reminders import Reminder, Reminding
+from tachograph.agent.spec import Spec
+from tachograph.agent.state import State
+from tachograph.agent.tools.approval import Approve
+from tachograph.agent.tools.results import Shelf
+from tachograph.agent.tools.tool import Tool
+from tachograph.events.chat import HIDDEN, Part
+from tachograph.events.usage import MISSING, Cost, Usage
+from tachograph.fold.cost import PriceBook, price
+from tachograph.limits.limit import Limits
+from tachograph.providers.port import ModelPort, Reply, ToolSpec
+from tachograph.record.clock import Clock
+from tachograph.record.door import Recorded
+from tachograph.record.run import Run
+from tachograph.record.sanitize import to_json
+from tachograph.record.step import step
+
+_CLASSES = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
+
+
+@dataclass(kw_only=True)
+class Live:
+    """One run in the making."""
+
+    spec: Spec
+    port: ModelPort
+    limits: Limits
+    record: Run
+    clock: Clock
+    prices: Callable[[], PriceBook]
+    """Loaded when the first call has ended."""
+    emitter: Emitter
+    hooks: Hooks
+    offered: Callable[[], Mapping[str, Tool]]
+    """The program's tools, as they are now."""
+    approve: Approve | None
+    instructions: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    shelf: Shelf = field(default_factory=Shelf)
+    reminders: Sequence[Reminder] = ()
+    reminding: Reminding = field(default_factory=Reminding)
+    waiting: list[str] = field(default_factory=list)
+    """Texts for the next request alone."""
+    spent: Spending = field(default_factory=Spending)
+    last_usage: Usage = MISSING
+    """Of the last attempt that brought a reply."""
+    told_tools: tuple[tuple[ToolSpec, ...], Any] = ((), None)
+    """The tools of the last request, and how they are recorded."""
+    full: float = 0.0
+    """How much of the context window the fullest request took, in percent."""
+    salt: bytes = b""
+    """Random; what keeps the marks of masked values from being guessed."""
+    state: State = field(default_factory=State)
+    first: bool = False
+    """Whether the prompt is the first message of its conversation."""
+    asked_by: int | None = None
+    """Number of the attempt that brought the last reply."""
+    error: BaseException | None = None
+    """What ended the run, where that was an exception."""
+    began: int = 0
+    """Monotonic ns."""
+    seconds: float = 0.0
+    """How long it took, once it is over."""
+    cancelled: str = ""
+    """Why it was called off; empty while it was not."""
+    step: Recorded | None = None
+    """The iteration's step, while there is one."""
+
+    def toolbox(self) -> Mapping[str, Tool]:
+        """The tools that the next request may name; where a result was cut, also what shows the rest of it."""
+        box = self.offered()
+        if not self.shelf.holds or self.expand.name in box:
+            return box
+        return {**box, self.expand.name: self.expand}
+
+    @cached_property
+    def expand(self) -> Tool:
+        """Shows more of a result that was cut."""
+        return self.shelf.tool()
+
+    # ---- time -----------------------------------------------------------------------------------------------------
+
+    def left(self) -> float | None:
+        """Seconds until the run's deadline, never less than 0; None when it has none."""
+        deadline = self.record.deadline
+        return None if deadline is None else max(0.0, (deadline - self.clock.mono()) / 1e9)
+
+    def expire(self) -> None:
+        """Meet the deadline at the door, so that it is recorded like any other limit. Raises LimitExceeded."""
+        with step("deadline", kind="iteration"):
+            pass
+
+    def within(self, seconds: float | None) -> float | None:
+        """So many seconds, or what is left of the run when that is less."""
+        left = self.left()
+        return left if seconds is None else seconds if left is None else min(seconds, left)
+
+    # ---- telling --------------------------------------------------------------------------------------------------
+
+    def note(self, name: str, data: Any) -> None:
+        """Record a fact for which there is no event of its own."""
+        (self.step or self.record).note(name, data)
+
+    def emit(self, value: Any) -> None:
+        """Tell whoever listens."""
+        self.emitter.emit(value)
+
+    def remind(self, text: str) -> None:
+        """Say something at the tail of the next request, and only there."""
+        if text:
+            self.waiting.append(text)
+
+    def heed(self, notices: Iterable[Any]) -> str:
+        """Pass on what a guard noticed; the text that belongs to the action it noticed it at."""
+        here = []
+        for notice in notices:
+            self.emit(Limited(notice=notice))
+            if notice.mode == "nudge":
+                self.remind(notice.reason)
+            elif notice.mode == "warn" and notice.reason:
+                here.append(notice.reason)
+        return "\n".join(here)
+
+    async def fire(self, moment: Moment) -> Verdict:
+        """Ask the hooks, and record what they did."""
+        verdict = await self.hooks.fire(moment)
+        for fired in verdict.fired:
+            if fired.effect != "Continue" or fired.error:
+                self.note("hook_effect", fired.facts(moment.event))
+        for text in verdict.context:
+            self.remind(text)
+        return verdict
+
+    def moment(self, event: str, state: State, **facts: Any) -> Moment:
+        """What a hook is told of this point."""
+        return Moment(
+            event=event, agent=self.spec.name, run_id=self.record.run_id or "", iteration=state.iteration,
+            messages=state.messages, metadata=self.context, usage=self.spent.usage, **facts,
+        )  # fmt: skip
+
+    def text_of(self, value: Any) -> Any:
+        """A hook's value as a result: text and media as they are, everything else as JSON."""
+        if isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(part, Part) for part in value)):
+            return value
+        return to_json(value).text
+
+    def masked(self, arguments: Any, names: Iterable[str]) -> Any:
+        """Arguments with the values of some replaced: equal ones by the same mark, so that repetitions are seen."""
+        if not isinstance(arguments, Mapping):
+            return HIDDEN
+        hidden = set(names)
+        return {name: self._mark(value) if name in hidden else value for name, value in arguments.items()}
+
+    def _mark(self, value: Any) -> str:
+        made = blake2b(to_json(value).text.encode("utf-8", "replace"), key=self.salt, digest_size=6)
+        return f"{HIDDEN} {made.hexdigest()}"
+
+    # ---- spending -------------------------------------------------------------------------------------------------
+
+    def spend(self, usage: Usage, reply: Reply | None, tier: str | None, at: int) -> Cost:
+        """Add an attempt; what it cost."""
+        model = (reply.served_model if reply else None) or self.port.model
+        served = (reply.served_tier if reply else None) or tier
+        cost = price(self.prices(), self.port.provider, model, usage, at, served)
+        now = self.spent
+        self.last_usage = self.last_usage if usage.basis == "missing" else usage
+        self.spent = Spending(
+            llm_calls=now.llm_calls + 1,
+            tool_calls=now.tool_calls,
+            usage=_plus(now.usage, usage),
+            nano_usd=now.nano_usd + (cost.total or 0),
+            unpriced=now.unpriced + (cost.total is None),
+        )
+        return cost
+
+    def called(self) -> None:
+        """Count a tool call."""
+        now = self.spent
+        self.spent = Spending(
+            llm_calls=now.llm_calls, tool_calls=now.tool_calls + 1, usage=now.usage, nano_usd=now.nano_usd,
+            unpriced=now.unpriced,
+        )  # fmt: skip
+
+    def random(self) -> float:
+        """From 0 to below 1."""
+        return int.from_bytes(self.clock.entropy(6)) / (1 << 48)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not past the deadline."""
+        await asyncio.sleep(self.within(seconds) or 0.0)
+
+
+def _plus(a: Usage, b: Usage) -> Usage:
+    if b.basis == "missing":
+        return a
+    sums: dict[str, Any] = {}
+    for name in _CLASSES:
+        one, other = getattr(a, name), getattr(b, name)
+        sums[name] = other if one is None else one if other is None else one + other
+    return Usage(**sums, basis=b.basis if a.basis == "missing" else a.basis)

@@ -1,0 +1,168 @@
+"""The loop's mind: from an agent and a state, what to do next. Pure: it performs nothing and waits for nothing.
+
+The order of questions about a reply: was it cut, was it refused, is it empty, does it ask for another phase, is it the
+answer at all, does it fit its type, were the required tools used, does anything else stand against it. Success is what
+remains. Every question that can send the model back is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from tachograph.agent.answer.output import Misfit, correction, parse
+from tachograph.agent.rules import Phase, Rules
+from tachograph.agent.state import End, State
+from tachograph.events.chat import ToolUse
+from tachograph.fold.trace.event import next_phase
+
+VERIFICATION = "verification"
+REQUIRED_TOOLS = "required_tools"
+
+
+class Ask(Struct, frozen=True):
+    """Make a request."""
+
+    tools: bool = True
+    """Whether tools may be used."""
+
+
+class Act(Struct, frozen=True):
+    """Run these tools."""
+
+    calls: tuple[ToolUse, ...]
+
+
+class Nudge(Struct, frozen=True):
+    """Ask the model to go on."""
+
+    kind: str
+    """empty_reply, not_done, unknown_phase."""
+    text: str
+
+
+class Correct(Struct, frozen=True):
+    """Ask again: the reply did not fit its type."""
+
+    errors: tuple[str, ...]
+    text: str
+
+
+class Move(Struct, frozen=True):
+    """Begin another phase."""
+
+    phase: Phase
+
+
+class Refuse(Struct, frozen=True):
+    """Send the answer back."""
+
+    gate: str
+    text: str
+
+
+class Check(Struct, frozen=True):
+    """Ask whatever stands between a reply and its being the answer: hooks, verification."""
+
+    answer: str
+    value: Any
+
+
+class Finish(Struct, frozen=True):
+    """The run is over."""
+
+    end: End
+
+
+Decision = Ask | Act | Nudge | Correct | Move | Refuse | Check | Finish
+
+
+def decide(rules: Rules, state: State) -> Decision:
+    """What to do next."""
+    if state.end is not None:
+        return Finish(state.end)
+    if state.open:
+        return _act(state)
+    if state.reply is None:
+        return Ask(tools=not state.wrap_up and state.wrap_at != state.iteration + 1)
+    return _judge(rules, state)
+
+
+def _act(state: State) -> Decision:
+    if state.finish == "length":
+        return _failed("output_truncated", "a reply with tool calls was cut")
+    last = state.wrap_up or ("max_iterations" if state.wrap_at == state.iteration else "")
+    if last:
+        return _failed(last, "the model asked for tools in its last turn")
+    return Act(state.open)
+
+
+def _judge(rules: Rules, state: State) -> Decision:
+    assert state.reply is not None
+    text = state.reply.text if state.answer is None else state.answer
+    if state.finish == "length":
+        return _failed("output_truncated", "the reply was cut at its most tokens")
+    if state.finish in ("content_filter", "refusal"):
+        return _failed("content_filter", text[:200])
+    if not text.strip():
+        return _nudge(
+            rules, state, "empty_reply", "Your last reply was empty. Go on with the task, or give the answer."
+        )
+    if (moved := _phase(rules, state, text)) is not None:
+        return moved
+    if rules.done is not None and rules.done not in text and not _is_last(state):
+        hint = f"Go on with the task. When it is done, say so with {rules.done} in your answer."
+        return _nudge(rules, state, "not_done", hint)
+    return _answer(rules, state, text if rules.done is None else text.replace(rules.done, "").strip())
+
+
+def _answer(rules: Rules, state: State, text: str) -> Decision:
+    found = parse(rules.output, text)
+    if isinstance(found, Misfit):
+        if state.schema_attempts >= rules.most_schema_retries or _is_last(state):
+            return _failed("schema_failed", "; ".join(found.errors), text)
+        return Correct(found.errors, correction(rules.output, found.errors, rules.nudge))
+    if _is_last(state):
+        metric = state.wrap_up or "max_iterations"
+        return Finish(End("failed", metric, text, found.value, "wrapped up"))
+    missing = [name for name in rules.required_tools if name not in state.succeeded]
+    if missing:
+        text = f"Not yet: {', '.join(missing)} must be used successfully before you answer."
+        return refusal(rules, state, REQUIRED_TOOLS, text)
+    if not state.accepted:
+        return Check(text, found.value)
+    return Finish(End("completed", "final_answer", text, found.value))
+
+
+def refusal(rules: Rules, state: State, gate: str, text: str) -> Refuse | Finish:
+    """A gate does not accept the answer: send it back, or end the run when that was done often enough."""
+    if state.refusals.get(gate, 0) < rules.gate_refusals:
+        return Refuse(gate, text)
+    reason = "required_tool_missing" if gate == REQUIRED_TOOLS else "guardrail_block"
+    return _failed(reason, f"{gate}: {text}")
+
+
+def _phase(rules: Rules, state: State, text: str) -> Decision | None:
+    asked = next_phase(text) if rules.phases else ""
+    if not asked or asked == state.phase or _is_last(state):
+        return None
+    phase = next((phase for phase in rules.phases if phase.name == asked), None)
+    if phase is not None:
+        return Move(phase)
+    known = ", ".join(phase.name for phase in rules.phases)
+    return _nudge(rules, state, "unknown_phase", f"There is no phase {asked!r}; there are {known}.")
+
+
+def _nudge(rules: Rules, state: State, kind: str, text: str) -> Decision:
+    if state.nudges < rules.most_nudges and not _is_last(state):
+        return Nudge(kind, text)
+    return _failed("empty_reply" if kind == "empty_reply" else "no_progress", kind)
+
+
+def _is_last(state: State) -> bool:
+    return bool(state.wrap_up) or state.wrap_at == state.iteration
+
+
+def _failed(reason: str, detail: str, answer: str | None = None) -> Finish:
+    return Finish(End("failed", reason, answer, None, detail))

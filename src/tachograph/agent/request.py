@@ -1,0 +1,219 @@
+"""One iteration's request: attempts through the door, the scheduler and the model, until one of them brings a reply.
+
+Each attempt is a step of its own: admitted, recorded before it leaves, ended once. The permit of the scheduler is held
+while the request is on its way, never while we wait to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from msgspec import structs
+
+from tachograph.agent.answer.output import schema_of
+from tachograph.agent.live import Live
+from tachograph.agent.pace.schedule import Permit
+from tachograph.agent.progress import RetryExhausted, Retrying, StreamReset
+from tachograph.agent.reminders import wrap
+from tachograph.agent.state import State
+from tachograph.agent.tools.tool import Tool
+from tachograph.errors import ModelError
+from tachograph.events.chat import Message, ToolUse, user
+from tachograph.events.usage import MISSING
+from tachograph.providers import told
+from tachograph.providers.asking import pieces
+from tachograph.providers.config import patience
+from tachograph.providers.port import Exchange, Reply, Request, TextDelta, ToolSpec
+from tachograph.record.intent import LLMCall
+from tachograph.record.step import CallStep, step
+
+MOST_OUTPUT = 4096
+"""Tokens of output a request may ask for when nobody says."""
+
+
+async def ask(live: Live, state: State, *, tools: bool) -> Reply:
+    """A reply to the conversation as it stands. Raises LimitExceeded, ModelError."""
+    request = _request(live, state, tools=tools)
+    reminders = tuple(user(wrap(text)) for text in live.waiting)
+    attempt, first = 1, None
+    try:
+        while True:
+            tried = _Attempt(live, request, reminders, state.iteration, attempt, first)
+            try:
+                return await tried.run()
+            except ModelError as error:
+                first = first or tried.number
+                await _again(live, error, attempt, started=tried.started)
+            attempt += 1
+    finally:
+        live.waiting.clear()
+
+
+def _request(live: Live, state: State, *, tools: bool) -> Request:
+    spec, config = live.spec, patience(live.port)
+    offered = _offered(live, state) if tools else ()
+    seconds = live.limits.call_seconds
+    return Request(
+        messages=state.messages,
+        tools=offered,
+        tool_choice=spec.tool_choice if offered else "none" if live.toolbox() else "auto",
+        output_schema=schema_of(spec.output),
+        max_tokens=spec.max_tokens or MOST_OUTPUT,
+        params=spec.params,
+        stream=spec.streaming,
+        timeout=config.request_timeout if seconds is None else min(config.request_timeout, float(seconds)),
+        first_content=config.first_content,
+        silence=config.silence,
+    )
+
+
+def _offered(live: Live, state: State) -> tuple[ToolSpec, ...]:
+    box = live.toolbox()
+    phase = next((phase for phase in live.spec.phases if phase.name == state.phase), None)
+    wanted = None if phase is None else phase.tools
+    return tuple(tool.spec for name, tool in box.items() if wanted is None or name in wanted)
+
+
+async def _again(live: Live, error: ModelError, attempt: int, *, started: bool) -> None:
+    """Wait before the next attempt, or raise the error when there is none."""
+    retry = live.spec.retrying
+    wait = retry.after(error, attempt, random=live.random, left=live.left(), started=started)
+    facts = {
+        "model": live.port.model, "attempt": attempt, "max_attempts": retry.attempts, "category": error.category,
+        "status": error.status, "error": type(error).__name__, "message": str(error), "retry_after": error.retry_after,
+    }  # fmt: skip
+    if wait is None:
+        if attempt > 1:
+            live.note("llm_retry_exhausted", facts)
+            live.emit(RetryExhausted(attempts=attempt, error=error))
+        raise error
+    live.note("llm_retry_attempt", {**facts, "delay": wait})
+    live.emit(Retrying(attempt=attempt, delay=wait, error=error))
+    if started:
+        live.note("stream_reset", {"attempt": attempt})
+        live.emit(StreamReset(attempt=attempt))
+    await live.pause(wait)
+
+
+class _Attempt:
+    """One HTTP request."""
+
+    def __init__(
+        self, live: Live, request: Request, reminders: tuple[Message, ...], iteration: int, attempt: int,
+        first: int | None,
+    ) -> None:  # fmt: skip
+        self.live, self.request, self.reminders = live, request, reminders
+        self.iteration, self.attempt, self.first = iteration, attempt, first
+        self.number: int | None = None
+        self.started = False
+        """Whether anything of the reply was passed on."""
+        self._lane = f"{live.port.provider}:{live.port.model}"
+
+    async def run(self) -> Reply:
+        """Wait for leave, and send it. Raises LimitExceeded, ModelError."""
+        live, admitted = self.live, False
+        expected = (live.last_usage.total or 0) + (self.request.max_tokens or 0)
+        try:
+            async with live.spec.scheduler.permit(
+                self._lane, live.record.run_id or "", expected, live.left()
+            ) as permit:
+                admitted = True
+                return await self._send(permit)
+        except TimeoutError:
+            if not admitted:
+                live.expire()
+            raise
+
+    async def _send(self, permit: Permit) -> Reply:
+        live = self.live
+        pending = step(self._call(self.request))
+        room, most = pending.room(), self.request.max_tokens or MOST_OUTPUT
+        request = structs.replace(
+            self.request,
+            messages=(*self.request.messages, *self.reminders),
+            max_tokens=most if room is None else max(1, min(most, room)),
+            timeout=live.within(self.request.timeout) or 0.001,
+        )
+        with step(self._call(request)) as call:
+            self.number = live.asked_by = call.number
+            live.heed(call.notices)
+            try:
+                reply = await self._drain(request, call)
+            except ModelError as error:
+                self._settle(permit, told.failed(call, error), error.exchanges)
+                if isinstance(error.partial, Reply):
+                    call.reply = error.partial.message
+                raise
+            except BaseException:  # called off, or a fault of an adapter: an attempt all the same
+                self._settle(permit, None, ())
+                raise
+            told.replied(call, reply)
+            call.reply = reply.message
+            if call.finish_reason != reply.finish:
+                call.metadata = {**(call.metadata or {}), "finish": reply.finish}
+            self._settle(permit, reply, reply.exchanges)
+        return reply
+
+    async def _drain(self, request: Request, call: CallStep) -> Reply:
+        async with aclosing(pieces(self.live.port, request)) as stream:
+            async for piece in stream:
+                if isinstance(piece, Reply):
+                    return _named(piece, self.iteration, self.live.toolbox())
+                call.add(piece.text if isinstance(piece, TextDelta) else None)
+                self.started = True
+                self.live.emit(piece)
+        raise AssertionError("the last piece is a reply")
+
+    def _settle(self, permit: Permit, reply: Reply | None, exchanges: Iterable[object]) -> None:
+        """What the attempt used is added up, and what the wire said of the pace is heeded."""
+        live, usage = self.live, MISSING if reply is None else reply.usage
+        live.spend(usage, reply, self.request.params.tier, live.clock.now())
+        if usage.total is not None:
+            permit.used(usage.total)
+        for exchange in exchanges:
+            if isinstance(exchange, Exchange):
+                live.spec.scheduler.learn(self._lane, exchange)
+
+    def _call(self, request: Request) -> LLMCall:
+        live = self.live
+        if live.told_tools[0] != request.tools:
+            live.told_tools = request.tools, _as_recorded(request.tools)
+        return LLMCall(
+            live.port.model, self.request.messages, live.port.provider, tools=live.told_tools[1],
+            params=told.params_of(live.port, request), streaming=request.stream, attempt=self.attempt,
+            retry_of=self.first, iteration=self.iteration, tier=request.params.tier, agent_type=live.spec.name,
+            max_output=request.max_tokens, reminders=self.reminders,
+        )  # fmt: skip
+
+
+def _as_recorded(tools: tuple[ToolSpec, ...]) -> list[dict[str, Any]] | None:
+    """Tools in the form of OpenAI chat completions, like the messages."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in tools
+    ] or None
+
+
+def _named(reply: Reply, iteration: int, tools: Mapping[str, Tool]) -> Reply:
+    """The reply with an id of its own for every call, and with what each tool's record leaves out.
+
+    Some models give no ids, or the same one twice.
+    """
+    calls: list[ToolUse] = []
+    for place, call in enumerate(reply.message.tool_calls):
+        fit = call.id and all(call.id != other.id for other in calls)
+        tool = tools.get(call.name)
+        calls.append(
+            structs.replace(
+                call, id=call.id if fit else f"call_{iteration}_{place}", hidden=tool.redact if tool else ()
+            )
+        )
+    if tuple(calls) == reply.message.tool_calls:
+        return reply
+    message = structs.replace(reply.message, tool_calls=tuple(calls))
+    return structs.replace(reply, message=message)

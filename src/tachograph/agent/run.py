@@ -1,0 +1,340 @@
+"""A run performed: what the loop decides is done, what comes of it is a fact, and the facts are where the run stands.
+
+Whatever happens in here (a limit, a provider that fails, a hook that raises, a cancellation) ends in one `End`, one
+recorded end of the run, and a conversation that any provider would take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tachograph.agent import loop, progress
+from tachograph.agent.act import act
+from tachograph.agent.call import Prompt, message_of, outcome_of
+from tachograph.agent.context import passed
+from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
+from tachograph.agent.live import Live
+from tachograph.agent.pace.watchdog import WATCHDOG, Stall
+from tachograph.agent.reminders import due
+from tachograph.agent.request import ask
+from tachograph.agent.spec import HandOver
+from tachograph.agent.state import (
+    Accepted,
+    Answered,
+    Corrected,
+    End,
+    Ended,
+    Iterated,
+    Moved,
+    Nudged,
+    Prompted,
+    Refused,
+    Replied,
+    Wrapped,
+    advance,
+)
+from tachograph.agent.transcript import INTERRUPTED
+from tachograph.agent.verify import verified
+from tachograph.errors import LimitExceeded, ModelError
+from tachograph.events.chat import result
+from tachograph.record.run import Run
+from tachograph.record.step import step
+
+LAST_TURN = "This is your last turn, and no tools are available in it: give the best answer you can from what you know."
+
+
+async def fly(live: Live, prompt: Prompt | None) -> Live:
+    """A whole run; where it ended is in what is returned.
+
+    Raises CancelledError, and LimitExceeded for a limit of mode `raise`; then, too, everything is closed.
+    """
+    try:
+        with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
+            live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
+            try:
+                await _work(live, prompt)
+            finally:
+                _leave_valid(live)
+            _close(record, live)
+    except LimitExceeded as refused:
+        _over(live, _stopped(refused), refused)
+        if refused.mode == "raise":
+            raise
+    except asyncio.CancelledError:
+        _over(live, End("cancelled", live.cancelled or "user_cancel"))
+        raise
+    finally:
+        live.seconds = (live.clock.mono() - live.began) / 1e9
+        live.emit(progress.RunDone(outcome=outcome_of(live)))
+    return live
+
+
+# ---- the loop -------------------------------------------------------------------------------------------------------
+
+
+async def _work(live: Live, prompt: Prompt | None) -> None:
+    """From the prompt to the end. Raises CancelledError, and LimitExceeded of mode `raise`."""
+    try:
+        _warn(live)
+        await _prompted(live, prompt)
+        while live.state.end is None:
+            await _do(live, loop.decide(live.spec, live.state))
+    except LimitExceeded as refused:
+        await _limited(live, refused)
+    except ModelError as error:
+        await _model_failed(live, error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours or of a function of the program: the run ends, honestly
+        _over(live, End("failed", "internal_error", detail=f"{type(error).__name__}: {error}"), error)
+
+
+async def _do(live: Live, decision: loop.Decision) -> None:
+    match decision:
+        case loop.Ask(tools=tools):
+            await _turn(live, tools=tools)
+        case loop.Act():  # the calls of a reply run inside its turn; these were left open by the history
+            await _act(live, None)
+        case loop.Nudge(kind=kind, text=text):
+            live.note("nudge", {"kind": kind, "text": text, "iteration": live.state.iteration})
+            live.emit(progress.Nudged(kind=kind, text=text))
+            _advance(live, Nudged(text))
+        case loop.Correct(errors=errors, text=text):
+            _correct(live, errors, text)
+        case loop.Move(phase=phase):
+            before, after, iteration = live.state.phase, phase.name, live.state.iteration
+            text = phase.instructions or f"The phase is now {phase.name}."
+            facts = {"from_phase": before, "to_phase": after, "iteration": iteration, "text": text}
+            live.note("agent_trace.phase_change", facts)
+            live.emit(progress.PhaseChanged(before=before, after=after, iteration=iteration))
+            _advance(live, Moved(after, text))
+        case loop.Refuse(gate=gate, text=text):
+            live.note("gate_refused", {"gate": gate, "text": text, "iteration": live.state.iteration})
+            _advance(live, Refused(gate, text))
+        case loop.Check(answer=answer, value=value):
+            await _check(live, answer, value)
+        case loop.Finish(end=end):
+            await _finish(live, end)
+
+
+async def _turn(live: Live, *, tools: bool) -> None:
+    """One iteration: a request, and the tools it asks for."""
+    number = live.state.iteration + 1
+    with step("iteration", kind="iteration", iteration=number, agent_type=live.spec.name) as turn:
+        live.step = turn
+        try:
+            _advance(live, Iterated())
+            live.emit(progress.IterationBegan(iteration=number))
+            live.heed(turn.notices)
+            if live.state.wrap_at == number or live.state.wrap_up:
+                live.remind(LAST_TURN)
+            _remind(live)
+            reply = await ask(live, live.state, tools=tools)
+            _advance(live, Replied(reply.message, reply.finish))
+            live.emit(reply)
+            await _fill(live)
+            live.emit(progress.MessageAdded(message=reply.message))
+            if isinstance(loop.decide(live.spec, live.state), loop.Act):
+                await _step_hooks(live)
+                if live.state.end is None:
+                    await _act(live, live.asked_by)
+        finally:
+            live.step = None
+
+
+async def _fill(live: Live) -> None:
+    """Tell when the conversation passes one of the marks of its context window."""
+    window, used = live.port.context_window, live.last_usage
+    if not window or used.basis == "missing":
+        return
+    full = 100 * ((used.input_total or 0) + (used.output or 0)) / window
+    for mark in passed(live.full, full):
+        live.note("context_warning", {"threshold": mark, "percentage": round(full, 2), "context_limit": window})
+        if live.hooks:
+            await _fire(live, "context_warning")
+    live.full = max(live.full, full)
+
+
+async def _act(live: Live, asked_by: int | None) -> None:
+    acted = await act(live, live.state, asked_by)
+    _advance(live, Answered(acted.results, acted.succeeded))
+    for message in acted.results:
+        live.emit(progress.MessageAdded(message=message))
+    if acted.finished is not None:
+        _over(live, End("completed", "tool_stop", acted.finished.answer, acted.finished.answer))
+    elif acted.limit is not None:
+        if acted.limit.mode != "wrap_up":
+            raise acted.limit
+        _advance(live, Wrapped(acted.limit.metric))
+
+
+def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
+    attempt = live.state.schema_attempts + 1
+    facts = {"attempt": attempt, "errors": list(errors), "nudge_used": bool(text), "correction": text}
+    live.note("agent_trace.schema_retry", {**facts, "iteration": live.state.iteration})
+    live.emit(progress.SchemaRetried(attempt=attempt, errors=errors, correction=text))
+    _advance(live, Corrected(text))
+
+
+async def _check(live: Live, answer: str, value: Any) -> None:
+    """Hooks and verification look at an answer."""
+    if live.hooks:
+        verdict = await _fire(live, "agent_stop", answer=answer)
+        match verdict.effect:
+            case Reprompt(prompt=prompt):
+                return await _do(live, loop.refusal(live.spec, live.state, "agent_stop", prompt))
+            case FinishRun(answer=given):
+                return _over(live, End("completed", "tool_stop", given, given))
+        if verdict.moment.answer != answer:
+            return _advance(live, Accepted(str(verdict.moment.answer)))
+    if live.spec.verify is not None:
+        wrong = await verified(live, live.spec.verify, answer, value)
+        if wrong:
+            return await _do(live, loop.refusal(live.spec, live.state, loop.VERIFICATION, wrong))
+    return _advance(live, Accepted())
+
+
+async def _finish(live: Live, end: End) -> None:
+    """The last word of the hooks, then the end."""
+    if live.hooks:
+        verdict = await _fire(live, "run_stop", answer=end.answer)
+        done = live.state.refusals.get("run_stop", 0)
+        if isinstance(verdict.effect, Reprompt) and end.status == "completed" and done < live.spec.gate_refusals:
+            return await _do(live, loop.Refuse("run_stop", verdict.effect.prompt))
+    return _over(live, end)
+
+
+# ---- the beginning --------------------------------------------------------------------------------------------------
+
+
+async def _prompted(live: Live, prompt: Prompt | None) -> None:
+    """Hooks see the prompt, then it joins the conversation."""
+    if prompt is None:
+        return None
+    message = message_of(prompt)
+    live.first = not any(one.role == "user" for one in live.state.messages)
+    for event in ("run_start", *(("first_message",) if live.first else ()), "user_prompt") if live.hooks else ():
+        verdict = await _fire(live, event, prompt=message.content)
+        match verdict.effect:
+            case Block(message=text):
+                return _over(live, End("failed", "guardrail_block", None, None, text or f"blocked by {event}"))
+            case FinishAgent(answer=answer) | FinishRun(answer=answer):
+                return _over(live, End("completed", "tool_stop", answer, answer))
+        if verdict.moment.prompt is not message.content:
+            message = message_of(verdict.moment.prompt)
+    _advance(live, Prompted(message))
+    live.emit(progress.MessageAdded(message=message))
+    return None
+
+
+def _remind(live: Live) -> None:
+    if not live.reminders:
+        return
+    moment = live.moment("agent_step", live.state, first=live.first, tools=tuple(live.toolbox()))
+    texts, live.reminding = due(live.reminders, live.reminding, moment)
+    for problem in live.reminding.problems:
+        live.note("reminder_failed", {"problem": problem})
+    live.waiting.extend(texts)
+
+
+def _warn(live: Live) -> None:
+    warning = live.port.warning
+    if warning is not None:
+        live.note("model_lookup_warning", dict(warning))
+        live.emit(progress.ModelWarned(warning=warning))
+
+
+async def _step_hooks(live: Live) -> None:
+    if not live.hooks:
+        return
+    verdict = await _fire(live, "agent_step", reply=live.state.reply)
+    match verdict.effect:
+        case FinishAgent(answer=answer) | FinishRun(answer=answer):
+            _over(live, End("completed", "tool_stop", answer, answer))
+
+
+async def _fire(live: Live, event: str, **facts: Any) -> Verdict:
+    """Hooks, not past the deadline."""
+    try:
+        async with asyncio.timeout(live.left()):
+            return await live.fire(live.moment(event, live.state, first=live.first, **facts))
+    except TimeoutError:
+        live.expire()
+        raise
+
+
+# ---- the end --------------------------------------------------------------------------------------------------------
+
+
+async def _limited(live: Live, refused: LimitExceeded) -> None:
+    if refused.mode == "raise":
+        _over(live, _stopped(refused), refused)
+        raise refused
+    live.error = refused
+    end = _stopped(refused)
+    if refused.mode == "handoff" and live.spec.hand_over is not None:
+        end = await _handed_over(live, refused, end)
+    _over(live, end, refused)
+
+
+async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
+    """A person takes over, if the program can make that happen: the text a user sees follows from what really did."""
+    assert live.spec.hand_over is not None
+    asked = HandOver(live.record.run_id, live.record.trigger.session, refused.metric, str(refused))
+    try:
+        with step("handoff", kind="handoff", input={"metric": asked.metric, "reason": asked.reason}) as handing:
+            handing.output = await _called(live.spec.hand_over, asked)
+    except Exception as problem:  # noqa: BLE001 - the program's own function; the run ends as it would have without it
+        return End("failed", end.reason, None, None, f"{end.detail}; handing over failed: {problem}")
+    return End("completed", "human_handoff", None, None, end.detail)
+
+
+async def _model_failed(live: Live, error: ModelError) -> None:
+    if live.left() == 0.0:
+        try:
+            live.expire()
+        except LimitExceeded as refused:
+            return await _limited(live, refused)
+    return _over(live, End("failed", "provider_error", None, None, str(error)), error)
+
+
+def _stopped(refused: LimitExceeded) -> End:
+    return End("failed", refused.metric, None, None, str(refused))
+
+
+def _over(live: Live, end: End, error: BaseException | None = None) -> None:
+    live.error = error if error is not None else live.error
+    if live.state.end is None:
+        _advance(live, Ended(end))
+
+
+def _leave_valid(live: Live) -> None:
+    """Calls without a result get one that says so: the conversation can go on whatever happened."""
+    if live.state.open:
+        _advance(live, Answered(tuple(result(call, INTERRUPTED) for call in live.state.open)))
+
+
+def _close(record: Run, live: Live) -> None:
+    end = live.state.end or End("abandoned", "")
+    record.output = end.answer
+    if live.error is not None and end.status == "failed":
+        record.fail(live.error)
+    elif end.detail and end.status != "completed":
+        record.fail(end.detail)
+    record.stop(end.status, end.reason)
+
+
+def _stalled(live: Live, stall: Stall) -> None:
+    live.record.note("watchdog", {"seconds": stall.seconds, "stack": stall.stack})
+
+
+# ---- small things ---------------------------------------------------------------------------------------------------
+
+
+def _advance(live: Live, fact: Any) -> None:
+    live.state = advance(live.state, fact)
+
+
+async def _called(function: Callable[..., Any], *args: Any) -> Any:
+    answer = function(*args)
+    return await answer if hasattr(answer, "__await__") else answer

@@ -1,0 +1,125 @@
+"""What an agent is, as a value: its model, its instructions, its tools, and everything that bounds it.
+
+Nothing here runs. `Agent` (agent.py) is a `Spec` that can be run; the pure loop reads a `Spec` and never changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tachograph.agent.hooks import Hooks
+from tachograph.agent.pace.retry import Retry
+from tachograph.agent.pace.schedule import SHARED, Scheduler
+from tachograph.agent.reminders import Reminder
+from tachograph.agent.rules import Rules
+from tachograph.agent.tools.approval import Approve
+from tachograph.agent.tools.tool import Tool
+from tachograph.errors import SettingsError
+from tachograph.limits.limit import Limits, Shipped
+from tachograph.limits.text import parse
+from tachograph.providers.port import ModelPort, Params
+
+SHIPPED = Limits()
+PLAINLY = Params()
+
+
+class Verify(Struct, frozen=True):
+    """A gate before the answer: a function of the answer, or a command that must exit with 0.
+
+    The function returns True, or what is wrong as a text (False says no more); it may be async. A command gets the
+    answer on standard input.
+    """
+
+    check: Callable[[Any], Any] | Sequence[str]
+    name: str = "verification"
+    seconds: float = 60.0
+
+
+class HandOver(Struct, frozen=True):
+    """What a program is told when a limit of mode `handoff` gives a run to a person."""
+
+    run_id: str | None
+    session: str | None
+    metric: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Rules):
+    """The value of an agent. Fields are read once when a run begins."""
+
+    name: str
+    model: str | ModelPort
+    """A model's name as for `tachograph.providers.models.model`, or a model."""
+    instructions: str | Callable[[Mapping[str, Any]], str] = ""
+    """The system prompt; a function gets the `context` of the run."""
+    tools: Sequence[Any] = ()
+    """Functions, `Tool`s, objects that can be called, JSON-schema mappings."""
+    limits: Limits | str = SHIPPED
+    params: Params = PLAINLY
+    max_tokens: int | None = None
+    """Most tokens of output a request may ask for; None: 4,096, or what is left."""
+    tool_choice: str = "auto"
+    streaming: bool = True
+    parallel: int = 10
+    """Most tools of one reply that run at the same time."""
+    verify: Verify | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    reminders: Sequence[Reminder] = ()
+    approve: Approve | None = None
+    """Asked before tools that need approval."""
+    hand_over: Callable[[HandOver], Any | Awaitable[Any]] | None = None
+    """What gives a run to a person, for limits of mode `handoff`. Returning means that it is done."""
+    retry: Retry | None = None
+    """None: as the profile says."""
+    scheduler: Scheduler = SHARED
+    version: str | None = None
+    description: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Say at once what cannot be used."""
+        if not self.name:
+            raise SettingsError("name", self.name, "a name for the agent")
+        if self.parallel < 1:
+            raise SettingsError("parallel", self.parallel, "at least 1")
+        limits_of(self.limits)
+        super().__post_init__()
+
+    @property
+    def retrying(self) -> Retry:
+        """How requests are repeated."""
+        return Retry(attempts=self.figures.retries + 1) if self.retry is None else self.retry
+
+
+def limits_of(limits: Limits | str) -> Limits:
+    """Limits from their value or their text. Raises SettingsError."""
+    return parse(limits) if isinstance(limits, str) else limits
+
+
+def effective(spec: Spec, limits: Limits | str | None, tools: Mapping[str, Tool]) -> Limits:
+    """The limits of one run: the call's, else the agent's, with the profile's iterations and the tools' policies."""
+    found = limits_of(spec.limits if limits is None else limits)
+    if spec.profile is not None and isinstance(found.iterations, Shipped):
+        found = replace(found, iterations=Shipped(spec.figures.iterations))
+    stated = {name: tool.repeat for name, tool in tools.items() if tool.repeat is not None}
+    if stated:
+        loops = msgspec.structs.replace(found.loops, tools={**stated, **found.loops.tools})
+        found = replace(found, loops=loops)
+    return found
+
+
+def toolbox(tools: Sequence[Any]) -> dict[str, Tool]:
+    """Tools by name, in order. Raises SettingsError for two of one name."""
+    found: dict[str, Tool] = {}
+    for thing in tools:
+        tool = Tool.of(thing)
+        if tool.name in found:
+            raise SettingsError("tools", tool.name, "tools with different names")
+        found[tool.name] = tool
+    return found

@@ -1,0 +1,208 @@
+"""Where an agent's run stands, and what moves it: one frozen state, one function that takes it a fact further.
+
+Facts are what happened, as the loop learns it; each is recorded (as a call, a tool call, a message or a note), so that
+the state is a fold of the run's events (`recorded.py`). Nothing here knows a clock or a provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tachograph.events.chat import Message, ToolUse, user
+from tachograph.events.run import Status
+from tachograph.providers.port import Finish
+
+
+class End(Struct, frozen=True):
+    """How the run ended."""
+
+    status: Status
+    reason: str
+    """A stop reason of the domain."""
+    answer: str | None = None
+    value: Any = None
+    """The answer as the type that was asked for."""
+    detail: str = ""
+
+
+class State(Struct, frozen=True):
+    """Everything the next decision depends on."""
+
+    messages: tuple[Message, ...] = ()
+    """What the next request will begin with; valid whenever `open` is empty."""
+    iteration: int = 0
+    """Requests begun, attempts of one counted once."""
+    reply: Message | None = None
+    """The last reply, until something follows it."""
+    finish: Finish | None = None
+    open: tuple[ToolUse, ...] = ()
+    """Calls of the last reply that have no result yet."""
+    accepted: bool = False
+    """Whether the last reply passed what is asked before an answer is one."""
+    answer: str | None = None
+    """The answer in place of the last reply's text, when a hook replaced it."""
+    nudges: int = 0
+    """Replies in a row that were neither an answer nor a call."""
+    schema_attempts: int = 0
+    base: int | None = None
+    """Messages before the first reply that did not fit its type."""
+    refusals: Mapping[str, int] = {}
+    """Gate → how often it refused an answer."""
+    phase: str = ""
+    succeeded: frozenset[str] = frozenset()
+    """Tools that completed at least once."""
+    wrap_up: str = ""
+    """The metric that allows one more turn, without tools."""
+    wrap_at: int | None = None
+    """The iteration that is the last one, for a limit on iterations of mode `wrap_up`."""
+    end: End | None = None
+
+
+class Prompted(Struct, frozen=True):
+    """Somebody said something."""
+
+    message: Message
+
+    def onto(self, state: State) -> State:
+        """It joins the conversation."""
+        return _changed(state, messages=(*state.messages, self.message), reply=None, finish=None)
+
+
+class Iterated(Struct, frozen=True):
+    """The next request is about to be made."""
+
+    def onto(self, state: State) -> State:
+        """What was known of the last reply is forgotten."""
+        iteration = state.iteration + 1
+        return _changed(state, iteration=iteration, reply=None, finish=None, accepted=False, answer=None)
+
+
+class Replied(Struct, frozen=True):
+    """The model replied."""
+
+    message: Message
+    finish: Finish
+
+    def onto(self, state: State) -> State:
+        """The reply stands last; a corrective turn before it has done its work, and goes."""
+        before = state.messages if state.base is None else state.messages[: state.base]
+        calls = self.message.tool_calls
+        return _changed(
+            state, messages=(*before, self.message), reply=self.message, finish=self.finish, open=calls,
+            nudges=0 if calls else state.nudges,
+        )  # fmt: skip
+
+
+class Answered(Struct, frozen=True):
+    """All calls of the last reply have their results, in call order."""
+
+    results: tuple[Message, ...]
+    succeeded: tuple[str, ...] = ()
+    """Names of those that completed."""
+
+    def onto(self, state: State) -> State:
+        """Nothing is open any more."""
+        known = state.succeeded
+        done = known if known.issuperset(self.succeeded) else known.union(self.succeeded)
+        messages = (*state.messages, *self.results)
+        return _changed(state, messages=messages, open=(), succeeded=done, base=None, reply=None, finish=None)
+
+
+class Nudged(Struct, frozen=True):
+    """The model was asked to go on."""
+
+    text: str
+
+    def onto(self, state: State) -> State:
+        """The text stands behind the reply."""
+        return _said(state, self.text, nudges=state.nudges + 1)
+
+
+class Corrected(Struct, frozen=True):
+    """A reply did not fit its type; it gives way to a corrective turn."""
+
+    text: str
+    """Empty: the same prompt again."""
+
+    def onto(self, state: State) -> State:
+        """The corrective turn stands where the first reply stood that did not fit."""
+        before = state.messages[:-1] if state.base is None else state.messages[: state.base]
+        messages = (*before, user(self.text)) if self.text else before
+        attempts = state.schema_attempts + 1
+        return _changed(
+            state, messages=messages, base=len(before), schema_attempts=attempts, reply=None, finish=None
+        )  # fmt: skip
+
+
+class Moved(Struct, frozen=True):
+    """Another phase began."""
+
+    phase: str
+    text: str = ""
+
+    def onto(self, state: State) -> State:
+        """What the phase says stands behind the reply that asked for it."""
+        return _said(state, self.text, phase=self.phase, nudges=0)
+
+
+class Refused(Struct, frozen=True):
+    """A gate did not accept the answer."""
+
+    gate: str
+    text: str
+
+    def onto(self, state: State) -> State:
+        """Why stands behind the answer."""
+        return _said(state, self.text, refusals={**state.refusals, self.gate: state.refusals.get(self.gate, 0) + 1})
+
+
+class Accepted(Struct, frozen=True):
+    """Nothing stands against the answer."""
+
+    answer: str | None = None
+    """In place of the reply's text."""
+
+    def onto(self, state: State) -> State:
+        """The reply is the answer."""
+        return _changed(state, accepted=True, answer=self.answer)
+
+
+class Wrapped(Struct, frozen=True):
+    """A limit was reached that allows one more turn, without tools."""
+
+    metric: str
+
+    def onto(self, state: State) -> State:
+        """The next turn is the last."""
+        return _changed(state, wrap_up=self.metric)
+
+
+class Ended(Struct, frozen=True):
+    """The run has its outcome."""
+
+    end: End
+
+    def onto(self, state: State) -> State:
+        """Nothing follows."""
+        return _changed(state, end=self.end)
+
+
+Fact = (
+    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Refused | Accepted | Wrapped | Ended
+)  # fmt: skip
+
+_changed = msgspec.structs.replace
+
+
+def advance(state: State, fact: Fact) -> State:
+    """The state after one more fact."""
+    return fact.onto(state)
+
+
+def _said(state: State, text: str, **changes: Any) -> State:
+    messages = (*state.messages, user(text)) if text else state.messages
+    return _changed(state, messages=messages, reply=None, finish=None, base=None, **changes)

@@ -1,0 +1,1 @@
+"""What an agent can do: functions as tools, their arguments, how they are run and approved, and what they return."""

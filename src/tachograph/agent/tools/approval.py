@@ -1,0 +1,96 @@
+"""Approval: a person, or a rule of the program, says whether a tool call may be made. Doubt is a no.
+
+Who decides sees arguments that have been checked already (`arguments.prepare`), and edited ones are checked again. No
+answer in time, an exception, or an answer that is none of the three: the call is denied, and the reason says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from tachograph.agent.pace.bounded import Ended, Overdue, bounded, in_thread, is_async, outcome
+from tachograph.agent.tools.arguments import Unfit, fit
+from tachograph.agent.tools.tool import Tool
+
+log = logging.getLogger("tachograph.agent")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call that waits for a decision. Its arguments have been checked."""
+
+    tool: Tool
+    arguments: Mapping[str, Any]
+    """As JSON: `Prepared.given`."""
+    run_id: str = ""
+    agent: str = ""
+    call_id: str = ""
+    iteration: int = 0
+
+
+@dataclass(frozen=True)
+class Allow:
+    """It may be made."""
+
+
+@dataclass(frozen=True)
+class Deny:
+    """It may not; the model is told why."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """It may be made, with these arguments in place of its own."""
+
+    arguments: Mapping[str, Any]
+
+
+Decision = Allow | Deny | Edit
+Approve = Callable[[Asked], Decision | Awaitable[Decision]]
+"""Plain or async. A plain function runs in a thread: it may wait for somebody at a keyboard."""
+
+
+async def decide(approve: Approve | None, asked: Asked, seconds: float | None) -> Decision:
+    """What is decided within so many seconds (None: however long it takes). The caller's cancellation passes on.
+
+    An `Edit` that is returned fits its tool: `arguments.fit` makes it ready.
+    """
+    if approve is None:
+        return Deny(f"{asked.tool.name} needs approval, and nobody is there to give it.")
+    try:
+        ended = await _answer(approve, asked, seconds)
+    except Overdue as problem:
+        return Deny(f"Nobody decided within {problem.seconds:g} s whether {asked.tool.name} may run.")
+    except RuntimeError as problem:  # no thread could be started
+        ended = Ended(error=problem)
+    if ended.error is not None:
+        log.warning("approval of %s failed: the call is denied", asked.tool.name, exc_info=ended.error)
+        return Deny(f"The approval of {asked.tool.name} failed ({type(ended.error).__name__}).")
+    return _checked(ended.value, asked)
+
+
+async def _answer(approve: Approve, asked: Asked, seconds: float | None) -> Ended:
+    if is_async(approve):
+        return await bounded(outcome(partial(approve, asked)), seconds)
+    ended = await in_thread(partial(approve, asked), seconds)
+    # A plain function may return something to be awaited: a lambda around an async one.
+    return ended if ended.error else await bounded(outcome(lambda: ended.value), seconds)
+
+
+def _checked(answer: Any, asked: Asked) -> Decision:
+    if isinstance(answer, (Allow, Deny)):
+        return answer
+    if not isinstance(answer, Edit):
+        log.warning("approval of %s gave %r: the call is denied", asked.tool.name, answer)
+        return Deny(f"The approval of {asked.tool.name} gave no decision ({type(answer).__name__}).")
+    found = fit(asked.tool, answer.arguments)
+    if isinstance(found, Unfit):
+        log.warning("approval of %s put unfit arguments in place: the call is denied", asked.tool.name)
+        return Deny(f"The arguments that were put in place do not fit. {found.message}")
+    return answer

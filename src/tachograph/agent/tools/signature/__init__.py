@@ -1,0 +1,1 @@
+"""What a function says about its parameters, and whether values fit it."""

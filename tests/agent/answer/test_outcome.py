@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.errors import RunFailed
+
+
+def test_an_outcome_that_is_no_answer_raises_itself() -> None:
+    """`or_raise` gives a completed outcome back, and raises any other with all its facts."""
+    done: Outcome[str] = Outcome(status="completed", stop_reason="final_answer", answer="42")
+    assert done.or_raise() is done
+    failed: Outcome[str] = Outcome(status="failed", stop_reason="deadline", detail="60 s are over")
+    with pytest.raises(RunFailed, match="deadline") as raised:
+        failed.or_raise()
+    assert raised.value.outcome is failed
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "resumable"),
+    [
+        ("completed", "final_answer", False),
+        ("failed", "max_iterations", True),
+        ("failed", "internal_error", False),
+        ("cancelled", "user_cancel", True),
+        ("cancelled", "superseded", False),
+        ("paused", "approval", True),
+    ],
+)
+def test_what_was_stopped_may_go_on(status: str, reason: str, resumable: bool) -> None:
+    """A limit, a pause and a person leave a run that can be resumed; an answer and a fault do not."""
+    assert Outcome(status=status, stop_reason=reason).resumable is resumable  # type: ignore[arg-type]  # a status
+
+
+def test_money_is_exact() -> None:
+    """Nano-USD as decimal USD."""
+    assert Spending(nano_usd=75_000_000).cost == Decimal("0.075")

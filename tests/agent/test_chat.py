@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tachograph.agent.chat import Chat
+from tachograph.agent.hooks import Block, Hooks
+from tachograph.agent.progress import MessageAdded, RunDone
+from tachograph.agent.transcript import check
+from tachograph.errors import InvalidTranscript, ModelError, SettingsError
+from tachograph.events.chat import Media, ToolUse, assistant, result, user
+from tachograph.events.run import RunStarted
+from tachograph.events.usage import Usage
+from tachograph.providers.scripted import Call, Say, ScriptedModel, Silent
+from tachograph.testing import Captured
+from tests.agent.running import agent
+
+pytestmark = pytest.mark.anyio
+HERE = Media("image", "image/png", data=b"\x89PNG")
+
+
+def chat(*script: Any, **fields: Any) -> Chat:
+    """A conversation with a scripted agent."""
+    return Chat(agent(list(script), **fields))
+
+
+async def test_what_was_said_is_sent_again(events: Captured) -> None:
+    """The second ask begins with the first; both are runs of one session."""
+    model = ScriptedModel(["one", "two"])
+    talk = Chat(agent(model, instructions="Count."), session="s")
+    assert (await talk.ask("a")).answer == "one"
+    assert (await talk.ask("b")).answer == "two"
+    assert [message.text for message in talk.messages] == ["a", "one", "b", "two"]
+    assert [message.text for message in model.requests[1].messages] == ["Count.", "a", "one", "b"]
+    assert [event.body.session for event in events.of(RunStarted)] == ["s", "s"]
+
+
+async def test_asks_at_the_same_time_wait_for_each_other(events: Captured) -> None:
+    """Three asks at once leave three whole exchanges."""
+    talk = chat(*(Say(str(n), seconds=0.02) for n in range(3)))
+    await asyncio.gather(*(talk.ask(f"q{n}") for n in range(3)))
+    check(talk.messages)
+    assert [message.role for message in talk.messages] == ["user", "assistant"] * 3
+
+
+async def test_clearing_happens_when_it_is_ones_turn(events: Captured) -> None:
+    """`clear_context` forgets what the ask before has said, not what is being said."""
+    talk = chat(Say("1", seconds=0.02), "2")
+    await asyncio.gather(talk.ask("a"), talk.ask("b", clear_context=True))
+    assert [message.text for message in talk.messages] == ["b", "2"]
+
+
+async def test_a_blocked_prompt_leaves_the_conversation_alone(events: Captured) -> None:
+    """Nothing is stored, and the words of the hook are in the outcome."""
+    hooks = Hooks()
+    hooks.on("user_prompt", lambda moment: Block("no"))
+    talk = chat(hooks=hooks)
+    found = await talk.ask("a")
+    assert (found.stop_reason, found.detail, talk.message_count) == ("guardrail_block", "no", 0)
+
+
+async def test_complete_goes_on_without_prompt_and_hooks(events: Captured) -> None:
+    """The model is asked with the conversation as it stands."""
+    hooks = Hooks()
+    hooks.on("user_prompt", lambda moment: Block("no"))
+    talk = chat("hello", hooks=hooks)
+    talk.add_message({"role": "user", "content": "hi"})
+    assert (await talk.complete()).answer == "hello"
+    assert [message.text for message in talk.messages] == ["hi", "hello"]
+
+
+async def test_reminders_in_a_message_go_with_the_next_request_alone(events: Captured) -> None:
+    """Tags are taken out of what is added, attachments stay, and the next request ends with the reminder."""
+    model = ScriptedModel(["ok", "ok"])
+    talk = Chat(agent(model))
+    said = "look<system-reminder>quickly</system-reminder>"
+    added = talk.add_message(user([said, HERE]))
+    assert (added.text, added.media) == ("look", (HERE,))
+    await talk.complete()
+    assert "quickly" in model.requests[0].messages[-1].text
+    await talk.ask("more")
+    assert "quickly" not in model.requests[1].messages[-1].text
+
+
+async def test_an_ephemeral_reminder_is_sent_once(events: Captured) -> None:
+    """Also when the request is repeated; never after it."""
+    busy = ModelError("overloaded", "busy", status=529, safe=True)
+    model = ScriptedModel([busy, "1", "2"])
+    talk = Chat(agent(model))
+    talk.add_ephemeral_reminder("hurry")
+    await talk.ask("a")
+    await talk.ask("b")
+    assert ["hurry" in str(request.messages) for request in model.requests] == [True, True, False]
+    assert "hurry" not in str(talk.messages)
+
+
+async def test_tools_change_with_the_next_request(events: Captured) -> None:
+    """Immutable ones stay; a tool may change the set itself."""
+
+    async def load() -> str:
+        talk.remove_mutable_tools()
+        talk.add_tool(extra)
+        talk.mark_skill_loaded("skills/extra.md")
+        return "loaded"
+
+    async def extra() -> str:
+        return "extra"
+
+    model = ScriptedModel([Call("load", {}), "done"])
+    talk = Chat(agent(model, tools=[load, extra_of("old")]))
+    talk.mark_tools_immutable("load")
+    await talk.ask("go")
+    assert [[tool.name for tool in request.tools] for request in model.requests] == [["load", "old"], ["load", "extra"]]
+    assert (talk.skill_loaded, talk.active_skill_path) == (True, "skills/extra.md")
+    assert (talk.tool_names, talk.tool_count, talk.has_tool("old")) == (("extra", "load"), 2, False)
+    assert talk.non_delegation_tool_names == ("load", "extra")
+    assert talk.remove_tool("load") is None
+    assert talk.remove_tool("extra") is not None
+    with pytest.raises(SettingsError):
+        talk.add_tool(load)
+
+
+def extra_of(name: str) -> dict[str, Any]:
+    """A tool by its schema."""
+    return {"name": name, "description": "", "parameters": {"type": "object", "properties": {}}, "function": str}
+
+
+async def test_a_conversation_that_was_called_off_can_go_on(events: Captured) -> None:
+    """After a cancellation the messages are valid, and the next ask works."""
+    talk = chat(Silent("hm"), "fine")
+    handle = talk.start("a")
+    await asyncio.sleep(0.05)
+    assert handle.cancel()
+    assert (await handle.outcome()).status == "cancelled"
+    check(talk.messages)
+    assert (await talk.ask("b")).answer == "fine"
+
+
+async def test_an_ask_that_waits_can_be_called_off(events: Captured) -> None:
+    """It never becomes a run."""
+    talk = chat(Say("1", seconds=0.1))
+    first, second = talk.start("a"), talk.start("b")
+    await asyncio.sleep(0.02)
+    second.cancel()
+    assert (await second.outcome()).stop_reason == "user_cancel"
+    assert (await first).answer == "1"
+    assert len(events.of(RunStarted)) == 1
+
+
+async def test_figures_of_the_context_come_from_the_last_request(events: Captured) -> None:
+    """Input is that of the last request, output adds up, and cached input is no effective one."""
+    usage = [Usage(input_uncached=100, cache_read=900, output=n, basis="provider") for n in (10, 20, 30)]
+    model = ScriptedModel([Say("x", usage=one) for one in usage], context_window=2000)
+    talk = Chat(agent(model))
+    for word in "abc":
+        await talk.ask(word)
+    figures = talk.usage
+    assert (figures.cumulative_input_tokens, figures.cumulative_output_tokens) == (1000, 60)
+    assert (figures.effective_input_tokens, figures.cumulative_cached_tokens) == (100, 2700)
+    assert (figures.context_usage_percentage, figures.tokens_remaining, figures.context_limit) == (53.0, 940, 2000)
+    talk.clear_conversation()
+    assert (figures.cumulative_total_tokens, talk.messages) == (0, ())
+
+
+def test_messages_can_be_looked_at_and_replaced_but_not_broken() -> None:
+    """Finding, undoing, replacing whole or not at all, and a way through JSON."""
+    talk = chat()
+    talk.replace_messages([user("a"), assistant("b"), {"role": "user", "content": "c"}])
+    assert (talk.message_count, talk.has_user_message) == (3, True)
+    assert talk.find_last_message_index(lambda message: message.role == "user") == 2
+    assert (talk.last_assistant_message, talk.assistant_messages) == (assistant("b"), (assistant("b"),))
+    with pytest.raises(InvalidTranscript):
+        talk.replace_messages([result(ToolUse("x", "y"), "z")])
+    with pytest.raises(ValueError, match="role"):
+        talk.add_message({"role": "wizard", "content": ""})
+    kept = json.loads(json.dumps(talk.conversation_snapshot()))
+    assert talk.undo()
+    assert [message.text for message in talk.messages] == ["a", "b"]
+    talk.restore_conversation(kept)
+    assert talk.message_count == 3
+    with pytest.raises(ValueError, match="messages"):
+        talk.restore_conversation({})
+
+
+def test_instructions_are_added_to_or_replaced() -> None:
+    """By default a prompt joins the one there is."""
+    talk = chat(instructions="A")
+    talk.configure_system_prompt("B")
+    assert talk.instructions == "A\n\nB"
+    talk.configure_system_prompt("C", replace=True)
+    assert talk.instructions == "C"
+
+
+async def test_listeners_hear_what_happens_in_all_runs(events: Captured) -> None:
+    """Subscriptions belong to the conversation, not to one run."""
+    talk = chat("1", "2")
+    told: list[str] = []
+    talk.subscribe((MessageAdded, RunDone), lambda value: told.append(type(value).__name__))
+    once = talk.once(RunDone, lambda value: told.append("once"))
+    await talk.ask("a")
+    await talk.ask("b")
+    assert told == ["MessageAdded", "MessageAdded", "RunDone", "once", "MessageAdded", "MessageAdded", "RunDone"]
+    assert not once.active
+
+
+def test_talking_works_without_an_event_loop(events: Captured) -> None:
+    """`ask_sync` twice: each on a loop of its own."""
+    talk = chat("1", "2")
+    assert [talk.ask_sync(word).answer for word in "ab"] == ["1", "2"]
+    assert (talk.model_id, talk.model_provider, talk.model_context_window) == ("scripted", "scripted", None)
+    assert talk.model_lookup_warning is None
+
+
+async def test_facts_of_the_context_go_with_every_run(events: Captured) -> None:
+    """User, tags and tenant are in the record of each run from then on; a wrong word is refused."""
+    talk = chat("1")
+    talk.setup_context(user="u", tags=("t",), session="s")
+    await talk.ask("a")
+    body = events.of(RunStarted)[0].body
+    assert (body.user, body.tags, body.session) == ("u", ("t",), "s")
+    with pytest.raises(TypeError):
+        talk.setup_context(colour="red")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from tachograph.agent.hooks import (
+    AppendContext,
+    Hooks,
+)
+from tachograph.agent.progress import (
+    Retrying,
+    RunBegan,
+    RunDone,
+    StreamReset,
+)
+from tachograph.agent.reminders import Reminder
+from tachograph.errors import ModelError
+from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.message import MessageAppended
+from tachograph.providers.port import TextDelta
+from tachograph.providers.scripted import Call, Say, ScriptedModel
+from tachograph.testing import Captured
+from tests.agent.running import agent, names, ran, valid
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_failed_request_is_made_again_and_told_of(events: Captured) -> None:
+    """Two refusals, then a reply: three attempts, two waits, and the first attempt is named by the others."""
+    busy = ModelError("overloaded", "busy", status=529, safe=True)
+    told: list[object] = []
+    one = agent([busy, busy, "done"])
+    handle = one.start("go")
+    handle.emitter.subscribe((Retrying, StreamReset), told.append)
+    found = valid(await handle, events)
+    assert found.completed
+    assert [type(value) for value in told] == [Retrying, Retrying]
+    calls = events.of(CallStarted)
+    assert [(event.body.attempt, event.body.retry_of) for event in calls] == [
+        (1, None),
+        (2, calls[0].seq),
+        (3, calls[0].seq),
+    ]
+    assert [event.body.status for event in events.of(CallEnded)] == ["failed", "failed", "completed"]
+    assert names(events) == ["llm_retry_attempt", "llm_retry_attempt"]
+
+
+async def test_a_stream_that_broke_is_marked_before_it_begins_anew(events: Captured) -> None:
+    """Whoever shows the text knows that what came so far counts no more."""
+    broke = Say("Hel", then=ModelError("overloaded", "busy", in_stream=True))
+    values = [value async for value in agent([broke, "Hello"]).stream("go")]
+    since: list[str] = []
+    for value in values:
+        if isinstance(value, StreamReset):
+            since.clear()
+        if isinstance(value, TextDelta):
+            since.append(value.text)
+    assert "".join(since) == "Hello"
+    assert isinstance(values[0], RunBegan)
+    assert isinstance(values[-1], RunDone)
+
+
+async def test_reminders_go_with_one_request_and_leave_the_prefix_alone(events: Captured) -> None:
+    """Reminders stand at the tail, also when the request is repeated; the conversation never holds them."""
+    busy = ModelError("overloaded", "busy", status=529, safe=True)
+    hooks = Hooks()
+    hooks.on("pre_tool_use", lambda moment: AppendContext("mind the units"))
+    model = ScriptedModel([busy, Call("add", {"a": 1, "b": 1}), "2"])
+    one = agent(model, instructions="Add.", reminders=(Reminder("Be brief.", first=True),), hooks=hooks)
+    found = await ran(one, events)
+    tails = [request.messages[-1].text for request in model.requests]
+    assert ["Be brief." in tail for tail in tails] == [True, True, False]
+    assert "mind the units" in tails[2]
+    assert all("<system-reminder>" not in message.text for message in found.messages)
+    first, _, last = model.requests
+    assert last.messages[: len(first.messages) - 1] == first.messages[:-1]
+    assert [event.body.ephemeral for event in events.of(MessageAppended)].count(True) == 3

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tachograph.agent.hooks import (
+    Block,
+    Hooks,
+    ReplaceInput,
+    ReplaceOutput,
+    Reprompt,
+)
+from tachograph.agent.progress import (
+    PhaseChanged,
+)
+from tachograph.agent.rules import Phase
+from tachograph.agent.spec import HandOver, Verify
+from tachograph.agent.transcript import check
+from tachograph.errors import LimitExceeded, ModelError, ReplayMismatch
+from tachograph.events.call import CallEnded
+from tachograph.events.limit import LimitHit
+from tachograph.events.message import MessageAppended
+from tachograph.events.note import Note
+from tachograph.events.run import RunEnded, StepStarted
+from tachograph.events.tool import ToolEnded
+from tachograph.providers.scripted import Call, Endless, Say, ScriptedModel, Silent
+from tachograph.testing import Captured
+from tests.agent.running import agent, names, ran, valid
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_answer_after_a_tool_is_a_completed_run(events: Captured) -> None:
+    """Two iterations, one tool call, and the sums of both attempts."""
+    found = await ran(agent([Call("add", {"a": 1, "b": 2}), "3"], instructions="Add."), events)
+    assert (found.status, found.stop_reason, found.answer, found.iterations) == ("completed", "final_answer", "3", 2)
+    assert [message.role for message in found.messages] == ["user", "assistant", "tool", "assistant"]
+    assert found.messages[2].text == "3"
+    used = [event.body.usage for event in events.of(CallEnded)]
+    assert found.usage.output == sum(usage.output or 0 for usage in used)
+    assert found.usage.input_uncached == sum(usage.input_uncached or 0 for usage in used)
+    assert found.resumable is False
+
+
+@pytest.mark.parametrize(
+    ("script", "fields", "reason"),
+    [
+        ([Say("half", finish="length")], {}, "output_truncated"),
+        ([Say("", finish="content_filter")], {}, "content_filter"),
+        (["", "", ""], {}, "empty_reply"),
+        (["thinking", "thinking"], {"done": "DONE", "nudges": 1}, "no_progress"),
+        (["no", "no"], {"output": int}, "schema_failed"),
+        (["42"] * 3, {"required_tools": ("add",)}, "required_tool_missing"),
+        (["42"] * 3, {"verify": Verify(lambda answer: "wrong")}, "guardrail_block"),
+        ([ModelError("auth", "no key", status=401)], {}, "provider_error"),
+        ([ModelError("rate_limit", "slow down", status=429, safe=True)] * 3, {}, "provider_error"),
+        ([ValueError("a fault of the adapter")], {}, "internal_error"),
+    ],
+    ids=["cut", "filtered", "empty", "undone", "misfit", "unused tool", "unverified", "no key", "busy", "our fault"],
+)
+async def test_whatever_is_no_answer_is_a_failure_with_its_reason(
+    events: Captured, script: list[Any], fields: dict[str, Any], reason: str
+) -> None:
+    """No error text poses as an answer."""
+    found = await ran(agent(script, **fields), events)
+    assert (found.status, found.stop_reason) == ("failed", reason)
+    assert found.output is None
+    assert found.answer is None or reason == "schema_failed"
+
+
+async def test_a_limit_on_iterations_is_met_before_the_request(events: Captured) -> None:
+    """With 3 turns there are 3 requests, then a refusal that is an event, and the run may be resumed."""
+    model = ScriptedModel(lambda request: Call("add", {"a": len(request.messages), "b": 0}))
+    found = await ran(agent(model, limits="3 turns"), events)
+    assert (found.stop_reason, found.iterations, len(model.requests)) == ("max_iterations", 3, 3)
+    assert found.resumable
+    hits = [event.body for event in events.of(LimitHit) if event.body.mode == "stop"]
+    assert [(hit.metric, hit.used, hit.threshold) for hit in hits] == [("max_iterations", 3, 3)]
+
+
+async def test_wrapping_up_gives_the_work_back(events: Captured) -> None:
+    """The last turn of a wrapping limit has no tools, is told so, and its text is the answer of a failed run."""
+    script = [Call("add", {"a": 1, "b": 1}), "as far as I know: 2"]
+    found = await ran(agent(script, limits="2 turns: wrap_up"), events)
+    assert (found.status, found.stop_reason, found.answer) == ("failed", "max_iterations", "as far as I know: 2")
+    assert [event.body.ephemeral for event in events.of(MessageAppended)].count(True) == 1
+
+
+async def test_a_tool_limit_that_wraps_up_leaves_one_turn(events: Captured) -> None:
+    """The call beyond the limit does not run, and the next turn has no tools."""
+    model = ScriptedModel([[Call("add", {"a": 1, "b": 1}), Call("add", {"a": 2, "b": 2})], "2"])
+    found = await ran(agent(model, limits="1 tool call: wrap_up"), events)
+    assert (found.stop_reason, found.answer) == ("max_tool_calls", "2")
+    assert model.requests[-1].tools == ()
+    assert {event.body.state for event in events.of(ToolEnded)} == {"completed", "rejected"}
+
+
+async def test_a_limit_of_mode_raise_raises_and_closes(events: Captured) -> None:
+    """The exception comes out of `run`, after everything was ended."""
+    with pytest.raises(LimitExceeded):
+        await agent(lambda request: Call("same"), limits="1 turn: raise").run("go")
+    assert events.of(RunEnded)[0].body.stop_reason == "max_iterations"
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_handing_over_is_done_or_not_done(events: Captured, works: bool) -> None:
+    """The outcome says `human_handoff` when the application's effect worked, and the limit when it did not."""
+    asked: list[HandOver] = []
+
+    async def hand_over(what: HandOver) -> None:
+        asked.append(what)
+        if not works:
+            raise ConnectionError("the desk is closed")
+
+    found = await ran(
+        agent(lambda request: Call("same"), limits="1 turn: handoff", hand_over=hand_over), events, session="s"
+    )
+    assert [(one.metric, one.session) for one in asked] == [("max_iterations", "s")]
+    wanted = ("completed", "human_handoff") if works else ("failed", "max_iterations")
+    assert (found.status, found.stop_reason) == wanted
+    assert [event.body.kind for event in events.of(StepStarted)].count("handoff") == 1
+
+
+async def test_a_deadline_ends_a_stream_that_never_does(events: Captured) -> None:
+    """Control is back within the deadline and a quarter of a second, for endless and for silent streams."""
+    for silence in (Endless("and ", 0.01), Silent("hm")):
+        began = time.monotonic()
+        found = await agent([silence], limits="0.3s").run("go")
+        assert time.monotonic() - began < 0.3 + 0.25
+        assert (found.status, found.stop_reason) == ("failed", "deadline")
+
+
+async def test_a_deadline_ends_a_tool(events: Captured) -> None:
+    """A tool that sleeps past the deadline is given up, in a thread and on the loop."""
+
+    def blocks() -> str:
+        time.sleep(1)
+        return "late"
+
+    async def yields() -> str:
+        await asyncio.sleep(30)
+        return "late"
+
+    for tool in (blocks, yields):
+        began = time.monotonic()
+        found = await agent([Call(tool.__name__)], tools=[tool], limits="0.3s").run("go")
+        assert time.monotonic() - began < 0.3 + 0.25
+        assert (found.stop_reason, found.detail) == ("deadline", found.detail)
+        check(found.messages)
+    assert {event.body.state for event in events.of(ToolEnded)} <= {"abandoned", "cancelled"}
+
+
+@dataclass
+class Total:
+    """A type for answers."""
+
+    total: int
+
+
+async def test_a_reply_that_does_not_fit_gives_way_to_a_correction(events: Captured) -> None:
+    """The third request has the original messages and one corrective turn; the answer is of the type."""
+    model = ScriptedModel(["three", '{"sum": 3}', '{"total": 3}'])
+    found = await ran(agent(model, output=Total, schema_retries=2), events)
+    assert found.output == Total(3)
+    assert [len(request.messages) for request in model.requests] == [1, 2, 2]
+    assert [message.text for message in found.messages] == ["go", '{"total": 3}']
+    retries = [event.body for event in events.of(Note) if event.body.name == "agent_trace.schema_retry"]
+    assert len(retries) == 2
+
+
+async def test_phases_begin_when_a_reply_asks_for_them(events: Captured) -> None:
+    """A phase brings its instructions and its tools."""
+    phases = (Phase("plan", tools=()), Phase("act", "Now act.", tools=("add",)))
+    model = ScriptedModel(["next_phase: act", Call("add", {"a": 1, "b": 1}), "2"])
+    told: list[PhaseChanged] = []
+    handle = agent(model, phases=phases).start("go")
+    handle.emitter.subscribe(PhaseChanged, told.append)
+    found = valid(await handle, events)
+    assert found.answer == "2"
+    assert [(one.before, one.after) for one in told] == [("plan", "act")]
+    assert [[tool.name for tool in request.tools] for request in model.requests] == [[], ["add"], ["add"]]
+    assert model.requests[1].messages[-1].text == "Now act."
+
+
+async def test_hooks_change_what_goes_in_and_out(events: Captured) -> None:
+    """Prompt, arguments, result and answer are replaced; each effect is recorded."""
+    hooks = Hooks()
+    hooks.on("user_prompt", lambda moment: ReplaceInput("better"))
+    hooks.on("pre_tool_use", lambda moment: ReplaceInput({"a": 20, "b": 1}), matcher="^add$")
+    hooks.on("post_tool_use", lambda moment: ReplaceOutput(f"<{moment.result}>"), matcher="^add$")
+    hooks.on("agent_stop", lambda moment: ReplaceOutput("changed"))
+    model = ScriptedModel([Call("add", {"a": 1, "b": 1}), "answer"])
+    found = await ran(agent(model, hooks=hooks), events)
+    assert [message.text for message in found.messages] == ["better", "", "<21>", "answer"]
+    assert (found.answer, names(events)) == ("changed", ["hook_effect"] * 4)
+
+
+async def test_a_blocked_prompt_leaves_nothing_behind(events: Captured) -> None:
+    """No request is made, and the conversation is as it was."""
+    hooks = Hooks()
+    hooks.on("user_prompt", lambda moment: Block("not today"))
+    model = ScriptedModel([])
+    found = await ran(agent(model, hooks=hooks), events)
+    assert (found.status, found.stop_reason, found.detail) == ("failed", "guardrail_block", "not today")
+    assert (found.messages, model.requests) == ((), [])
+
+
+async def test_a_hook_that_is_never_content_is_bounded(events: Captured) -> None:
+    """Reprompting ends the run after the allowed number of refusals."""
+    hooks = Hooks()
+    hooks.on("agent_stop", lambda moment: Reprompt("again"))
+    found = await ran(agent(["1", "2", "3"], hooks=hooks), events)
+    assert (found.status, found.stop_reason) == ("failed", "guardrail_block")
+
+
+async def test_a_script_that_runs_out_is_an_honest_failure(events: Captured) -> None:
+    """An unexpected request is a fault of the test, and visible."""
+    found = await agent([]).run("go")
+    assert (found.status, found.stop_reason) == ("failed", "internal_error")
+    assert isinstance(found.error, ReplayMismatch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -157,6 +158,20 @@ def test_calls_that_overlap_are_not_inside_each_other(events: Captured) -> None:
         with calls.log_llm_call("openai", "m") as block, step("within") as within:
             pass
     assert (one.execution_log_id, two.execution_log_id, within.parent_id) == (desk.id, desk.id, block.id)
+
+
+def test_what_the_wire_says_is_kept_too(events: Captured) -> None:
+    """Parameters and tier at the start; who answered, under which ids, at which price, at the end."""
+    logger = LLMCallLogger()
+    with logger.log_llm_call("openai", "m", params={"max_tokens": 5}, tier="flex") as call:
+        call.finish_reason, call.served_model, call.served_tier = "length", "m-1", "default"
+        call.response_id, call.request_id, call.http_status = "c1", "r1", 200
+        call.reported_cost, call.sent = Decimal("0.25"), True
+    started, ended = events.of(CallStarted)[0].body, events.of(CallEnded)[0].body
+    assert (started.params.text, started.tier) == ('{"max_tokens":5}', "flex")
+    assert (ended.finish_reason, ended.served_model, ended.served_tier) == ("length", "m-1", "default")
+    assert (ended.response_id, ended.request_id, ended.http_status) == ("c1", "r1", 200)
+    assert ended.reported_cost == 250_000_000
 
 
 def test_usage_of_a_provider_tells_more_than_two_counts(events: Captured) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted
 from tachograph.instrument.log_row import joined, moment
 from tachograph.instrument.logging import ExecutionLogger
@@ -48,6 +49,16 @@ def test_times_are_those_that_were_recorded(events: Captured) -> None:
     )  # fmt: skip
     assert (row.duration_ms, row.status) == ((end.mono - start.mono) // 1_000_000, "completed")
     assert repr(row) == f"<ExecutionLog {row.id} completed>"
+
+
+def test_a_row_takes_notes_while_it_is_open(events: Captured) -> None:
+    """They belong to its step; before its start there is nothing they could belong to."""
+    row = ExecutionLogger().log_execution("planner", "plan")
+    row.note("early", 1)
+    with row:
+        row.note("found", {"widgets": 2})
+    (event,) = events.of(Note)
+    assert (event.body.name, event.body.data.text, event.step) == ("found", '{"widgets":2}', 0)
 
 
 class Interrupted(BaseException):

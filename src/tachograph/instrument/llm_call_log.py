@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, TypedDict
 
 from tachograph.events.usage import MISSING, Cost, Usage
@@ -34,6 +35,10 @@ class CallFacts(TypedDict, total=False):
     """This and the next: ids of the application, a text or a UUID."""
     completion_id: object
     metadata: object
+    params: object
+    """What was sent beside the prompt: temperature, max_tokens, … A limit on output is read from it."""
+    tier: str | None
+    """Service tier asked for."""
 
 
 class LLMCallLog(LogRow):
@@ -60,11 +65,13 @@ class LLMCallLog(LogRow):
         report_id: Any = None,
         completion_id: Any = None,
         metadata: Any = None,
+        params: Any = None,
+        tier: str | None = None,
         surrounds: bool = True,
     ) -> None:
         super().__init__(target, metadata)
         self._stated, self._surrounds = stated, surrounds
-        self._asked_below = execution_log_id
+        self._asked_below, self._params, self._tier = execution_log_id, params, tier
         self._texts: list[str] = []
         self._cost: Cost | None = None
         self._ended_at = 0
@@ -83,6 +90,13 @@ class LLMCallLog(LogRow):
         self.served_model: str | None = None
         """The model as the reply names it, where that is known."""
         self.finish_reason: str | None = None
+        """This and the rest as `record.step.CallStep` has them, where they are known."""
+        self.served_tier: str | None = None
+        self.response_id: str | None = None
+        self.request_id: str | None = None
+        self.http_status: int | None = None
+        self.reported_cost: Decimal | None = None
+        self.sent: bool | None = None
 
     # ---- columns --------------------------------------------------------------------------------------------------
 
@@ -150,7 +164,8 @@ class LLMCallLog(LogRow):
                 self.model_id, _messages(self.prompt), self.provider,
                 operation=self.call_type if known else "chat", streaming=self.is_streaming,
                 purpose=None if known or self.call_type in ("inference", _STREAM) else self.call_type,
-                metadata=self._given, refs=self._refs("report_id", "completion_id"),
+                metadata=self._given, refs=self._refs("report_id", "completion_id"), params=self._params,
+                tier=self._tier,
             )
         )  # fmt: skip
         call.surrounds = self._surrounds
@@ -172,6 +187,8 @@ class LLMCallLog(LogRow):
             self.response = "".join(self._texts)
         step.reply = self.response
         step.chunks, step.finish_reason, step.served_model = self.chunks_count, self.finish_reason, self.served_model
+        step.served_tier, step.response_id, step.request_id = self.served_tier, self.response_id, self.request_id
+        step.http_status, step.reported_cost, step.sent = self.http_status, self.reported_cost, self.sent
         step.metadata = self._late_metadata()
         self._ended_at = self._target.moment()[0]
         usage = self._used()

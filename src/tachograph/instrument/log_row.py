@@ -75,6 +75,11 @@ class LogRow(ABC):
         yield from ()
         return self
 
+    def note(self, name: str, data: Any = None) -> None:
+        """Remember something at this point, while it is open."""
+        if self._step is not None:
+            self._step.note(name, data)
+
     # ---- start and end --------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:

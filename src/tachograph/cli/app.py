@@ -16,6 +16,8 @@ from tachograph.cli.quick import QuickGroup
 from tachograph.version import VERSION
 
 COMMANDS: Mapping[str, str] = {
+    "run": "Run an agent of yours once, and stream its answer.",
+    "chat": "Talk with an agent of yours.",
     "import": "Read what agents left on disk into the store.",
     "ls": "List recent runs.",
     "show": "Show a run as a tree: time, tokens, cost, repeats, and why it stopped.",
@@ -28,6 +30,8 @@ COMMANDS: Mapping[str, str] = {
     "prune": "Erase what is old or too much, archived first if asked.",
     "db": "Back up, rebuild or check the store.",
     "doctor": "Look after journals and store: what waits, what was lost, what is damaged.",
+    "limits": "Say what limits mean, or try loop detection on what was recorded.",
+    "session": "Say what a session has used of its limits, or let it begin anew.",
     "prices": "Say what a model costs and why, or price past calls again.",
     "demo": "Run a small support desk of scripted agents and show what was recorded.",
 }

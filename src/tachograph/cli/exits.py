@@ -11,15 +11,17 @@ FOUND_WRONG = 1
 USAGE = 2
 NOT_FOUND = 3
 NO_STORE = 4
+STOPPED = 5
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 MEANINGS: Mapping[int, str] = {
     OK: "done",
-    FOUND_WRONG: "something is wrong: faults found, lines that import could not read",
+    FOUND_WRONG: "something is wrong: faults found, lines that import could not read, a run that failed",
     USAGE: "a command, option or setting that cannot be used, or a missing package",
     NOT_FOUND: "no such run, model or file",
     NO_STORE: "a store or file that cannot be reached, or a store of a newer version",
+    STOPPED: "a run that a limit stopped",
     INTERRUPTED: "interrupted with Ctrl-C",
     PIPE_CLOSED: "the reader of the output went away, as in `| head`",
 }

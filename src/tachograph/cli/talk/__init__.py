@@ -1,0 +1,1 @@
+"""Agents at a terminal: found in a file, talked with, watched while they work."""

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tachograph.agent.agent import Agent as Agent
+    from tachograph.agent.answer.outcome import Outcome as Outcome
+    from tachograph.agent.chat import Chat as Chat
+    from tachograph.agent.hooks import Hooks as Hooks
+    from tachograph.agent.reminders import Reminder as Reminder
+    from tachograph.agent.tools.tool import Tool as Tool
     from tachograph.compose import configure as configure
     from tachograph.compose import flush as flush
     from tachograph.errors import LimitExceeded as LimitExceeded
+    from tachograph.errors import ModelError as ModelError
     from tachograph.errors import TachographError as TachographError
     from tachograph.events.usage import Usage as Usage
     from tachograph.instrument import trace as trace
     from tachograph.instrument.functions import tool as tool
+    from tachograph.instrument.llm import LLM as LLM
     from tachograph.instrument.logging import ExecutionLogger as ExecutionLogger
     from tachograph.instrument.logging import LLMCallLogger as LLMCallLogger
     from tachograph.instrument.logs import RunIds as RunIds
+    from tachograph.limits.limit import Limits as Limits
+    from tachograph.providers.models import model as model
     from tachograph.record.intent import LLMCall as LLMCall
     from tachograph.record.intent import ToolCall as ToolCall
     from tachograph.record.run import run as run
@@ -24,18 +34,28 @@ if TYPE_CHECKING:
     from tachograph.version import VERSION as __version__
 
 _HOMES = {
+    "Agent": "tachograph.agent.agent:Agent",
+    "Chat": "tachograph.agent.chat:Chat",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
+    "Hooks": "tachograph.agent.hooks:Hooks",
+    "LLM": "tachograph.instrument.llm:LLM",
     "LLMCall": "tachograph.record.intent:LLMCall",
     "LLMCallLogger": "tachograph.instrument.logging:LLMCallLogger",
     "LimitExceeded": "tachograph.errors:LimitExceeded",
+    "Limits": "tachograph.limits.limit:Limits",
+    "ModelError": "tachograph.errors:ModelError",
+    "Outcome": "tachograph.agent.answer.outcome:Outcome",
+    "Reminder": "tachograph.agent.reminders:Reminder",
     "RunIds": "tachograph.instrument.logs:RunIds",
     "TachographError": "tachograph.errors:TachographError",
+    "Tool": "tachograph.agent.tools.tool:Tool",
     "ToolCall": "tachograph.record.intent:ToolCall",
     "Usage": "tachograph.events.usage:Usage",
     "__version__": "tachograph.version:VERSION",
     "configure": "tachograph.compose:configure",
     "flush": "tachograph.compose:flush",
     "metadata": "tachograph.store.schema:metadata",
+    "model": "tachograph.providers.models:model",
     "run": "tachograph.record.run:run",
     "step": "tachograph.record.step:step",
     "tool": "tachograph.instrument.functions:tool",
@@ -44,17 +64,27 @@ _HOMES = {
 }
 
 __all__ = [
+    "Agent",
+    "Chat",
     "ExecutionLogger",
+    "Hooks",
+    "LLM",
     "LLMCall",
     "LLMCallLogger",
     "LimitExceeded",
+    "Limits",
+    "ModelError",
+    "Outcome",
+    "Reminder",
     "RunIds",
     "TachographError",
+    "Tool",
     "ToolCall",
     "Usage",
     "configure",
     "flush",
     "metadata",
+    "model",
     "run",
     "step",
     "tool",

@@ -13,6 +13,7 @@ CORE = {"alembic", "genai_prices", "httpx2", "msgspec", "sqlalchemy", "zstandard
 
 EXTRAS = {
     "cli": ("cli", {"rich", "typer"}),
+    "providers": ("agents", {"anthropic", "openai", "pydantic_ai"}),
     "server": ("server", {"prometheus_client", "starlette", "uvicorn"}),
     "upkeep": ("archive", {"pyarrow"}),
 }
@@ -38,7 +39,8 @@ def test_databases_are_imported_by_the_store_alone() -> None:
 def test_what_is_imported_is_declared() -> None:
     """The packages named here are those that pyproject.toml asks for, in the core and in each extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {room: (extra, _names(project["optional-dependencies"][extra])) for room, (extra, _) in EXTRAS.items()}
+    brought = {extra: _names(project["optional-dependencies"][extra]) for extra, _ in EXTRAS.values()}
+    extras = {room: (extra, _imported(brought[extra])) for room, (extra, _) in EXTRAS.items()}
     assert (_names(project["dependencies"]), extras) == (CORE, EXTRAS)
 
 
@@ -51,6 +53,12 @@ def _packages(module: Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").partition(".")[0])
     return names - sys.stdlib_module_names - {"tachograph"}
+
+
+def _imported(packages: set[str]) -> set[str]:
+    """Import names of packages: one of them brings the clients of the providers that its own extras name."""
+    clients = {"pydantic_ai", "anthropic", "openai"} if "pydantic_ai_slim" in packages else set()
+    return (packages - {"pydantic_ai_slim"}) | clients
 
 
 def _names(requirements: list[str]) -> set[str]:

@@ -54,12 +54,21 @@ def test_importing_the_package_loads_only_itself() -> None:
 def test_the_public_names_load_nothing_heavy() -> None:
     """Touching every public name opens, starts and prints nothing, and loads no extra, database or price list.
 
-    But `metadata` does, which is SQLAlchemy's.
+    But `metadata` does, which is SQLAlchemy's, and who runs agents loads asyncio.
     """
-    light = "{*tachograph.__all__} - {'metadata'}"
+    light = "{*tachograph.__all__} - {'Agent', 'Chat', 'Hooks', 'Reminder', 'Tool', 'metadata'}"
     told = _told("import tachograph", f"for name in {light}: getattr(tachograph, name)")
     assert (told["noticed"], told["threads"]) == ([], [])
     assert HEAVY & set(told["loaded"]) == set()
+
+
+def test_agents_load_asyncio_and_nothing_else_that_is_heavy() -> None:
+    """Touching the names of the agent runtime loads no provider's library, no price list and no database."""
+    told = _told(
+        "import tachograph", "for name in ('Agent', 'Chat', 'Hooks', 'Reminder', 'Tool'): getattr(tachograph, name)"
+    )
+    assert (told["noticed"], told["threads"]) == ([], [])
+    assert HEAVY & set(told["loaded"]) == {"asyncio"}
 
 
 def test_importing_any_module_does_nothing() -> None:

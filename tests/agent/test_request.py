@@ -74,3 +74,19 @@ async def test_reminders_go_with_one_request_and_leave_the_prefix_alone(events: 
     first, _, last = model.requests
     assert last.messages[: len(first.messages) - 1] == first.messages[:-1]
     assert [event.body.ephemeral for event in events.of(MessageAppended)].count(True) == 3
+
+
+async def test_a_tool_that_must_be_used_is_asked_for_once(events: Captured) -> None:
+    """`tool_choice` holds for the first request; with the whole conversation it would never end."""
+    model = ScriptedModel([Call("same"), "done"])
+    found = await ran(agent(model, tool_choice="required"), events)
+    assert found.completed
+    assert [request.tool_choice for request in model.requests] == ["required", "auto"]
+
+
+async def test_instructions_may_be_marked_for_the_cache(events: Captured) -> None:
+    """The first message says so, in the request and in the record."""
+    model = ScriptedModel(["done"])
+    await ran(agent(model, instructions="Be brief.", cache=True), events)
+    assert model.requests[0].messages[0].cache
+    assert '"cache":true' in (events.of(MessageAppended)[0].body.message.text or "")

@@ -80,7 +80,7 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
     )  # fmt: skip
     live.state = State(
-        messages=((system(instructions),) if instructions else ()) + history,
+        messages=((system(instructions, cache=spec.cache),) if instructions else ()) + history,
         phase=spec.phases[0].name if spec.phases else "",
         wrap_at=int(limits.iterations or 0) if wraps else None,
     )

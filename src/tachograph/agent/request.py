@@ -58,7 +58,7 @@ def _request(live: Live, state: State, *, tools: bool) -> Request:
     return Request(
         messages=state.messages,
         tools=offered,
-        tool_choice=spec.tool_choice if offered else "none" if live.toolbox() else "auto",
+        tool_choice=_choice(live, state, offered),
         output_schema=schema_of(spec.output),
         max_tokens=spec.max_tokens or MOST_OUTPUT,
         params=spec.params,
@@ -67,6 +67,14 @@ def _request(live: Live, state: State, *, tools: bool) -> Request:
         first_content=config.first_content,
         silence=config.silence,
     )
+
+
+def _choice(live: Live, state: State, offered: tuple[ToolSpec, ...]) -> str:
+    if not offered:
+        return "none" if live.toolbox() else "auto"
+    said = live.spec.tool_choice
+    # A tool that must be used is used once: asked for again and again, it would be the only thing a model ever says.
+    return said if said in ("auto", "none") or state.iteration <= 1 else "auto"
 
 
 def _offered(live: Live, state: State) -> tuple[ToolSpec, ...]:

@@ -65,6 +65,9 @@ class Spec(Rules):
     max_tokens: int | None = None
     """Most tokens of output a request may ask for; None: 4,096, or what is left."""
     tool_choice: str = "auto"
+    """auto, none, required, or a tool's name. The last two hold for the first request of a run, and `auto` after it."""
+    cache: bool = False
+    """Whether a provider that wants to be told may cache tools and instructions."""
     streaming: bool = True
     parallel: int = 10
     """Most tools of one reply that run at the same time."""

@@ -121,9 +121,9 @@ class Message(Struct, frozen=True, omit_defaults=True):
         return found
 
 
-def system(text: str) -> Message:
+def system(text: str, *, cache: bool = False) -> Message:
     """Instructions."""
-    return Message("system", text)
+    return Message("system", text, cache=cache)
 
 
 def user(content: str | Iterable[str | Part]) -> Message:

@@ -7,7 +7,7 @@ settled, as in the run's own budget.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tachograph.errors import StoreError
 from tachograph.events.account import Account, Claim, Denied, Grant
@@ -133,14 +133,19 @@ def lines_of(limits: Sequence[Limits], tenant: str, session: str | None, *, runs
                 continue
             if limit.of == "runs" and limit.scope not in runs:
                 continue
-            of = "nano_usd" if limit.of == "usd" else limit.of
-            tenants = limit.scope == "tenant" or session is None
-            account = Account.of_tenant(tenant, of) if tenants else Account.of_session(tenant, session, of)
+            account = _account(limit, tenant, session)
             most = nano_of(limit.threshold) if limit.of == "usd" else int(limit.threshold)
             window = None if limit.window is None else int(limit.window * _SECOND)
             if account not in lowest or most < lowest[account].threshold:
                 lowest[account] = Line(account, limit, most, window)
     yield from lowest.values()
+
+
+def _account(limit: Limit, tenant: str, session: str | None) -> Account:
+    of: Any = "nano_usd" if limit.of == "usd" else limit.of
+    if limit.scope == "tenant" or session is None:
+        return Account.of_tenant(tenant, of)
+    return Account.of_session(tenant, session, of)
 
 
 def _notice(line: Line, used: int, amount: int) -> Notice:

@@ -148,3 +148,36 @@ def test_errors_say_which_store(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(KeyError), translated("u"):
         raise KeyError
+
+
+def test_a_fork_in_the_middle_of_a_write_leaves_the_child_a_file_it_can_use(tmp_path: Path) -> None:
+    """The fork waits until the write of another thread has ended; the child then finds no lock taken for ever."""
+    connections = Connections(tmp_path / "a.db", "u", lambda: None)
+    with connections.transaction() as writer:
+        writer.execute("CREATE TABLE t (n)")
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with connections.transaction() as mine:
+            mine.execute("INSERT INTO t VALUES (1)")
+            writing.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with connections.transaction() as mine:
+                mine.execute("INSERT INTO t VALUES (2)")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    thread.join()
+    with connections.reader() as reader:
+        assert sorted(reader.execute("SELECT n FROM t").fetchall()) == [(1,), (2,)]
+    connections.close()

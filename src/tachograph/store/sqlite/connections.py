@@ -1,7 +1,9 @@
 """SQLite connections: how they are opened, shared between threads, and what their errors mean.
 
 One writer and any number of readers. Write-ahead logging lets readers see the last commit while the writer works. A
-forked child never touches its parent's connections: it opens its own, and leaves the others alone for good.
+forked child never touches its parent's connections: it opens its own, and leaves the others alone for good. A fork
+waits for a write that is under way and lets the file rest first: what SQLite knows of its locks belongs to the process,
+and a child that inherited one taken would find the file locked for ever.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,9 @@ PAGE_SIZE = 4096
 APPLICATION_ID = 0x5441_4348
 """Marks a database file as ours ("TACH")."""
 
+FORK_SECONDS = 2.0
+"""How long a fork waits for a write of another thread."""
+
 _left_to_parents: list[list[StoreConnection]] = []
 
 
@@ -40,9 +47,25 @@ class Connections:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._write_lock = threading.RLock()
+        self._writing: int | None = None
+        """The thread that writes."""
         self._ready = False
         self._writer: StoreConnection | None = None
         self._idle: list[StoreConnection] = []
+        _all.add(self)
+
+    def pause(self) -> bool:
+        """Before a fork: wait for the write under way, and let the file rest. False when it would not end."""
+        if self._pid != os.getpid() or self._writing == threading.get_ident():
+            return False
+        if not self._write_lock.acquire(timeout=FORK_SECONDS):
+            return False
+        self.close()
+        return True
+
+    def resume(self) -> None:
+        """After a fork, in the parent."""
+        self._write_lock.release()
 
     def close(self) -> None:
         """Close what is idle and the writer. A reader in use closes when it is done with."""
@@ -76,7 +99,11 @@ class Connections:
             if self._writer is None:
                 self._make_ready()
                 self._writer = connect(self.path)
-            yield self._writer
+            outer, self._writing = self._writing, threading.get_ident()
+            try:
+                yield self._writer
+            finally:
+                self._writing = outer
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[StoreConnection]:
@@ -177,3 +204,20 @@ def translated(url: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as problem:
         raise StoreUnavailable(url, str(problem)) from problem
+
+
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_paused: list[Connections] = []
+
+
+def _before_fork() -> None:
+    _paused.extend(one for one in list(_all) if one.pause())
+
+
+def _after_fork() -> None:
+    while _paused:
+        _paused.pop().resume()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_paused.clear)

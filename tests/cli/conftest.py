@@ -36,7 +36,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     system = System(Settings(home=folder, store=f"sqlite:{folder / 'desk.db'}"), clock=pace.clock())
     before = scope.use(lambda: system.recorder)
     try:
-        Desk(pace, session="demo").open()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TACHOGRAPH_HOME", str(folder))  # this is made before a test has a home of its own
+            Desk(pace, session="demo").open()
         assert system.worker.flush()
     finally:
         scope.use(before)

@@ -29,8 +29,8 @@ def test_the_help_lists_commands_and_exit_codes(cli: Run) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *((name,) for name in COMMANDS if name not in ("db", "keys", "prices")),
-        *(("db", "check"), ("keys", "ls"), ("prices", "show")),
+        *((name,) for name in COMMANDS if name not in ("db", "keys", "limits", "prices", "session")),
+        *(("db", "check"), ("keys", "ls"), ("limits", "explain"), ("prices", "show"), ("session", "usage")),
     ],
 )
 def test_every_command_takes_the_common_options(cli: Run, words: tuple[str, ...]) -> None:

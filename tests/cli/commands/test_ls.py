@@ -26,7 +26,7 @@ def test_a_runaway_stands_out(cli: Run, filled: Path) -> None:
     """The run that looped shows why it stopped and how often it did the same."""
     line = next(line for line in cli("ls", store=filled).stdout.splitlines() if "tool_loop" in line)
     assert line.split()[1:4] == ["failed:", "tool_loop", "front-desk"]
-    assert " 10×  Where is the tandem I ordered? " in line
+    assert " 6×  Where is the tandem I ordered? " in line
 
 
 def test_json_has_an_object_a_line(cli: Run, filled: Path) -> None:
@@ -36,7 +36,7 @@ def test_json_has_an_object_a_line(cli: Run, filled: Path) -> None:
     by_name = {each["name"]: each for each in found}
     assert by_name["listener"]["cost"] is None
     assert by_name["listener"]["unpriced"] == 1
-    assert [each["max_identical_calls"] for each in found if each["stop_reason"] == "tool_loop"] == [10]
+    assert [each["max_identical_calls"] for each in found if each["stop_reason"] == "tool_loop"] == [6]
     assert by_name["refunds"]["parent"] in {each["id"] for each in found}
 
 

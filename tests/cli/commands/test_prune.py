@@ -22,7 +22,7 @@ def test_what_is_old_goes(cli: Run, desk: Path) -> None:
     after = sum(file.stat().st_size for file in desk.parent.glob("desk.db*") if file.is_file())
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert first == "7 runs, 6 steps, 23 model calls, 17 tool calls erased"
+    assert first == "7 runs, 23 steps, 20 model calls, 15 tool calls erased"
     assert " given back: the store had " in second
     assert after < before
     assert cli("ls", "--json", store=desk).stdout == ""
@@ -52,11 +52,11 @@ def test_a_dry_run_only_says_so(cli: Run, desk: Path) -> None:
     result = cli("prune", "--older-than", "1d", "--dry-run", store=desk)
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert first == "7 runs, 6 steps, 23 model calls, 17 tool calls would go"
+    assert first == "7 runs, 23 steps, 20 model calls, 15 tool calls would go"
     assert second.startswith("the store has ")
     assert len(objects(cli("ls", "--json", store=desk).stdout)) == 7
     [told] = objects(cli("prune", "--older-than", "1d", "--dry-run", "--json", store=desk).stdout)
-    assert (told["runs"], told["steps"], told["llm_calls"], told["tool_calls"], told["dry"]) == (7, 6, 23, 17, True)
+    assert (told["runs"], told["steps"], told["llm_calls"], told["tool_calls"], told["dry"]) == (7, 23, 20, 15, True)
 
 
 def test_without_a_yes_nothing_goes(cli: Run, desk: Path) -> None:
@@ -64,7 +64,7 @@ def test_without_a_yes_nothing_goes(cli: Run, desk: Path) -> None:
     result = cli("prune", "--older-than", "1d", store=desk)
     assert (result.exit_code, result.stdout) == (2, "")
     assert " ".join(result.stderr.split()) == (
-        "Nothing erased: 7 runs, 6 steps, 23 model calls, 17 tool calls would go. Say --yes to erase them."
+        "Nothing erased: 7 runs, 23 steps, 20 model calls, 15 tool calls would go. Say --yes to erase them."
     )
     assert len(objects(cli("ls", "--json", store=desk).stdout)) == 7
 
@@ -74,7 +74,7 @@ def test_a_person_is_asked(cli: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
     """On a terminal the answer decides; no is bad usage, as for whoever cannot be asked."""
     monkeypatch.setattr("tachograph.cli.terminal.Terminal.interactive", True)
     result = cli("prune", "--older-than", "1d", store=desk, input=f"{answer}\n")
-    assert "Erase 7 runs, 6 steps, 23 model calls, 17 tool calls for good?" in result.stderr
+    assert "Erase 7 runs, 23 steps, 20 model calls, 15 tool calls for good?" in result.stderr
     assert (result.exit_code, len(objects(cli("ls", "--json", store=desk).stdout))) == (0 if left == 0 else 2, left)
 
 

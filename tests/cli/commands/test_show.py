@@ -15,7 +15,7 @@ def test_the_last_run_is_shown_as_a_tree(cli: Run, filled: Path) -> None:
     result = cli("show", "last", store=filled)
     assert result.exit_code == 0
     assert result.stdout.startswith("evening-note  completed")
-    assert "│  └─ run listener" in result.stdout
+    assert "│     └─ run listener" in result.stdout
 
 
 def test_json_is_one_object(cli: Run, filled: Path) -> None:
@@ -23,10 +23,9 @@ def test_json_is_one_object(cli: Run, filled: Path) -> None:
     [found] = objects(cli("show", "last", "--json", store=filled).stdout)
     assert found.keys() >= {"run", "steps", "children", "totals", "whole", "repeats", "receipt", "limits", "scores"}
     assert [step["kind"] for step in found["steps"] if step["depth"] == 1] == [
-        "plan",
-        "delegation",
-        "delegation",
-        "llm",
+        "iteration",
+        "iteration",
+        "observe",
     ]
 
 

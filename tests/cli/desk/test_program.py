@@ -2,54 +2,116 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from tachograph.cli.desk.pace import Pace
-from tachograph.cli.desk.program import MOST_EQUAL_CALLS, Desk
+from tachograph.cli.desk.program import Desk
 from tachograph.events.call import CallEnded, CallStarted
-from tachograph.events.run import RunEnded, RunStarted
+from tachograph.events.limit import LimitHit
+from tachograph.events.note import Note, Score
+from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.testing import capture
+from tachograph.testing import Captured, capture
 
 
-def test_the_desk_serves_every_ticket_through_the_door() -> None:
-    """Seven runs: three tickets, the refunds desk, the evening note with two helpers; each ends once."""
+def _day() -> Captured:
     pace = Pace(0)
     with capture(clock=pace.clock()) as events:
         Desk(pace, session="s").open()
-    started = {event.run: event.body for event in events if isinstance(event.body, RunStarted)}
-    ended = {event.run: event.body for event in events if isinstance(event.body, RunEnded)}
-    assert Counter(body.name for body in started.values()) == {
-        "front-desk": 3,
-        "refunds": 1,
-        "evening-note": 1,
-        "figures": 1,
-        "listener": 1,
+    return events
+
+
+@pytest.fixture(scope="module")
+def day() -> Captured:
+    """Everything that the desk records in a day."""
+    return _day()
+
+
+def _runs(day: Captured, name: str) -> dict[str, str]:
+    """Runs of that name → their sessions."""
+    return {event.run: event.body.session or "" for event in day.of(RunStarted) if event.body.name == name}
+
+
+def test_the_desk_serves_every_ticket(day: Captured) -> None:
+    """Seven runs: three tickets, the refunds desk, the evening note with two helpers; each ends once."""
+    started = {event.run: event.body for event in day.of(RunStarted)}
+    ended = {event.run: event.body for event in day.of(RunEnded)}
+    assert Counter((body.name, body.agent_type) for body in started.values()) == {
+        ("front-desk", "front-desk"): 3,
+        ("refunds", "refunds"): 1,
+        ("evening-note", "editor"): 1,
+        ("figures", "figures"): 1,
+        ("listener", "listener"): 1,
     }
     assert Counter((ended[run].status, ended[run].stop_reason) for run in started) == {
         ("completed", "final_answer"): 6,
         ("failed", "tool_loop"): 1,
     }
-    assert sum(body.parent_run in started for body in started.values()) == 3
+    above = {body.name: started[body.parent_run].name for body in started.values() if body.parent_run}
+    assert above == {"refunds": "front-desk", "figures": "evening-note", "listener": "evening-note"}
+    assert all(tuple(body.tags) == ("project:harbour-bikes",) for body in started.values())
 
 
-def test_the_runaway_is_stopped_by_the_desks_rule() -> None:
-    """The same question is asked so often and no more; the last time it is refused."""
-    pace = Pace(0)
-    with capture(clock=pace.clock()) as events:
-        Desk(pace, session="s").open()
-    runs = {event.run for event in events if isinstance(event.body, ToolStarted) and event.body.name == "track_parcel"}
-    states = [event.body.state for event in events if isinstance(event.body, ToolEnded) and event.run in runs]
-    assert states == ["completed"] * MOST_EQUAL_CALLS + ["rejected"]
+def test_the_runaway_is_stopped_by_the_limits_of_its_agent(day: Captured) -> None:
+    """A warning, a refusal, two skips, the end: each with the calls that were repeated as evidence."""
+    [run] = [run for run, session in _runs(day, "front-desk").items() if session == "s-tandem"]
+    called = [event.seq for event in day.of(ToolStarted) if event.run == run]
+    states = [event.body.state for event in day.of(ToolEnded) if event.run == run]
+    assert states == ["completed", "completed", "rejected", "skipped", "skipped", "rejected"]
+    hits = [event.body for event in day.of(LimitHit) if event.run == run]
+    assert [(hit.metric, hit.mode) for hit in hits] == [
+        ("tool_loop", mode) for mode in ("warn", "block", "skip", "skip", "stop")
+    ]
+    assert [tuple(hit.evidence[:2]) for hit in hits] == [tuple(called[:1]), *[tuple(called[:2])] * 4]
 
 
-def test_a_retry_names_what_it_repeats() -> None:
-    """The overloaded attempt failed with its status, and the second one points at it."""
-    pace = Pace(0)
-    with capture(clock=pace.clock()) as events:
-        Desk(pace, session="s").open()
-    [retry] = [event for event in events if isinstance(event.body, CallStarted) and event.body.attempt == 2]
-    ends = {(event.run, event.step): event.body for event in events if isinstance(event.body, CallEnded)}
-    assert isinstance(retry.body, CallStarted)
+def test_a_retry_names_what_it_repeats(day: Captured) -> None:
+    """The overloaded attempt failed with its status, the second one points at it, and a note says why."""
+    [retry] = [event for event in day.of(CallStarted) if event.body.attempt == 2]
+    ends = {(event.run, event.step): event.body for event in day.of(CallEnded)}
     first = ends[retry.run, retry.body.retry_of or 0]
     assert (first.status, first.http_status, first.usage.basis) == ("failed", 529, "missing")
     assert ends[retry.run, retry.seq].status == "completed"
-    assert ends[retry.run, retry.seq].chunks == 3
+    assert ends[retry.run, retry.seq].chunks == 4
+    assert [event.run for event in day.of(Note) if event.body.name == "llm_retry_attempt"] == [retry.run]
+
+
+def test_a_payment_that_fails_is_tried_again_by_the_model(day: Captured) -> None:
+    """Its first end is a failure, its second a success; the model is told of both."""
+    names = {(event.run, event.seq): event.body.name for event in day.of(ToolStarted)}
+    paid = [event.body for event in day.of(ToolEnded) if names[event.run, event.step] == "pay_refund"]
+    assert [(body.state, body.error and body.error.type.rpartition(".")[2]) for body in paid] == [
+        ("failed", "PaymentService"),
+        ("completed", None),
+    ]
+
+
+def test_nobody_asks_for_what_there_is_not(day: Captured) -> None:
+    """Every tool that a script asks for is there and takes these arguments: only the runaway's calls are refused."""
+    names = {(event.run, event.seq): event.body.name for event in day.of(ToolStarted)}
+    states = Counter((names[event.run, event.step], event.body.state) for event in day.of(ToolEnded))
+    assert {name for (name, state) in states if state in ("rejected", "skipped")} == {"track_parcel"}
+    assert sum(states.values()) == 15
+
+
+def test_a_model_without_a_price_is_told_of(day: Captured) -> None:
+    """Nobody stated a money limit for the helper in the back room: it runs, and the record says what is not bounded."""
+    [run] = _runs(day, "listener")
+    [warned] = [event.body for event in day.of(LimitHit) if event.run == run]
+    assert (warned.metric, warned.mode) == ("cost_budget", "warn")
+    assert "back-room-7b" in (warned.reason or "")
+
+
+def test_steps_around_the_work_belong_to_its_run(day: Captured) -> None:
+    """The order of the house stands before each ticket's first turn, the owner's verdict behind the note."""
+    steps = [(event.run, event.body.kind) for event in day.of(StepStarted)]
+    kinds = [[kind for run, kind in steps if run == ticket] for ticket in _runs(day, "front-desk")]
+    assert kinds == [["guardrail", *["iteration"] * turns] for turns in (3, 2, 6)]
+    [note] = _runs(day, "evening-note")
+    assert [(event.run, event.body.name, event.body.value) for event in day.of(Score)] == [(note, "owner", 1.0)]
+
+
+def test_every_day_is_the_same(day: Captured) -> None:
+    """Nothing depends on chance or on how busy the machine is: the same events at the same times."""
+    told = [[(type(event.body).__name__, event.seq, event.mono) for event in events] for events in (day, _day())]
+    assert told[0] == told[1]

@@ -45,7 +45,7 @@ def test_a_conversation_is_told_with_the_reply_marked(filled: Path) -> None:
     blocks = [text.plain for text in messages.draw(found)]
     assert blocks[0] == f"call {found.call} · claude-sonnet-4-5"
     assert blocks[1] == f"\nsystem\n{shop.EDITOR}"
-    assert blocks[-1] == f"\nassistant answers\n{shop.note()[0].text}"
+    assert blocks[-1] == f"\nassistant answers\n{shop.note()[-1].text}"
 
 
 def test_what_was_not_kept_or_is_no_json_is_told_too() -> None:

@@ -88,6 +88,7 @@ def _next_steps(url: str) -> Iterator[Text]:
 
 def _remove(path: Path) -> None:
     """Take the records of the last demo away."""
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
-        file.unlink(missing_ok=True)
+    for name in (path.name, f"{path.name}.ledger"):
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(name + suffix).unlink(missing_ok=True)
     shutil.rmtree(path.with_name(f"{path.name}.journals"), ignore_errors=True)

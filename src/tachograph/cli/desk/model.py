@@ -1,141 +1,77 @@
-"""Models that follow a script, called through the door as a real client would be.
+"""Models that follow a script, take their time, and cost what their real namesakes would.
 
-A scripted model costs what its real namesake would: tokens are counted from the texts that go in and out (four letters
-each), and a prompt that begins like the one before it is read from the cache.
+Tokens are counted from what goes out and comes back (four letters each), and a prompt that begins like the one before
+it is read from the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from tachograph.cli.desk.pace import Pace
+from tachograph.errors import ModelError
 from tachograph.events.usage import Usage
-from tachograph.record.intent import LLMCall
-from tachograph.record.step import CallStep, step
+from tachograph.providers.port import Delta, Reply, Request, TextDelta
+from tachograph.providers.scripted import Call, Say, ScriptedModel
 
 PROVIDERS = {"gpt-4o-mini": "openai", "claude-sonnet-4-5": "anthropic", "claude-haiku-4-5": "anthropic"}
 """Whose the models are; a model that is not here runs in the back room, and nobody has a price for it."""
 LETTERS_PER_TOKEN = 4
+LEAST_CACHED = 256
+"""Tokens of the shortest prompt that a provider keeps."""
+WORD_SECONDS = 0.02
 _encode = msgspec.json.Encoder().encode
 
-Message = dict[str, Any]
 
-
-class Ask(Struct, frozen=True):
-    """A tool that a reply asks for."""
-
-    tool: str
-    arguments: dict[str, Any]
-
-
-class Reply(Struct, frozen=True):
-    """What the model says next: text, requests for tools, or an error instead of either."""
+class Turn(Struct, frozen=True):
+    """What a model does next: it says something, asks for tools, or has too many visitors."""
 
     text: str = ""
-    asks: Sequence[Ask] = ()
+    calls: tuple[Call, ...] = ()
     seconds: float = 0.9
     """How long it thinks before the first word."""
     overloaded: bool = False
 
 
-class Overloaded(Exception):
-    """The provider has too much to do. HTTP 529."""
+class Model(ScriptedModel):
+    """A scripted model at the pace of the desk, for one conversation."""
 
+    def __init__(self, name: str, pace: Pace, script: Iterable[Turn]) -> None:
+        turns = (partial(self._take, turn) for turn in script)
+        super().__init__(turns, name=name, provider=PROVIDERS.get(name, "back-room"))
+        self._pace = pace
+        self._last_prompt = 0
+        """Its tokens."""
 
-class Model:
-    """One conversation with a scripted model."""
+    async def ask(self, request: Request) -> AsyncIterator[Delta | Reply]:
+        """The next turn, word by word. Raises ModelError."""
+        async for piece in super().ask(request):
+            yield piece
+            if isinstance(piece, TextDelta):
+                self._pace.wait(WORD_SECONDS)
 
-    def __init__(self, name: str, pace: Pace, instructions: str, tools: Sequence[Message] = ()) -> None:
-        self.name, self._pace, self._tools = name, pace, list(tools)
-        self.messages: list[Message] = [{"role": "system", "content": instructions}]
-        self._cached = 0
-        self._turn = 0
+    def _take(self, turn: Turn, request: Request) -> Say | ModelError:
+        self._pace.wait(turn.seconds)
+        if turn.overloaded:
+            words = "it has too many visitors, please come back in a moment"
+            return ModelError("overloaded", words, provider=self.provider, model=self.model, status=529)
+        pieces = tuple(f"{word} " for word in turn.text.split())
+        return Say(turn.text, turn.calls, usage=self._billed(turn, request), chunks=pieces)
 
-    def hear(self, message: Message) -> None:
-        """A message joins the conversation."""
-        self.messages.append(message)
-
-    def ask(self, script: Iterator[Reply], attempts: int = 3) -> CallStep:
-        """The next request; while the provider is overloaded it is repeated after a growing pause.
-
-        Raises Overloaded when the last attempt failed as well.
-        """
-        self._turn += 1
-        first: int | None = None
-        for attempt in count(1):
-            request = step(self._call(attempt, first))
-            try:
-                with request:
-                    self._answer(request, next(script))
-            except Overloaded:
-                if attempt == attempts:
-                    raise
-                first = first or request.number
-                self._pace.wait(0.5 * 2**attempt)
-            else:
-                return request
-        raise AssertionError("count has no end")
-
-    def _call(self, attempt: int, first: int | None) -> LLMCall:
-        return LLMCall(
-            model=self.name,
-            provider=PROVIDERS.get(self.name, "back-room"),
-            messages=list(self.messages),
-            tools=self._tools or None,
-            params={"temperature": 0.2, "max_tokens": 1024},
-            streaming=True,
-            attempt=attempt,
-            retry_of=first,
-            iteration=self._turn,
-        )
-
-    def _answer(self, request: CallStep, reply: Reply) -> None:
-        self._pace.wait(reply.seconds)
-        if reply.overloaded:
-            request.http_status = 529
-            raise Overloaded("the model has too many visitors, please come back in a moment")
-        for word in _pieces(reply.text):
-            request.add(word)
-            self._pace.wait(0.02)
-        message = _message(reply, f"call_{self._turn}")
-        request.reply = message
-        request.finish_reason = "tool_calls" if reply.asks else "stop"
-        request.served_model, request.http_status = self.name, 200
-        request.usage = self._usage(message)
-        self.messages.append(message)
-
-    def _usage(self, answer: Message) -> Usage:
-        prompt = _tokens([*self.messages, *self._tools])
-        cached = self._cached if self._cached >= 256 else 0
-        self._cached = prompt
+    def _billed(self, turn: Turn, request: Request) -> Usage:
+        prompt = _tokens((*(message.plain() for message in request.messages), *request.tools))
+        cached = self._last_prompt if self._last_prompt >= LEAST_CACHED else 0
+        self._last_prompt = prompt
         return Usage(
-            input_uncached=prompt - cached, cache_read=cached, cache_write=0, output=_tokens([answer]), basis="provider"
-        )
+            input_uncached=prompt - cached, cache_read=cached, cache_write=0, output=_tokens((turn.text, *turn.calls)),
+            basis="provider",
+        )  # fmt: skip
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for word in text.split():
-        yield f"{word} "
-
-
-def _message(reply: Reply, call_id: str) -> Message:
-    message: Message = {"role": "assistant", "content": reply.text or None}
-    if reply.asks:
-        message["tool_calls"] = [
-            {
-                "id": f"{call_id}_{index}",
-                "type": "function",
-                "function": {"name": ask.tool, "arguments": _encode(ask.arguments).decode()},
-            }
-            for index, ask in enumerate(reply.asks)
-        ]
-    return message
-
-
-def _tokens(messages: Sequence[Message]) -> int:
-    return sum(len(_encode(message)) for message in messages) // LETTERS_PER_TOKEN
+def _tokens(parts: Iterable[Any]) -> int:
+    return sum(len(_encode(part)) for part in parts) // LETTERS_PER_TOKEN

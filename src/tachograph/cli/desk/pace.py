@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from tachograph.record.clock import SYSTEM, Clock
 
 SECOND = 1_000_000_000
@@ -13,15 +15,21 @@ class Pace:
 
     def __init__(self, start_ns: int) -> None:
         self._start, self._passed = start_ns, 0
+        # Tools run in threads of their own, and whoever drains the journals looks at the clock too.
+        self._lock = threading.Lock()
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
-        self._passed += int(seconds * SECOND)
+        self._move(int(seconds * SECOND))
 
     def clock(self) -> Clock:
         """This time as the recorder's clock."""
         return Clock(lambda: self._start + self._tick(), self._tick, SYSTEM.entropy)
 
     def _tick(self) -> int:
-        self._passed += _TICK
-        return self._passed
+        return self._move(_TICK)
+
+    def _move(self, ns: int) -> int:
+        with self._lock:
+            self._passed += ns
+            return self._passed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tachograph.cli.desk.model import Ask, Reply
+from tachograph.cli.desk.model import Turn
+from tachograph.providers.scripted import Call
 
 FRONT_DESK = (
     "You are the front desk of Harbour Bikes, a bicycle rental by the ferry pier. Answer in two sentences, kindly. "
@@ -31,25 +32,6 @@ QUESTIONS: Mapping[str, str] = {
 }
 """Ticket → what was asked."""
 
-TOOLS: Sequence[dict[str, Any]] = tuple(
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": what,
-            "parameters": {"type": "object", "properties": {field: {"type": "string"} for field in fields}},
-        },
-    }
-    for name, what, fields in (
-        ("find_rental", "A rental with its bike, price and end.", ("rental",)),
-        ("extend_rental", "Move the end of a rental; returns what it costs.", ("rental", "until")),
-        ("rental_history", "What happened during a rental.", ("rental",)),
-        ("pay_refund", "Pay an amount back for a rental.", ("rental", "euros")),
-        ("track_parcel", "Where a delivery is.", ("parcel",)),
-        ("ask_refunds", "Let the refunds desk decide.", ("rental", "complaint")),
-    )
-)
-
 RENTALS: Mapping[str, Mapping[str, Any]] = {
     "R-2207": {"bike": "city bike 31", "euros": 24, "until": "18:00", "customer": "M. Okafor"},
     "R-2198": {"bike": "two trekking bikes 12, 14", "euros": 58, "until": "Sunday 18:00", "customer": "L. Brandt"},
@@ -68,12 +50,12 @@ HISTORY: Mapping[str, Sequence[str]] = {
 }
 
 
-def extension() -> Sequence[Reply]:
+def extension() -> Sequence[Turn]:
     """The front desk moves the end of a rental."""
     return (
-        Reply("Let me look at your rental.", (Ask("find_rental", {"rental": "R-2207"}),), 0.7),
-        Reply("", (Ask("extend_rental", {"rental": "R-2207", "until": "tomorrow 12:00"}),), 0.6),
-        Reply(
+        Turn("Let me look at your rental.", (Call("find_rental", {"rental": "R-2207"}),), 0.7),
+        Turn("", (Call("extend_rental", {"rental": "R-2207", "until": "tomorrow 12:00"}),), 0.6),
+        Turn(
             "Done: city bike 31 is yours until noon tomorrow, and the extra half day is nine euros. "
             "Mind the gap when you roll off the ferry.",
             seconds=0.8,
@@ -81,12 +63,12 @@ def extension() -> Sequence[Reply]:
     )
 
 
-def complaint() -> Sequence[Reply]:
+def complaint() -> Sequence[Turn]:
     """The front desk hands a complaint to the refunds desk."""
     matter = {"rental": "R-2198", "complaint": "gears jammed twice, customers walked home"}
     return (
-        Reply("I am sorry about that Sunday.", (Ask("ask_refunds", matter),), 0.8),
-        Reply(
+        Turn("I am sorry about that Sunday.", (Call("ask_refunds", matter),), 0.8),
+        Turn(
             "The refunds desk has sent 29 euros back to you, half of the rental. "
             "Bike 14 is in the workshop, and the next coffee at the pier is on us.",
             seconds=0.9,
@@ -94,29 +76,30 @@ def complaint() -> Sequence[Reply]:
     )
 
 
-def decision() -> Sequence[Reply]:
+def decision() -> Sequence[Turn]:
     """The refunds desk decides; its provider is overloaded at first."""
-    pay = Ask("pay_refund", {"rental": "R-2198", "euros": "29"})
+    pay = Call("pay_refund", {"rental": "R-2198", "euros": "29"})
     return (
-        Reply(overloaded=True, seconds=1.9),
-        Reply("The history first.", (Ask("rental_history", {"rental": "R-2198"}),), 1.4),
-        Reply("Two calls, one walk, a bent hanger: half the price is fair.", (pay,), 2.2),
-        Reply("The payment did not go through; once more.", (pay,), 1.3),
-        Reply("Refund 29 euros for R-2198: the bike failed twice on the road.", seconds=1.6),
+        Turn(overloaded=True, seconds=1.9),
+        Turn("The history first.", (Call("rental_history", {"rental": "R-2198"}),), 1.4),
+        Turn("Two calls, one walk, a bent hanger: half the price is fair.", (pay,), 2.2),
+        Turn("The payment did not go through; once more.", (pay,), 1.3),
+        Turn("Refund 29 euros for R-2198: the bike failed twice on the road.", seconds=1.6),
     )
 
 
-def parcel() -> Sequence[Reply]:
+def parcel() -> Sequence[Turn]:
     """The front desk asks the same question until somebody stops it."""
-    again = Ask("track_parcel", {"parcel": "HB-20931"})
+    again = Call("track_parcel", {"parcel": "HB-20931"})
     words = ("Let me see where it is.", "It has not moved yet; let me look again.", "", "Once more, to be sure.")
-    return [Reply(words[turn % len(words)], (again,), 0.6 + turn % 3 / 10) for turn in range(40)]
+    return [Turn(words[turn % len(words)], (again,), 0.6 + turn % 3 / 10) for turn in range(40)]
 
 
-def note() -> Sequence[Reply]:
-    """The editor writes the evening note."""
+def note() -> Sequence[Turn]:
+    """The editor asks both helpers at once, then writes the evening note."""
     return (
-        Reply(
+        Turn("The figures first, and what people said.", (Call("count_the_day"), Call("read_complaints")), 1.1),
+        Turn(
             "Tandem HB-20931 has stood at the sorting centre since Thursday; the customer has no answer. "
             "Bike 14: bent hanger, 29 euros refunded. Rentals 61, returns 58, three out overnight as agreed.",
             seconds=1.5,
@@ -124,11 +107,11 @@ def note() -> Sequence[Reply]:
     )
 
 
-def figures() -> Sequence[Reply]:
+def figures() -> Sequence[Turn]:
     """The counter counts."""
-    return (Reply("rentals 61, returns 58, overnight 3, refunds 1 (29 euros)", seconds=0.5),)
+    return (Turn("rentals 61, returns 58, overnight 3, refunds 1 (29 euros)", seconds=0.5),)
 
 
-def theme() -> Sequence[Reply]:
+def theme() -> Sequence[Turn]:
     """The listener names what complaints share."""
-    return (Reply("Nobody told me in time.", seconds=3.1),)
+    return (Turn("Nobody told me in time.", seconds=3.1),)

@@ -96,7 +96,9 @@ def _guides(depths: Sequence[int]) -> list[str]:
 
 
 def _label(step: Step) -> Text:
-    words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (human.line(step.name or "?"), "bold"))
+    counted = step.kind == "iteration" and step.iteration is not None
+    name = str(step.iteration) if counted else human.line(step.name or "?")
+    words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (name, "bold"))
     if step.status != "completed":
         outcome = human.outcome(step.status, step.stop_reason or step.reason or "")
         words.append(f" {human.line(outcome, 120)}", human.STATUS_STYLES.get(step.status, ""))
@@ -129,7 +131,7 @@ def _mark(step: Step) -> Text:
 
 def _repeats(found: Repeats) -> Iterator[Text]:
     for repeat in found.repeated[:3]:
-        results = "always the same result" if repeat.results == 1 else f"{repeat.results} different results"
+        results = "always the same result" if repeat.results == 1 else f"{repeat.results} different outcomes"
         yield Text(f"{human.line(repeat.tool)}: {repeat.count} times with the same arguments, {results}", "yellow")
     if found.cycle.rounds:
         tools = " → ".join(map(human.line, found.cycle.tools))

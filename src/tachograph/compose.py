@@ -68,6 +68,7 @@ class System:
         )
         self.recorder.policy = limits
         self.recorder.open_budget = self._open_budget
+        self.recorder.prices = lambda: self.prices
         self.worker = Worker(
             self.recorder,
             self.open_drain if settings.drain else None,
@@ -118,6 +119,9 @@ class System:
     def close(self) -> None:
         """End open runs, drain for a bounded time, let go."""
         self.worker.leave()
+        ledger = self.__dict__.pop("ledger", None)
+        if ledger is not None:
+            ledger.close()
 
 
 def leaves_scrubbing(settings: Settings) -> bool:

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Approved, ToolBegan, ToolDone
-from tachograph.agent.state import State
+from tachograph.agent.state import Answered, State
 from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
 from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
 from tachograph.agent.tools.execute import Ran, execute
 from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import LimitExceeded
-from tachograph.events.chat import Message, Part, ToolUse, result
+from tachograph.events.chat import Message, Part, Text, ToolUse, result
 from tachograph.events.tool import ToolState
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
@@ -33,6 +31,7 @@ from tachograph.record.step import ToolStep, step
 
 ONE_CALL = frozenset({"block", "skip"})
 """Modes that refuse one call and let the run go on."""
+FINISHED_BEFORE = "not run: the work was finished before it"
 
 
 class Finished(Struct, frozen=True):
@@ -82,27 +81,40 @@ class _Plan(Struct):
 
 
 async def act(live: Live, state: State, asked_by: int | None) -> Acted:
-    """Run the open calls of the last reply. Raises CancelledError alone; then, too, every call has ended."""
+    """Run the open calls of the last reply. Raises CancelledError alone; then, too, every call has ended.
+
+    What is known of them by then is in `live.answered`.
+    """
     plans = [_Plan(call, index) for index, call in enumerate(state.open)]
     tools = live.toolbox()
     finished = None
-    for plan in plans:
-        if finished is None:
-            finished = await _authorise(live, state, plan, tools)
-        else:
-            plan.refusal = "not run: the work was finished before it"
     try:
+        for plan in plans:
+            if finished is None:
+                finished = await _authorise(live, state, plan, tools)
+            else:
+                plan.refusal = FINISHED_BEFORE
         await _run_all(live, state, plans, asked_by)
     except BaseException:
         for plan in plans:
             _never_ran(live, state, plan, asked_by)
+        live.answered = _answered(plans)
         raise
+    answered = _answered(plans)
     finished = finished or next((plan.finished for plan in plans if plan.finished is not None), None)
     return Acted(
-        tuple(result(plan.call, plan.content) for plan in plans),
-        tuple(plan.call.name for plan in plans if plan.state == "completed"),
+        answered.results,
+        answered.succeeded,
         finished,
         next((plan.limit for plan in plans if plan.limit is not None), None),
+    )
+
+
+def _answered(plans: list[_Plan]) -> Answered:
+    """What is known by now: the result of each call that has one, and that the others were interrupted."""
+    return Answered(
+        tuple(result(plan.call, plan.content) for plan in plans),
+        tuple(plan.call.name for plan in plans if plan.state == "completed"),
     )
 
 
@@ -125,17 +137,21 @@ async def _authorise(live: Live, state: State, plan: _Plan, tools: Mapping[str, 
 async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Finished | None:
     if not live.hooks:
         return None
-    verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=prepared.given))
+    try:
+        verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=prepared.given))
+    except TimeoutError:
+        plan.refusal = "not run: the time of the run was over"
+        return None
     match verdict.effect:
         case Block(message=message):
             plan.refusal = message or "Tool execution was blocked by a hook."
         case ReplaceOutput(value=value):
             plan.given, plan.has_given = value, True
         case FinishAgent(answer=answer):
-            plan.refusal = "not run: the work was finished before it"
+            plan.refusal = FINISHED_BEFORE
             return Finished(answer)
         case FinishRun(answer=answer):
-            plan.refusal = "not run: the work was finished before it"
+            plan.refusal = FINISHED_BEFORE
             return Finished(answer, whole_run=True)
     if verdict.moment.arguments is not prepared.given:
         _edited(plan, prepared.tool, verdict.moment.arguments)
@@ -150,9 +166,11 @@ async def _approve(live: Live, state: State, plan: _Plan, prepared: Prepared) ->
         tool, prepared.given, live.record.run_id or "", live.spec.name, plan.call.id, state.iteration
     )  # fmt: skip
     decision = await decide(live.approve, asked, live.left())
-    facts = {"decision": type(decision).__name__.lower(), **msgspec.to_builtins(decision)}
+    facts: dict[str, Any] = {"decision": type(decision).__name__.lower()}
     if isinstance(decision, Edit):
         facts["arguments"] = live.masked(decision.arguments, tool.redact)
+    elif isinstance(decision, Deny):
+        facts["reason"] = decision.reason
     live.note("approval", {"tool": tool.name, "call_id": plan.call.id, **facts})
     live.emit(Approved(call=plan.call, decision=decision))
     match decision:
@@ -178,6 +196,8 @@ async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int |
     one_by_one = len(plans) == 1 or any(plan.tool is not None and plan.tool.sequential for plan in plans)
     if one_by_one:
         for plan in plans:
+            if any(before.finished is not None for before in plans):
+                plan.refusal = FINISHED_BEFORE
             await _run(live, state, plan, asked_by)
         return
     places = asyncio.Semaphore(live.spec.parallel)
@@ -206,16 +226,14 @@ async def _run(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
         with record:
             hint = live.heed(record.notices)
             await _perform(live, state, plan, record)
-            if hint and isinstance(plan.content, str):
-                plan.content = f"{plan.content}\n\n{hint}"
+            if hint:
+                said = plan.content
+                plan.content = f"{said}\n\n{hint}" if isinstance(said, str) else (*said, Text(hint))
             if plan.has_ended and plan.content != record.output:
                 # The record keeps the whole result; what the model is told of it differs, and stands beside.
                 record.metadata = {"told": result(plan.call, plan.content).plain()["content"]}
     except LimitExceeded as refused:
-        plan.content = refused.reason or refused.metric
-        plan.state = "skipped" if refused.mode == "skip" else "rejected"
-        if refused.mode not in ONE_CALL:
-            plan.limit = refused
+        _refuse(plan, refused)
     finally:
         live.called()
         seconds = (live.clock.mono() - began) / 1e9
@@ -227,9 +245,19 @@ def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
     """The run was called off before this call began: it has an end all the same."""
     if plan.met:
         return
-    with suppress(LimitExceeded), step(_intent(live, state, plan, asked_by)) as record:
-        live.called()
-        record.cancel("the run was called off before it began")
+    live.called()  # refused by a limit or not: it is recorded, once
+    try:
+        with step(_intent(live, state, plan, asked_by)) as record:
+            record.cancel("the run was called off before it began")
+    except LimitExceeded as refused:
+        _refuse(plan, refused)
+
+
+def _refuse(plan: _Plan, refused: LimitExceeded) -> None:
+    plan.content = refused.reason or refused.metric
+    plan.state = "skipped" if refused.mode == "skip" else "rejected"
+    if refused.mode not in ONE_CALL:
+        plan.limit = refused
 
 
 async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> None:
@@ -265,9 +293,11 @@ async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
     if not live.hooks or plan.prepared is None:
         return ran
     given = plan.prepared.given
-    verdict = await live.fire(
-        live.moment("post_tool_use", state, call=plan.call, arguments=given, result=ran.content)
-    )  # fmt: skip
+    moment = live.moment("post_tool_use", state, call=plan.call, arguments=given, result=ran.content)
+    try:
+        verdict = await live.fire(moment)
+    except TimeoutError:  # the run is over with the next thing it does
+        return ran
     match verdict.effect:
         case FinishAgent(answer=answer):
             plan.finished = Finished(answer)
@@ -279,9 +309,9 @@ async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
 
 def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> ToolCall:
     arguments: Any = plan.call.arguments if plan.prepared is None else plan.prepared.given
-    tool = plan.tool
-    if tool is not None and tool.redact:
-        arguments = live.masked(arguments, tool.redact)
+    tool, hidden = plan.tool, plan.call.hidden
+    if hidden:
+        arguments = live.masked(arguments, hidden)
     return ToolCall(
         plan.call.name, arguments, call_id=plan.call.id, requested_by=asked_by, index=plan.index,
         classification="other" if tool is None else tool.classification, iteration=state.iteration,

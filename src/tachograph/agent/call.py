@@ -18,10 +18,12 @@ from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed
 from tachograph.events.chat import Message, Part, read, system, user
+from tachograph.fold.cost import PriceBook
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import ModelPort
 from tachograph.record import scope
 from tachograph.record.door import Recorded
+from tachograph.record.recorder import Recorder
 from tachograph.record.run import Run, run
 
 Prompt = str | Message | Sequence[str | Part]
@@ -70,11 +72,12 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     limits = effective(spec, call.limits, tools())
     history = closed(item if isinstance(item, Message) else read(item) for item in call.history)
     instructions = _instructions(spec, call)
-    clock = scope.recorder().clock
+    recorder = scope.recorder()
+    clock = recorder.clock
     wraps = limits.modes.get("iterations") == "wrap_up" and limits.iterations is not None
     live = Live(
         spec=spec, port=port, limits=limits, record=_record(spec, port, prompt, call, limits), clock=clock,
-        prices=lambda: compose.current().prices, emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
+        prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
         hooks=spec.hooks if call.hooks is None else spec.hooks.merged(call.hooks), context=call.context,
         shelf=call.shelf or Shelf(), reminders=(*spec.reminders, *call.reminders), reminding=call.reminding,
         waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
@@ -99,6 +102,11 @@ def outcome_of(live: Live) -> Outcome[Any]:
     )  # fmt: skip
 
 
+def _prices(recorder: Recorder) -> Callable[[], PriceBook]:
+    """What calls cost where they are recorded."""
+    return recorder.prices or (lambda: compose.current().prices)
+
+
 def message_of(prompt: Prompt) -> Message:
     """A prompt as a message of the user."""
     if isinstance(prompt, Message):
@@ -117,7 +125,7 @@ def _instructions(spec: Spec, call: Call) -> str:
 def _record(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call, limits: Limits) -> Run:
     told = None if prompt is None else message_of(prompt).plain()["content"]
     return run(
-        call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=call.tags,
+        call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=(*spec.tags, *call.tags),
         metadata={"agent": spec.name, "model": port.model, **spec.metadata, **call.metadata}, version=spec.version,
         environment=call.environment, platform=call.platform, agent_type=spec.name, refs=call.refs, input=told,
         traceparent=call.traceparent, execution_id=call.execution_id, below=call.below, limits=limits,

@@ -15,14 +15,13 @@ import re
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, overload
 
 import msgspec
 from msgspec import Struct
 
-from tachograph.agent.pace.bounded import Ended, Overdue, Threads, bounded, in_thread, is_async, outcome
+from tachograph.agent.pace.bounded import Overdue, Threads, answer_of
 from tachograph.errors import SettingsError
 from tachograph.events.chat import Media, Message, Text, ToolUse
 from tachograph.events.usage import Usage
@@ -377,7 +376,7 @@ async def _ask(hook: Hook, moment: Moment) -> tuple[Effect, Fired]:
     loop = asyncio.get_running_loop()
     began, answer = loop.time(), None
     try:
-        answer, problem = await _outcome(hook, moment)
+        answer, problem = await answer_of(hook.function, moment, seconds=hook.timeout, threads=_THREADS)
         error = _misfit(hook, answer) if problem is None else f"{type(problem).__name__}: {problem}"
     except Overdue:
         error = f"TimeoutError: no answer within {hook.timeout:g} s"
@@ -387,19 +386,6 @@ async def _ask(hook: Hook, moment: Moment) -> tuple[Effect, Fired]:
     if error and hook.on_error == "block":
         effect = Block(f"This was not done, because the hook {hook.name} could not check it.")
     return effect, Fired(hook.id, hook.name, type(effect).__name__, loop.time() - began, error)
-
-
-async def _outcome(hook: Hook, moment: Moment) -> Ended:
-    """How it ends. Raises Overdue, and RuntimeError when no thread can be started."""
-    began = asyncio.get_running_loop().time()
-    if is_async(hook.function):
-        return await bounded(outcome(partial(hook.function, moment)), hook.timeout)
-    ended = await in_thread(partial(hook.function, moment), hook.timeout, threads=_THREADS)
-    if ended.error is not None or not inspect.isawaitable(ended.value):
-        return ended
-    # A plain function may return something to be awaited: a lambda around an async one.
-    left = hook.timeout - (asyncio.get_running_loop().time() - began)
-    return await bounded(outcome(lambda: ended.value), left)
 
 
 def _misfit(hook: Hook, answer: Any) -> str:

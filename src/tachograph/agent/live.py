@@ -18,7 +18,7 @@ from tachograph.agent.hooks import Hooks, Moment, Verdict
 from tachograph.agent.progress import Emitter, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
-from tachograph.agent.state import State
+from tachograph.agent.state import Answered, State
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
@@ -71,6 +71,8 @@ class Live:
     state: State = field(default_factory=State)
     first: bool = False
     """Whether the prompt is the first message of its conversation."""
+    answered: Answered | None = None
+    """What is known of the calls of a reply that were called off in the middle."""
     asked_by: int | None = None
     """Number of the attempt that brought the last reply."""
     error: BaseException | None = None
@@ -85,8 +87,11 @@ class Live:
     """The iteration's step, while there is one."""
 
     def toolbox(self) -> Mapping[str, Tool]:
-        """The tools that the next request may name; where a result was cut, also what shows the rest of it."""
+        """The tools of the phase, which the next request may name; where a result was cut, also what shows the rest."""
         box = self.offered()
+        phase = next((phase for phase in self.spec.phases if phase.name == self.state.phase), None)
+        if phase is not None and phase.tools is not None:
+            box = {name: tool for name, tool in box.items() if name in phase.tools}
         if not self.shelf.holds or self.expand.name in box:
             return box
         return {**box, self.expand.name: self.expand}
@@ -140,8 +145,9 @@ class Live:
         return "\n".join(here)
 
     async def fire(self, moment: Moment) -> Verdict:
-        """Ask the hooks, and record what they did."""
-        verdict = await self.hooks.fire(moment)
+        """Ask the hooks, not past the deadline, and record what they did. Raises TimeoutError."""
+        async with asyncio.timeout(self.left()):
+            verdict = await self.hooks.fire(moment)
         for fired in verdict.fired:
             if fired.effect != "Continue" or fired.error:
                 self.note("hook_effect", fired.facts(moment.event))
@@ -163,9 +169,12 @@ class Live:
         return to_json(value).text
 
     def masked(self, arguments: Any, names: Iterable[str]) -> Any:
-        """Arguments with the values of some replaced: equal ones by the same mark, so that repetitions are seen."""
+        """Arguments with the values of some replaced: equal ones by the same mark, so that repetitions are seen.
+
+        What is no mapping is replaced as a whole.
+        """
         if not isinstance(arguments, Mapping):
-            return HIDDEN
+            return self._mark(arguments)
         hidden = set(names)
         return {name: self._mark(value) if name in hidden else value for name, value in arguments.items()}
 

@@ -92,6 +92,8 @@ def decide(rules: Rules, state: State) -> Decision:
 def _act(state: State) -> Decision:
     if state.finish == "length":
         return _failed("output_truncated", "a reply with tool calls was cut")
+    if state.finish in ("content_filter", "refusal"):
+        return _failed("content_filter", "a reply with tool calls was filtered")
     last = state.wrap_up or ("max_iterations" if state.wrap_at == state.iteration else "")
     if last:
         return _failed(last, "the model asked for tools in its last turn")
@@ -109,6 +111,8 @@ def _judge(rules: Rules, state: State) -> Decision:
         return _nudge(
             rules, state, "empty_reply", "Your last reply was empty. Go on with the task, or give the answer."
         )
+    if state.answer is not None:  # a hook's words, which ask for nothing
+        return _answer(rules, state, text)
     if (moved := _phase(rules, state, text)) is not None:
         return moved
     if rules.done is not None and rules.done not in text and not _is_last(state):

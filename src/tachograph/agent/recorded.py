@@ -26,6 +26,7 @@ from tachograph.agent.state import (
     Wrapped,
     advance,
 )
+from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import CodecError
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.chat import Message, read, result
@@ -66,7 +67,7 @@ class RecordedState:
                 self._tools[event.seq] = body
             case ToolEnded() as body:
                 self._answered(event.step, body)
-            case LimitHit(mode="wrap_up", metric=metric):
+            case LimitHit(mode="wrap_up", refused_kind="tool", metric=metric):
                 self.state = advance(self.state, Wrapped(metric))
             case Note(name=name, data=data):
                 self._noted(name, self._value(data) or {})
@@ -81,7 +82,8 @@ class RecordedState:
         told = (self._value(body.metadata) or {}).get("told")
         content = self._value(body.result) if told is None else told
         call = self.state.open[started.index] if started.index < len(self.state.open) else self.state.open[-1]
-        said = read({"role": "tool", "content": body.reason if content is None else content}).content
+        content = body.reason if content is None else content
+        said = read({"role": "tool", "content": INTERRUPTED if content is None else content}).content
         answer = msgspec.structs.replace(result(call, ""), content=said)
         self._results[started.index] = (answer, body.state == "completed")
         if len(self._results) == len(self.state.open):
@@ -102,6 +104,9 @@ class RecordedState:
                 self.state = advance(self.state, Refused(data["gate"], data["text"]))
 
     def _ended(self, body: RunEnded) -> None:
+        if self.state.open:
+            calls = tuple(result(call, INTERRUPTED) for call in self.state.open)
+            self.state = advance(self.state, Answered(calls))
         answer = self._value(body.output)
         self.state = advance(self.state, Ended(End(body.status, body.stop_reason, answer)))
 

@@ -53,7 +53,7 @@ async def ask(live: Live, state: State, *, tools: bool) -> Reply:
 
 def _request(live: Live, state: State, *, tools: bool) -> Request:
     spec, config = live.spec, patience(live.port)
-    offered = _offered(live, state) if tools else ()
+    offered = _offered(live) if tools else ()
     seconds = live.limits.call_seconds
     return Request(
         messages=state.messages,
@@ -73,15 +73,14 @@ def _choice(live: Live, state: State, offered: tuple[ToolSpec, ...]) -> str:
     if not offered:
         return "none" if live.toolbox() else "auto"
     said = live.spec.tool_choice
+    if said not in ("auto", "none", "required") and all(said != tool.name for tool in offered):
+        return "auto"
     # A tool that must be used is used once: asked for again and again, it would be the only thing a model ever says.
     return said if said in ("auto", "none") or state.iteration <= 1 else "auto"
 
 
-def _offered(live: Live, state: State) -> tuple[ToolSpec, ...]:
-    box = live.toolbox()
-    phase = next((phase for phase in live.spec.phases if phase.name == state.phase), None)
-    wanted = None if phase is None else phase.tools
-    return tuple(tool.spec for name, tool in box.items() if wanted is None or name in wanted)
+def _offered(live: Live) -> tuple[ToolSpec, ...]:
+    return tuple(tool.spec for tool in live.toolbox().values())
 
 
 async def _again(live: Live, error: ModelError, attempt: int, *, started: bool) -> None:
@@ -152,7 +151,7 @@ class _Attempt:
             except ModelError as error:
                 self._settle(permit, told.failed(call, error), error.exchanges)
                 if isinstance(error.partial, Reply):
-                    call.reply = error.partial.message
+                    call.reply = _named(error.partial, self.iteration, live.offered()).message
                 raise
             except BaseException:  # called off, or a fault of an adapter: an attempt all the same
                 self._settle(permit, None, ())
@@ -168,7 +167,7 @@ class _Attempt:
         async with aclosing(pieces(self.live.port, request)) as stream:
             async for piece in stream:
                 if isinstance(piece, Reply):
-                    return _named(piece, self.iteration, self.live.toolbox())
+                    return _named(piece, self.iteration, self.live.offered())
                 call.add(piece.text if isinstance(piece, TextDelta) else None)
                 self.started = True
                 self.live.emit(piece)
@@ -214,13 +213,11 @@ def _named(reply: Reply, iteration: int, tools: Mapping[str, Tool]) -> Reply:
     """
     calls: list[ToolUse] = []
     for place, call in enumerate(reply.message.tool_calls):
-        fit = call.id and all(call.id != other.id for other in calls)
+        name, again = call.id or f"call_{iteration}_{place}", 0
+        while any(name == other.id for other in calls):
+            name, again = f"call_{iteration}_{place}" + "_" * again, again + 1
         tool = tools.get(call.name)
-        calls.append(
-            structs.replace(
-                call, id=call.id if fit else f"call_{iteration}_{place}", hidden=tool.redact if tool else ()
-            )
-        )
+        calls.append(structs.replace(call, id=name, hidden=tool.redact if tool else ()))
     if tuple(calls) == reply.message.tool_calls:
         return reply
     message = structs.replace(reply.message, tool_calls=tuple(calls))

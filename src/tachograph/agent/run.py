@@ -120,6 +120,7 @@ async def _do(live: Live, decision: loop.Decision) -> None:
 async def _turn(live: Live, *, tools: bool) -> None:
     """One iteration: a request, and the tools it asks for."""
     number = live.state.iteration + 1
+    refused: LimitExceeded | None = None
     with step("iteration", kind="iteration", iteration=number, agent_type=live.spec.name) as turn:
         live.step = turn
         try:
@@ -138,8 +139,14 @@ async def _turn(live: Live, *, tools: bool) -> None:
                 await _step_hooks(live)
                 if live.state.end is None:
                     await _act(live, live.asked_by)
+        except LimitExceeded as error:
+            # It is the run that the limit ends; the iteration is merely called off, and is no second error.
+            turn.cancel()
+            refused = error
         finally:
             live.step = None
+    if refused is not None:
+        raise refused
 
 
 async def _fill(live: Live) -> None:
@@ -311,7 +318,8 @@ def _over(live: Live, end: End, error: BaseException | None = None) -> None:
 def _leave_valid(live: Live) -> None:
     """Calls without a result get one that says so: the conversation can go on whatever happened."""
     if live.state.open:
-        _advance(live, Answered(tuple(result(call, INTERRUPTED) for call in live.state.open)))
+        unknown = Answered(tuple(result(call, INTERRUPTED) for call in live.state.open))
+        _advance(live, live.answered or unknown)
 
 
 def _close(record: Run, live: Live) -> None:

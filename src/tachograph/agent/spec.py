@@ -83,6 +83,8 @@ class Spec(Rules):
     scheduler: Scheduler = SHARED
     version: str | None = None
     description: str = ""
+    tags: Sequence[str] = ()
+    """Of every run."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tachograph.agent.live import Live
-from tachograph.agent.pace.bounded import bounded
+from tachograph.agent.pace.bounded import Overdue, answer_of
 from tachograph.agent.spec import Verify
 from tachograph.agent.tools.command import command
 from tachograph.record.step import step
@@ -28,12 +28,12 @@ async def verified(live: Live, verify: Verify, answer: str, value: Any) -> str:
 
 async def _asked(check: Callable[[Any], Any], value: Any, seconds: float | None) -> str:
     try:
-        said = check(value)
-        if hasattr(said, "__await__"):
-            said = await bounded(said, seconds)
-    except TimeoutError:
-        return f"The verification did not finish within {seconds:g} s."
-    except Exception as problem:  # noqa: BLE001 - a check that fails does not agree
+        said, problem = await answer_of(check, value, seconds=seconds)
+    except Overdue as late:
+        return f"The verification did not finish within {late.seconds:g} s."
+    except RuntimeError as unable:  # no thread could be started
+        said, problem = None, unable
+    if problem is not None:
         return f"The verification failed: {type(problem).__name__}: {problem}"
     if said is True:
         return ""
@@ -41,7 +41,11 @@ async def _asked(check: Callable[[Any], Any], value: Any, seconds: float | None)
 
 
 async def _run(argv: tuple[str, ...], answer: str, seconds: float | None) -> str:
-    done = await command(argv, input=answer.encode(), seconds=seconds or 0.0, most_bytes=_MOST_BYTES)
+    given = answer.encode("utf-8", "replace")
+    try:
+        done = await command(argv, input=given, seconds=seconds or 0.0, most_bytes=_MOST_BYTES)
+    except OSError as problem:
+        return f"The verification could not be started: {problem}"
     if done.timed_out:
         return f"The verification did not finish within {seconds:g} s."
     if done.code == 0:

@@ -26,6 +26,7 @@ from tachograph.record import scope
 from tachograph.record.failure import failure_of, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
 from tachograph.record.recorder import LiveRun, Recorder, ending
+from tachograph.record.spell import text_of
 
 if TYPE_CHECKING:
     from tachograph.limits.limit import Limits
@@ -295,7 +296,10 @@ class Step(Recorded, Generic[IntentT]):
             return
         refusal = error_of(answer)
         if run.kept:
-            self._refused(recorder, run, parent, answer)
+            try:
+                self._refused(recorder, run, parent, answer)
+            except Exception as problem:  # noqa: BLE001 - what cannot be recorded is refused all the same
+                recorder.fault("refusal", problem)
             if self._own_run:
                 end_refused(recorder, run, refusal)
         raise refusal
@@ -303,7 +307,12 @@ class Step(Recorded, Generic[IntentT]):
     def _answer(self, recorder: Recorder, run: LiveRun, guard: limits.Guard) -> limits.Ticket | limits.Refused | None:
         """What the guard says; a run's own guard counts itself, and has a lock of its own."""
         try:
-            intent, now = self._asked(run), recorder.clock.mono()
+            intent = self._asked(run)
+        except Exception as problem:  # noqa: BLE001 - what cannot be measured is counted all the same
+            recorder.fault("guard", problem)
+            intent = Step._asked(self, run)
+        try:
+            now = recorder.clock.mono()
             if guard is run.guard:
                 return guard.admit(intent, _UNCOUNTED, now)
             # Asked and counted in one, so that no two threads are both told of the last place.
@@ -352,7 +361,8 @@ class Step(Recorded, Generic[IntentT]):
             recorder.end_run(run, RunEnded(status="abandoned"))
 
     def _asked(self, run: LiveRun) -> limits.Intent:
-        return limits.Intent(run.id, self._kind_asked(), self._name(), tenant=run.tenant, session=run.session)
+        name = text_of(self._name())
+        return limits.Intent(run.id, self._kind_asked(), name, tenant=run.tenant, session=run.session)
 
     def _kind_asked(self) -> str:
         """What a guard takes it for."""
@@ -395,22 +405,33 @@ def open_run(recorder: Recorder, trigger: Trigger, place: Place | None, bounds: 
         trace_id = above.trace_id
 
     def fill(run: str, execution: str, owner: str, now: int) -> RunStarted:
-        return RunStarted(
+        started = RunStarted(
             name=recorder.plain(trigger.name), execution_id=_grouping(recorder, trigger.execution_id) or execution,
             parent_run=above.id if above else None, parent_step=at,
             session=recorder.word(above.session if above and trigger.session is None else trigger.session),
-            user=recorder.word(trigger.user), tenant=recorder.plain(trigger.tenant),
-            tags=tuple(map(recorder.plain, trigger.tags)), version=recorder.word(trigger.version),
-            metadata=kept(recorder, trigger.metadata), environment=recorder.word(trigger.environment),
-            platform=recorder.word(trigger.platform), agent_type=recorder.word(trigger.agent_type),
-            action_type=recorder.word(trigger.action_type), refs=recorder.words(trigger.refs),
-            input=kept(recorder, trigger.input), trace_id=trace_id, trace_parent=trace_parent, owner=owner,
+            tenant=recorder.plain(trigger.tenant), trace_id=trace_id, trace_parent=trace_parent, owner=owner,
         )  # fmt: skip
+        try:
+            return structs.replace(started, **_facts(recorder, trigger))
+        except Exception as problem:  # noqa: BLE001 - a run is begun, and bounded, whatever else is said of it
+            recorder.fault("enter", problem)
+            return started
 
     run = recorder.start_run(fill, bounds, over)
     if run is not None and run.guard is not None:
         _admit_run(recorder, run)
     return run
+
+
+def _facts(recorder: Recorder, trigger: Trigger) -> dict[str, Any]:
+    """What else the start of a run says of its trigger."""
+    return {
+        "user": recorder.word(trigger.user), "tags": tuple(map(recorder.plain, trigger.tags)),
+        "version": recorder.word(trigger.version), "metadata": kept(recorder, trigger.metadata),
+        "environment": recorder.word(trigger.environment), "platform": recorder.word(trigger.platform),
+        "agent_type": recorder.word(trigger.agent_type), "action_type": recorder.word(trigger.action_type),
+        "refs": recorder.words(trigger.refs), "input": kept(recorder, trigger.input),
+    }  # fmt: skip
 
 
 def _admit_run(recorder: Recorder, run: LiveRun) -> None:

@@ -33,6 +33,7 @@ from tachograph.record.scrub import Scrubber
 from tachograph.record.spell import text_of
 
 if TYPE_CHECKING:
+    from tachograph.fold.cost import PriceBook
     from tachograph.limits.budget import Budget
     from tachograph.limits.limit import Limits as Policy
 
@@ -134,6 +135,8 @@ class Recorder:
         """Called once before the first event of this process: the worker starts here."""
         self.policy: Policy | None = None
         """Limits of each run that nothing in this process started and that states none."""
+        self.prices: Callable[[], PriceBook] | None = None
+        """What calls cost here; None: nobody has said."""
         self.open_budget: Callable[[Policy | None, Budget | None, LiveRun], Budget] | None = None
         """(limits, the budget above, the run) → what bounds the run; None: nothing can."""
         self._runs: dict[str, LiveRun] = {}

@@ -140,7 +140,7 @@ def traceparent() -> str | None:
 
 def parse_traceparent(header: str | None) -> tuple[str | None, str | None]:
     """Trace id and span id of a `traceparent` header (W3C Trace Context); (None, None) when it is not one."""
-    found = _TRACEPARENT.match(header.strip().lower()) if header else None
+    found = _TRACEPARENT.match(header.strip().lower()) if isinstance(header, str) else None
     return (found[1], found[2]) if found and set(found[1]) != {"0"} and set(found[2]) != {"0"} else (None, None)
 
 

@@ -21,6 +21,7 @@ from tachograph.record.door import Recorded, Step, kept, one_of, whole
 from tachograph.record.intent import Intent, LLMCall, ToolCall, Work
 from tachograph.record.prefix import Known, bytes_of, key_of, role_of
 from tachograph.record.recorder import LiveRun, Recorder
+from tachograph.record.spell import text_of
 from tachograph.record.timeline import Beats
 
 
@@ -76,7 +77,7 @@ class ToolStep(Step[ToolCall]):
     def _asked(self, run: LiveRun) -> limits.Intent:
         call = self.intent
         return limits.Intent(
-            run.id, "tool", call.name, tenant=run.tenant, session=run.session, arguments=call.arguments
+            run.id, "tool", text_of(call.name), tenant=run.tenant, session=run.session, arguments=call.arguments
         )
 
     def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
@@ -185,8 +186,9 @@ class CallStep(Step[LLMCall]):
         tools = bytes_of(call.tools)
         size = run.prefix.size(known, [*fresh, *reminders]) + tools
         return limits.Intent(
-            run.id, "llm", call.model, call.provider, run.tenant, run.session, whole(call.attempt) or 1,
-            input_bytes=size, tools=bool(tools), max_output=most_output(call), tier=call.tier,
+            run.id, "llm", text_of(call.model), text_of(call.provider or ""), run.tenant, run.session,
+            whole(call.attempt) or 1, input_bytes=size, tools=bool(tools), max_output=most_output(call),
+            tier=None if call.tier is None else text_of(call.tier),
         )  # fmt: skip
 
     def room(self) -> int | None:
@@ -202,9 +204,12 @@ class CallStep(Step[LLMCall]):
 
     def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
         usage, cost = self.usage, self.cost
+        # Where a reply came or was metered, an error with a status is the program's own.
+        answered = usage is not None or self.reply is not None or bool(self._text)
+        sent = self.sent if self.sent is not None or not answered else True
         return limits.Settled(
             status, self._number, usage if isinstance(usage, Usage) else None, cost if isinstance(cost, Cost) else None,
-            sent=not was_refused(self.sent, status, self.http_status, error), served_model=self.served_model,
+            sent=not was_refused(sent, status, self.http_status, error), served_model=self.served_model,
             error="" if failure is None else failure.type,
         )  # fmt: skip
 

@@ -115,6 +115,24 @@ async def in_thread(
     return await future
 
 
+async def answer_of(
+    function: Callable[..., Any], *args: Any, seconds: float | None, threads: Threads | None = None
+) -> Ended:
+    """How a call of the program's own function ends: an async one as a task, a plain one in a thread. Raises Overdue.
+
+    Raises RuntimeError when no thread can be started.
+    """
+    if is_async(function):
+        return await bounded(outcome(partial(function, *args)), seconds)
+    clock = asyncio.get_running_loop().time
+    end = None if seconds is None else clock() + seconds
+    ended = await in_thread(partial(function, *args), seconds, threads=threads)
+    if ended.error is not None or not inspect.isawaitable(ended.value):
+        return ended
+    # A plain function may return something to be awaited: a lambda around an async one.
+    return await bounded(outcome(lambda: ended.value), None if end is None else end - clock())
+
+
 def is_async(function: Any) -> bool:
     """Whether a call of it runs on the event loop."""
     while isinstance(function, partial):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from tachograph.agent.pace.bounded import Ended, Overdue, bounded, in_thread, is_async, outcome
+from tachograph.agent.pace.bounded import Ended, Overdue, answer_of
 from tachograph.agent.tools.arguments import Unfit, fit
 from tachograph.agent.tools.tool import Tool
 
@@ -64,7 +63,7 @@ async def decide(approve: Approve | None, asked: Asked, seconds: float | None) -
     if approve is None:
         return Deny(f"{asked.tool.name} needs approval, and nobody is there to give it.")
     try:
-        ended = await _answer(approve, asked, seconds)
+        ended = await answer_of(approve, asked, seconds=seconds)
     except Overdue as problem:
         return Deny(f"Nobody decided within {problem.seconds:g} s whether {asked.tool.name} may run.")
     except RuntimeError as problem:  # no thread could be started
@@ -73,14 +72,6 @@ async def decide(approve: Approve | None, asked: Asked, seconds: float | None) -
         log.warning("approval of %s failed: the call is denied", asked.tool.name, exc_info=ended.error)
         return Deny(f"The approval of {asked.tool.name} failed ({type(ended.error).__name__}).")
     return _checked(ended.value, asked)
-
-
-async def _answer(approve: Approve, asked: Asked, seconds: float | None) -> Ended:
-    if is_async(approve):
-        return await bounded(outcome(partial(approve, asked)), seconds)
-    ended = await in_thread(partial(approve, asked), seconds)
-    # A plain function may return something to be awaited: a lambda around an async one.
-    return ended if ended.error else await bounded(outcome(lambda: ended.value), seconds)
 
 
 def _checked(answer: Any, asked: Asked) -> Decision:

@@ -61,7 +61,7 @@ class Narrator:
         words: Text = told(event.body)
         if step is not None:
             took = human.duration(max(0, event.mono - step.mono))
-            name = "" if step.kind == "run" else f"{human.line(step.name, 40)} "
+            name = "" if step.kind in ("run", "iteration") else f"{human.line(step.name, 40)} "
             words = Text.assemble((f"{step.kind:<9}", "bold"), " ", name, words, (f"  {took}", "dim"))
         elif ended is not None:
             words = Text.assemble(("end      ", "bold"), f" of step {ended} ", words)
@@ -95,7 +95,8 @@ def _run_ended(body: RunEnded) -> Text:
 
 
 def _step_started(body: StepStarted) -> Text:
-    return _line(body.kind, human.line(body.name, 60), (" starts", "cyan"), (_detail(body.input), "dim"))
+    name = f"{body.iteration}" if body.kind == "iteration" and body.iteration is not None else body.name
+    return _line(body.kind, human.line(name, 60), (" starts", "cyan"), (_detail(body.input), "dim"))
 
 
 def _step_ended(body: StepEnded) -> Text:

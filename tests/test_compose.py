@@ -78,6 +78,18 @@ def test_a_price_file_that_was_named_must_exist(tmp_path: Path) -> None:
     assert compose.price_book_for(Settings(home=tmp_path)) is not None
 
 
+def test_a_limit_on_money_holds_when_prices_cannot_be_read(alone: None, tmp_path: Path) -> None:
+    """No price is known then, so a limit that somebody stated refuses, and says why."""
+    (tmp_path / "prices.toml").write_bytes(b"\xff")
+    compose.configure(home=tmp_path, drain=False)
+    with (
+        pytest.raises(LimitExceeded, match="a TOML file that can be read"),
+        run("desk", limits="$1"),
+        step(LLMCall("gpt-4o", provider="openai", max_output=5)),
+    ):
+        raise AssertionError("it must not be sent")
+
+
 @pytest.mark.parametrize(
     ("store", "folder"),
     [
@@ -208,7 +220,7 @@ def test_the_ledger_lies_beside_the_store_and_is_opened_when_it_is_needed(tmp_pa
     system.close()
     assert (tmp_path / "agents.db.ledger").exists()
     system = compose.configure(home=tmp_path, store=url, limits="1 runs/session")
-    with pytest.raises(LimitExceeded, match="session limit on session_limit: 1 used"), run("desk", session="s"):
+    with pytest.raises(LimitExceeded, match="session limit on runs: 1 used"), run("desk", session="s"):
         raise AssertionError("it must not begin")
     system.close()
 

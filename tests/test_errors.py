@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 
 import pytest
 
@@ -68,6 +70,11 @@ from tachograph.errors import (
             TachographError,
             "run limit on cost: 1.5 used, 0.25 more asked for, 1.6 allowed",
         ),
+        (
+            LimitExceeded("token_budget", 1_234_567, 0.1 + 0.2, 2e6),
+            TachographError,
+            "run limit on token_budget: 1234567 used, 0.3 more asked for, 2000000 allowed",
+        ),
         (LimitExceeded("cost", 1, 1, 1, reason="enough"), TachographError, "enough"),
     ],
 )
@@ -81,6 +88,15 @@ def test_facts_are_attributes() -> None:
     limit, gap = LimitExceeded("cost", 1, 2, 3, scope="session"), SequenceGap("r", 1, 2)
     assert (limit.metric, limit.used, limit.requested, limit.threshold, limit.scope) == ("cost", 1, 2, 3, "session")
     assert (gap.run, gap.expected, gap.found) == ("r", 1, 2)
+
+
+def test_an_error_passes_between_processes() -> None:
+    """A pool of processes hands it on as it was: its class, its message, its facts."""
+    limit = LimitExceeded("cost", 1, 2, 3, scope="session", mode="stop", reason="enough")
+    found = pickle.loads(pickle.dumps(limit))
+    assert (type(found), str(found), vars(found)) == (LimitExceeded, "enough", vars(limit))
+    setting = copy.copy(SettingsError("a", 1, "two"))
+    assert (str(setting), setting.name, setting.value) == ("a=1 cannot be used: two", "a", 1)
 
 
 def test_the_drawn_tree_is_the_tree() -> None:

@@ -286,7 +286,11 @@ def price_book_for(settings: Settings) -> PriceBook:
         if settings.prices is not None:
             raise SettingsError("prices", str(path), "a TOML file that exists")
         return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices)
-    stated = price_overrides.read_toml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as problem:
+        raise SettingsError("prices", str(path), f"a TOML file that can be read ({problem})") from problem
+    stated = price_overrides.read_toml(text, str(path))
     return cost.price_book(per_thousand=settings.token_prices, per_million=settings.million_prices, toml=stated)
 
 

@@ -32,6 +32,16 @@ from __future__ import annotations
 class TachographError(Exception):
     """Base of all errors below."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As pickle wants it: an error passes from one process to another with its facts."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[TachographError], args: tuple[object, ...], facts: dict[str, object]) -> TachographError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
+
 
 class SettingsError(TachographError):
     """A setting has a value that cannot be used."""
@@ -184,7 +194,8 @@ class LimitExceeded(TachographError):
         self.metric, self.used, self.requested, self.threshold = metric, used, requested, threshold
         self.scope, self.mode, self.reason = scope, mode, reason
         super().__init__(
-            reason or f"{scope} limit on {metric}: {used:g} used, {requested:g} more asked for, {threshold:g} allowed"
+            reason
+            or f"{scope} limit on {metric}: {used:.12g} used, {requested:.12g} more asked for, {threshold:.12g} allowed"
         )
 
 

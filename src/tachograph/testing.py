@@ -106,7 +106,8 @@ class Captured(Sequence[Event]):
 def capture(guard: Guard | None = None, clock: Clock | None = None, limits: Limits | None = None) -> Iterator[Captured]:
     """Record into memory while the block lasts; nothing reaches the configured store. `limits` as for `configure`."""
     events = Captured()
-    with tempfile.TemporaryDirectory() as home:
+    # A tool that was left behind in its thread may still write.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         settings = Settings(home=Path(home), drain=False)
         system = compose.System(settings, guard=guard, clock=clock or tick_clock(), limits=limits)
         system.recorder.on_activity = None

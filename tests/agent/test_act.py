@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,12 @@ from tachograph.agent.hooks import (
     Block,
     FinishAgent,
     Hooks,
+    Moment,
 )
-from tachograph.agent.tools.approval import Allow, Deny, Edit
+from tachograph.agent.rules import Phase
+from tachograph.agent.tools.approval import Allow, Asked, Deny, Edit
 from tachograph.agent.tools.tool import Tool
+from tachograph.events.chat import Media, Text
 from tachograph.events.limit import LimitHit
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.limits.limit import Limits
@@ -146,3 +150,108 @@ async def test_nobody_to_ask_is_a_no(events: Captured) -> None:
     found = await ran(agent([Call("add", {"a": 1, "b": 1}), "done"], tools=[Tool.of(add, approve=True)]), events)
     assert found.messages[2].text.startswith("Not allowed")
     assert [event.body.state for event in events.of(ToolEnded)] == ["rejected"]
+
+
+@pytest.mark.parametrize("event", ["pre_tool_use", "post_tool_use"])
+async def test_hooks_around_a_tool_keep_the_deadline(events: Captured, event: str) -> None:
+    """A hook that takes longer than the run may is left, and a call that nobody authorised does not run."""
+
+    async def slow(moment: Moment) -> None:
+        await asyncio.sleep(5)
+
+    hooks = Hooks()
+    hooks.on(event, slow)
+    began = time.monotonic()
+    found = await ran(agent([Call("same"), "done"], hooks=hooks), events, limits="0.3s")
+    assert time.monotonic() - began < 0.3 + 0.25
+    assert found.stop_reason == "deadline"
+    assert events.of(ToolEnded)[0].body.state == ("rejected" if event == "pre_tool_use" else "completed")
+
+
+@pytest.mark.parametrize("written", ['{"motto": "ever onward"}', '{"motto": "ever onward"', '"ever onward"'])
+async def test_arguments_that_do_not_fit_are_redacted_too(events: Captured, written: str) -> None:
+    """A call that is refused for its arguments is recorded without those that shall not be."""
+
+    async def login(name: str, motto: str) -> str:
+        return f"in, {name}, {motto}"
+
+    tool = Tool.of(login, redact=("motto",))
+    found = await ran(agent([Call("login", written), "done"], tools=[tool]), events)
+    assert found.completed
+    assert events.of(ToolEnded)[0].body.state == "rejected"
+    assert all("ever onward" not in str(event.body.arguments) for event in events.of(ToolStarted))
+
+
+async def test_a_warning_stands_behind_media_too(events: Captured) -> None:
+    """What a limit has to say of a call is a part of its own, where the result has parts."""
+    picture = Media("image", "image/png", data=b"1")
+
+    async def look() -> Media:
+        return picture
+
+    found = await ran(agent([Call("look"), Call("look"), "done"], tools=[look]), events)
+    first, second = (message.content for message in found.messages if message.role == "tool")
+    assert first == (picture,)
+    assert second[0] == picture
+    assert isinstance(second[1], Text)
+
+
+async def test_tools_one_by_one_end_with_the_work(events: Captured) -> None:
+    """After a hook finished the work behind the first call, the second does not run."""
+    hooks, calls = Hooks(), list[int]()
+
+    async def note(n: int) -> str:
+        calls.append(n)
+        return "noted"
+
+    hooks.on("post_tool_use", lambda moment: FinishAgent("enough"))
+    tools = [Tool.of(note, sequential=True)]
+    found = await ran(agent([[Call("note", {"n": 1}), Call("note", {"n": 2})]], tools=tools, hooks=hooks), events)
+    assert (found.answer, calls) == ("enough", [1])
+    assert [event.body.state for event in events.of(ToolEnded)] == ["completed", "rejected"]
+
+
+async def test_a_phase_has_its_own_tools_and_no_others(events: Captured) -> None:
+    """A call of a tool of another phase is one of an unknown tool; the rest of a long result can be had in any."""
+
+    async def look() -> str:
+        return "x" * 50_000
+
+    model = ScriptedModel([[Call("look"), Call("add", {"a": 1, "b": 2})], Call("expand", {"handle": "result_1"}), "ok"])
+    phases = (Phase("plan", tools=("look",)), Phase("work"))
+    found = await ran(agent(model, tools=[look, add], phases=phases), events)
+    assert found.completed
+    said = [message.text[:20] for message in found.messages if message.role == "tool"]
+    assert [text.partition(" ")[0] for text in said] == ["x" * 20, "There", "x" * 20]
+    assert [[tool.name for tool in request.tools] for request in model.requests[:2]] == [["look"], ["look", "expand"]]
+
+
+async def test_edited_arguments_of_any_kind_can_be_recorded(events: Captured) -> None:
+    """What somebody puts in place need not be JSON."""
+
+    async def keep(thing) -> str:  # type: ignore[no-untyped-def]
+        return "kept"
+
+    tools = [Tool.of(keep, approve=True)]
+    the_agent = agent([Call("keep", {"thing": 1}), "ok"], tools=tools, approve=lambda asked: Edit({"thing": object()}))
+    assert (await ran(the_agent, events)).completed
+    assert events.of(ToolEnded)[0].body.state == "completed"
+
+
+async def test_what_a_hook_or_an_approver_does_to_arguments_is_theirs(events: Captured) -> None:
+    """They see a copy: the tool and the record have the same arguments, whatever is done to that."""
+
+    def spoil(holder: Any) -> None:
+        holder.arguments["a"] = 100
+
+    hooks = Hooks()
+    hooks.on("pre_tool_use", spoil)
+
+    def approve(asked: Asked) -> Allow:
+        spoil(asked)
+        return Allow()
+
+    tools = [Tool.of(add, approve=True)]
+    found = await ran(agent([Call("add", {"a": 1, "b": 2}), "ok"], tools=tools, hooks=hooks, approve=approve), events)
+    assert found.messages[2].text == "3"
+    assert events.of(ToolStarted)[0].body.arguments.text == '{"a":1,"b":2}'

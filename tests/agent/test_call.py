@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from tachograph.agent.tools.tool import Tool
+from tachograph.errors import InvalidTranscript
+from tachograph.events.chat import ToolUse, assistant, result, user
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.limits.limit import Limits
-from tachograph.providers.scripted import Call
+from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.testing import Captured
 from tests.agent.running import agent
 
@@ -42,3 +45,26 @@ async def test_thirty_runs_of_a_session_and_no_more(events: Captured) -> None:
     found = [await one.run("go", session="s") for _ in range(4)]
     assert [outcome.stop_reason for outcome in found] == ["final_answer"] * 3 + ["session_limit"]
     assert (await one.run("go", session="other")).completed
+
+
+async def test_a_history_has_no_instructions_where_the_agent_has_its_own(events: Captured) -> None:
+    """Two system messages would be one too many; an agent without instructions takes them as they are."""
+    history = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "a"}]
+    with pytest.raises(InvalidTranscript, match="message 0"):
+        await agent(["ok"], instructions="Be brief.").run("b", history=history)
+    found = await agent(["ok"]).run("b", history=history)
+    assert [message.role for message in found.messages] == ["system", "user", "user", "assistant"]
+
+
+async def test_redacted_arguments_of_a_history_are_not_recorded(events: Captured) -> None:
+    """A conversation that was kept elsewhere holds them in clear; the model gets them, the record does not."""
+
+    async def login(motto: str) -> str:
+        return f"in, {motto}"
+
+    model = ScriptedModel(["ok"])
+    call = ToolUse("1", "login", '{"motto":"ever onward"}')
+    history = [user("a"), assistant("", call), result(call, "in")]
+    await agent(model, tools=[Tool.of(login, redact=("motto",))]).run("b", history=history)
+    assert model.requests[0].messages[1].tool_calls[0].arguments == call.arguments
+    assert all("ever onward" not in str(event.body) for event in events)

@@ -9,6 +9,7 @@ import pytest
 from tachograph.agent.chat import Chat
 from tachograph.agent.hooks import Block, Hooks
 from tachograph.agent.progress import MessageAdded, RunDone
+from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import check
 from tachograph.errors import InvalidTranscript, ModelError, SettingsError
 from tachograph.events.chat import Media, ToolUse, assistant, result, user
@@ -223,3 +224,96 @@ async def test_facts_of_the_context_go_with_every_run(events: Captured) -> None:
     assert (body.user, body.tags, body.session) == ("u", ("t",), "s")
     with pytest.raises(TypeError):
         talk.setup_context(colour="red")
+
+
+async def test_what_is_added_during_an_ask_stays(events: Captured) -> None:
+    """It stands behind what the run says."""
+    talk = chat(Say("one", seconds=0.05))
+    asking = asyncio.create_task(talk.ask("a"))
+    await asyncio.sleep(0.02)
+    talk.add_message(user("and"))
+    await asking
+    assert [message.text for message in talk.messages] == ["a", "one", "and"]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_conversation_that_is_cleared_during_an_ask_stays_cleared(events: Captured, before: int) -> None:
+    """What the run says then is in its outcome alone."""
+    talk = chat(*["hello"] * before, Say("one", seconds=0.05))
+    for _ in range(before):
+        await talk.ask("hi")
+    asking = asyncio.create_task(talk.ask("a"))
+    await asyncio.sleep(0.02)
+    talk.clear_conversation()
+    assert (await asking).answer == "one"
+    assert talk.messages == ()
+
+
+async def test_streams_at_the_same_time_are_apart(events: Captured) -> None:
+    """Each has the values of its own run, and listeners to the conversation have all."""
+    talk, told = chat(*(Say(word, seconds=0.02) for word in ("one", "two"))), list[RunDone]()
+    talk.subscribe(RunDone, told.append)
+
+    async def read(prompt: str) -> list[str]:
+        return [value.outcome.answer async for value in talk.stream(prompt) if isinstance(value, RunDone)]
+
+    found = await asyncio.gather(read("a"), read("b"))
+    assert list(found) == [["one"], ["two"]]
+    assert [value.outcome.answer for value in told] == ["one", "two"]
+
+
+async def test_a_stream_of_an_ask_that_cannot_be_begun_raises(events: Captured) -> None:
+    """Nobody waits for values that do not come, and reminders that wait go on waiting."""
+    model = ScriptedModel(["ok"])
+    talk = Chat(agent(model))
+    talk.add_ephemeral_reminder("slowly")
+    with pytest.raises(SettingsError):
+        async with asyncio.timeout(1):
+            [value async for value in talk.stream("a", limits="a few")]
+    await talk.ask("b")
+    assert "slowly" in model.requests[0].messages[-1].text
+
+
+async def test_instructions_see_what_an_ask_brings(events: Captured) -> None:
+    """A function that makes them gets the context of this ask, not only that of the conversation."""
+    model = ScriptedModel(["ok"] * 2)
+    talk = Chat(agent(model, instructions=lambda context: f"For {context['name']}."), context={"name": "Ann"})
+    await talk.ask("a")
+    await talk.ask("b", context={"name": "Bob"})
+    assert [request.messages[0].text for request in model.requests] == ["For Ann.", "For Bob."]
+
+
+async def test_completing_asks_no_hooks_of_the_conversation_either(events: Captured) -> None:
+    """Hooks that came with the conversation are left out like those of the agent."""
+    hooks, seen = Hooks(), list[str]()
+    hooks.on("agent_stop", lambda moment: seen.append(moment.event))
+    talk = Chat(agent(["ok"]), messages=[user("a")], hooks=hooks)
+    await talk.complete()
+    assert seen == []
+
+
+async def test_instructions_in_a_conversation_join_ours(events: Captured) -> None:
+    """A conversation from elsewhere begins with some: a request has one system message, and says each once."""
+    model = ScriptedModel(["ok"] * 2)
+    talk = Chat(agent(model, instructions="Be brief."), messages=[{"role": "system", "content": "Be kind."}, user("a")])
+    await talk.complete()
+    talk.replace_messages([{"role": "system", "content": "Be brief."}, user("b")])
+    await talk.complete()
+    roles = [[message.role for message in request.messages] for request in model.requests]
+    assert roles == [["system", "user"]] * 2
+    assert talk.instructions == "Be brief.\n\nBe kind."
+
+
+async def test_the_log_leaves_out_what_tools_redact(events: Captured, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither replies, nor tool calls, nor the outcome say it."""
+
+    async def login(name: str, motto: str) -> str:
+        return f"{name} is in" if motto else "out"
+
+    caplog.set_level("INFO", "tachograph.chat")
+    talk = chat(Call("login", {"name": "Ann", "motto": "ever onward"}), "ok", tools=[Tool.of(login, redact=("motto",))])
+    talk.setup_logging()
+    await talk.ask("go")
+    assert "ever onward" not in caplog.text
+    assert "Ann" in caplog.text
+    assert "RunDone" in caplog.text

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
+from tachograph.agent.progress import Emitter, RunDone
 from tachograph.events.call import CallEnded
 from tachograph.events.run import RunEnded
 from tachograph.events.tool import ToolEnded
 from tachograph.providers.port import TextDelta
-from tachograph.providers.scripted import Call, Endless, Silent
+from tachograph.providers.scripted import Call, Endless, Say, Silent
 from tachograph.testing import Captured
 from tests.agent.running import agent, valid
 
@@ -51,3 +52,36 @@ async def test_leaving_a_stream_calls_the_run_off(events: Captured) -> None:
             if isinstance(value, TextDelta):
                 break
     assert (await stream.outcome()).status == "cancelled"
+
+
+async def test_the_record_says_why_a_run_was_called_off(events: Captured) -> None:
+    """The reason of `cancel` stands in the outcome and in the record."""
+    handle = agent([Silent()]).start("go")
+    await asyncio.sleep(0.05)
+    handle.cancel("superseded")
+    found = valid(await handle, events)
+    assert found.stop_reason == events.of(RunEnded)[0].body.stop_reason == "superseded"
+
+
+async def test_a_stream_of_a_run_that_never_began_ends(events: Captured) -> None:
+    """Called off before its first step: the stream says so, and nobody waits for ever."""
+    stream = agent(["ok"]).stream("go")
+    stream.handle.cancel()
+    async with asyncio.timeout(1):
+        values = [value async for value in stream]
+    assert [type(value) for value in values] == [RunDone]
+    assert values[0].outcome.stop_reason == "user_cancel"
+
+
+async def test_streams_that_share_listeners_do_not_hear_each_other(events: Captured) -> None:
+    """Two runs tell one emitter; each stream has the values of its own run."""
+    emitter, told = Emitter(), list[RunDone]()
+    emitter.subscribe(RunDone, told.append)
+
+    async def read(word: str) -> list[str]:
+        stream = agent([Say(word, seconds=0.02)]).stream("go", emitter=emitter)
+        return [value.outcome.answer async for value in stream if isinstance(value, RunDone)]
+
+    found = await asyncio.gather(read("one"), read("two"))
+    assert list(found) == [["one"], ["two"]]
+    assert {value.outcome.answer for value in told} == {"one", "two"}

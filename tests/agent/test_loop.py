@@ -158,3 +158,17 @@ def test_an_end_is_final() -> None:
     """Once there is an end, nothing else is decided."""
     end = End("cancelled", "user_cancel")
     assert decide(spec(), msgspec.structs.replace(replied("42"), end=end)) == Finish(end)
+
+
+def test_a_filtered_reply_asks_for_nothing() -> None:
+    """Its calls may be half of what was meant."""
+    for finish in ("content_filter", "refusal"):
+        ended = failed("content_filter", "a reply with tool calls was filtered")
+        assert decide(spec(), replied("", CALL, finish=finish)) == ended
+
+
+def test_words_of_a_hook_are_an_answer() -> None:
+    """A replaced answer need not hold the word for `done`, and moves to no phase."""
+    rules = spec(done="DONE", phases=(Phase("plan"), Phase("work")))
+    state = advance(replied("It is 4. DONE"), Accepted("Four.\nnext_phase: work"))
+    assert decide(rules, state) == Finish(End("completed", "final_answer", state.answer, state.answer))

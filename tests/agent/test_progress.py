@@ -322,3 +322,20 @@ def test_the_emitter_is_a_list_of_callbacks(steps: list[str]) -> None:
             assert emitter.clear() == len(model)
             model = []
     assert (told, emitter.count()) == (wanted, len(model))
+
+
+def test_an_emitter_passes_on_what_it_is_told() -> None:
+    """One beyond it hears everything first, also when a callback here fails."""
+    heard: list[tuple[str, object]] = []
+
+    def fail(value: object) -> None:
+        heard.append(("here", value))
+        raise ValueError("no")
+
+    beyond = Emitter()
+    beyond.subscribe(object, lambda value: heard.append(("beyond", value)))
+    emitter = Emitter(beyond)
+    emitter.subscribe(object, fail)
+    emitter.emit(VALUES[0])
+    assert heard == [("beyond", VALUES[0]), ("here", VALUES[0])]
+    assert (beyond.failed, emitter.failed) == (0, 1)

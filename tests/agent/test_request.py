@@ -13,10 +13,13 @@ from tachograph.agent.progress import (
     StreamReset,
 )
 from tachograph.agent.reminders import Reminder
+from tachograph.agent.rules import Phase
+from tachograph.agent.tools.tool import Tool
 from tachograph.errors import ModelError
 from tachograph.events.call import CallEnded, CallStarted
+from tachograph.events.chat import ToolUse, assistant
 from tachograph.events.message import MessageAppended
-from tachograph.providers.port import TextDelta
+from tachograph.providers.port import Reply, TextDelta
 from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tachograph.testing import Captured
 from tests.agent.running import agent, names, ran, valid
@@ -90,3 +93,35 @@ async def test_instructions_may_be_marked_for_the_cache(events: Captured) -> Non
     await ran(agent(model, instructions="Be brief.", cache=True), events)
     assert model.requests[0].messages[0].cache
     assert '"cache":true' in (events.of(MessageAppended)[0].body.message.text or "")
+
+
+async def test_half_a_reply_is_redacted_too(events: Captured) -> None:
+    """What had come of a call before the connection broke is recorded without the arguments that shall not be."""
+
+    async def login(motto: str) -> str:
+        return f"in, {motto}"
+
+    half = Reply(message=assistant("", ToolUse("1", "login", '{"motto": "ever onw')), finish="tool_calls")
+    script = [ModelError("network", "cut off", in_stream=True, partial=half)]
+    found = await ran(agent(script, tools=[Tool.of(login, redact=("motto",))]), events)
+    assert found.stop_reason == "provider_error"
+    assert all("ever onw" not in str(event.body) for event in events)
+
+
+async def test_a_tool_that_is_not_offered_cannot_be_demanded(events: Captured) -> None:
+    """`tool_choice` names a tool of another phase: the model may choose."""
+    model = ScriptedModel(["ok"])
+    phases = (Phase("plan", tools=("same",)), Phase("work"))
+    await ran(agent(model, tool_choice="add", phases=phases), events)
+    assert model.requests[0].tool_choice == "auto"
+
+
+async def test_every_call_of_a_reply_has_an_id_of_its_own(events: Captured) -> None:
+    """Also where a model repeats an id that looks like ours, or gives none."""
+    ids = ["call_1_1", "call_1_1", "", "call_1_2"]
+    script = [[Call("add", {"a": n, "b": n}, id=one) for n, one in enumerate(ids)], "ok"]
+    found = await ran(agent(script), events)
+    calls = [call.id for message in found.messages for call in message.tool_calls]
+    assert calls[0] == "call_1_1"
+    assert len(set(calls)) == 4
+    assert [message.tool_call_id for message in found.messages if message.role == "tool"] == calls

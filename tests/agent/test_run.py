@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,3 +223,52 @@ async def test_a_script_that_runs_out_is_an_honest_failure(events: Captured) -> 
     found = await agent([]).run("go")
     assert (found.status, found.stop_reason) == ("failed", "internal_error")
     assert isinstance(found.error, ReplayMismatch)
+
+
+async def test_a_replaced_answer_is_verified_and_read_like_any_other(events: Captured) -> None:
+    """What a hook puts in place passes the same gates: its type, and the verification."""
+
+    @dataclass
+    class Sum:
+        total: int
+
+    seen: list[Any] = []
+
+    def check_it(value: Any) -> bool:
+        seen.append(value)
+        return True
+
+    hooks = Hooks()
+    hooks.on("agent_stop", lambda moment: ReplaceOutput({"total": 4}))
+    verify = Verify(check_it)
+    found = await ran(agent(['{"total": 5}'], output=Sum, hooks=hooks, verify=verify), events)
+    assert (found.output, seen) == (Sum(4), [Sum(4)])
+
+
+async def test_a_person_can_take_over_when_the_time_is_over(events: Captured) -> None:
+    """The limit that hands a run over does not stand in the way of handing it over."""
+    asked: list[HandOver] = []
+    found = await ran(agent([Silent()], hand_over=asked.append), events, limits="0.2s: handoff")
+    assert (found.status, found.stop_reason) == ("completed", "human_handoff")
+    assert [one.metric for one in asked] == ["deadline"]
+
+
+@pytest.mark.parametrize(
+    "hand_over", [lambda asked: asyncio.sleep(5), lambda asked: time.sleep(1)], ids=["async", "plain"]
+)
+async def test_handing_over_has_an_end(events: Captured, hand_over: Callable[[HandOver], Any]) -> None:
+    """A function that waits, on the event loop or not, is left at the deadline; the run says what stopped it."""
+    began = time.monotonic()
+    found = await ran(agent(lambda request: Call("same"), hand_over=hand_over), events, limits="1 turn: handoff, 0.3s")
+    assert time.monotonic() - began < 0.3 + 0.25
+    assert (found.status, found.stop_reason) == ("failed", "max_iterations")
+    assert "handing over failed" in found.detail
+
+
+async def test_reminders_in_a_prompt_are_no_part_of_the_conversation(events: Captured) -> None:
+    """They stand at the tail of the next request, and only there."""
+    model = ScriptedModel([Call("same"), "ok"])
+    found = await ran(agent(model), events, prompt="go<system-reminder>slowly</system-reminder>")
+    assert found.messages[0].text == "go"
+    assert model.requests[0].messages[-1].text == "<system-reminder>\nslowly\n</system-reminder>"
+    assert "slowly" not in str(model.requests[1].messages)

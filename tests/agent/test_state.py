@@ -81,3 +81,13 @@ def test_phases_limits_and_the_end_are_kept() -> None:
     end = End("failed", "max_iterations")
     state = after(Moved("write", "Write it."), Wrapped("max_tool_calls"), Ended(end))
     assert state == State(messages=(HI, user("Write it.")), phase="write", wrap_up="max_tool_calls", end=end)
+
+
+def test_a_corrective_turn_without_a_reply_goes_with_the_run() -> None:
+    """What ended before the model replied to it is no part of the conversation; with a reply it is gone already."""
+    asked = advance(State(messages=(user("a"),)), Iterated())
+    corrected = advance(advance(asked, Replied(assistant("no"), "stop")), Corrected("A number, please."))
+    end = Ended(End("failed", "provider_error"))
+    assert advance(corrected, end).messages == (user("a"),)
+    answered = advance(advance(corrected, Iterated()), Replied(assistant("5"), "stop"))
+    assert advance(answered, end).messages == (user("a"), assistant("5"))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.agent.transcript import INTERRUPTED, check, closed
+from tachograph.agent.transcript import INTERRUPTED, check, closed, hiding
 from tachograph.errors import InvalidTranscript
 from tachograph.events.chat import ToolUse, assistant, result, user
 
@@ -47,3 +47,14 @@ def test_a_result_without_its_call_cannot_be_closed() -> None:
     """There is nothing to put in front of it."""
     with pytest.raises(InvalidTranscript):
         closed([result(A, "1")])
+
+
+def test_hiding_changes_what_is_recorded_alone() -> None:
+    """The recorded form of a call leaves the named arguments out; other messages are the same objects."""
+    call = ToolUse("a", "look", '{"at":"me","how":"far"}')
+    before = (user("hi"), assistant("", call, B), result(call, "1"))
+    found = hiding(before, {"look": ("at",), "walk": ("to",)})
+    assert [one is other for one, other in zip(before, found, strict=True)] == [True, False, True]
+    assert found[1].tool_calls[0].arguments == call.arguments
+    assert found[1].tool_calls[0].told() == '{"at":"[redacted]","how":"far"}'
+    assert hiding(found, {"look": ("at",)}) == found

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from tachograph.agent.loop import VERIFICATION
@@ -34,3 +37,29 @@ async def test_a_command_verifies_an_answer(events: Captured) -> None:
     script = ["no", "yes please"]
     found = await ran(agent(script, verify=Verify(("grep", "-q", "please"))), events)
     assert found.answer == "yes please"
+
+
+async def test_a_plain_function_may_block(events: Captured) -> None:
+    """It runs in a thread, so the deadline holds."""
+
+    def block(answer: str) -> bool:
+        time.sleep(1)
+        return True
+
+    began = time.monotonic()
+    found = await ran(agent(["4"] * 4, verify=Verify(block)), events, limits="0.3s")
+    assert time.monotonic() - began < 0.3 + 0.25
+    assert found.stop_reason == "deadline"
+
+
+@pytest.mark.parametrize("kind", ["command", "function"])
+async def test_a_check_that_cannot_be_made_does_not_agree(events: Captured, kind: str) -> None:
+    """A command that is not there, a function that raises: the model is told, and the run is bounded."""
+
+    def fail(answer: str) -> bool:
+        raise TimeoutError("no line")
+
+    checks: dict[str, Any] = {"command": ("/nowhere/check",), "function": fail}
+    found = await ran(agent(["4"] * 4, verify=Verify(checks[kind])), events)
+    assert found.stop_reason == "guardrail_block"
+    assert {"command": "could not be started", "function": "TimeoutError: no line"}[kind] in found.detail

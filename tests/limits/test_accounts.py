@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tachograph.errors import StoreUnavailable
 from tachograph.events.account import Account, Claim, Denied, Grant
 from tachograph.events.usage import Usage
@@ -70,12 +72,18 @@ def ask(guard: Budget, kind: str = "run", **facts: Any) -> Ticket | Refused:
     return guard.admit(Intent("run", kind, "m", **facts), Spent(), 0)
 
 
+def denied(what: str, used: float, wanted: float, allowed: float, scope: str = "session") -> Refused:
+    """A refusal that says of what, and how much."""
+    words = f"{scope} limit on {what}: {used:.12g} used, {wanted:.12g} more asked for, {allowed:.12g} allowed"
+    return Refused("quota" if scope == "tenant" else "session_limit", used, wanted, allowed, scope, "stop", words)
+
+
 def test_runs_of_a_session_are_counted_across_budgets() -> None:
     """Two runs a day: the third is refused, another session's and another tenant's are not, a day later it may."""
     clock = Clock()
     begin = opener(MemoryLedger(), clock)
     assert [isinstance(ask(begin(session_runs=2)), Ticket) for _ in range(2)] == [True, True]
-    assert ask(begin(session_runs=2)) == Refused("session_limit", 2, 1, 2, "session", "stop")
+    assert ask(begin(session_runs=2)) == denied("runs", 2, 1, 2)
     assert isinstance(ask(begin(session_runs=2, session="other")), Ticket)
     assert isinstance(ask(begin(session_runs=2, tenant="else")), Ticket)
     assert isinstance(ask(begin(session_runs=2, session=None)), Ticket)
@@ -93,8 +101,8 @@ def test_a_run_inside_a_run_of_its_session_is_no_further_one() -> None:
     elsewhere = begin(top, session="t")
     assert isinstance(ask(elsewhere), Ticket)
     assert isinstance(ask(elsewhere, "tool"), Ticket)
-    assert ask(child, "tool") == Refused("quota", 1, 1, 1, "tenant", "stop")
-    assert ask(begin(top, session="t")) == Refused("session_limit", 1, 1, 1, "session", "stop")
+    assert ask(child, "tool") == denied("tool calls", 1, 1, 1, "tenant")
+    assert ask(begin(top, session="t")) == denied("runs", 1, 1, 1)
 
 
 def test_tokens_and_money_are_set_aside_and_settled() -> None:
@@ -105,7 +113,7 @@ def test_tokens_and_money_are_set_aside_and_settled() -> None:
     first = ask(one, "llm", max_output=600)
     assert isinstance(first, Ticket)
     assert other.room(Intent("run", "llm", "m")) == 1_000 - 600 - 2 * frame
-    assert ask(other, "llm", max_output=600) == Refused("quota", 600 + frame, 600 + frame, 1_000, "tenant", "stop")
+    assert ask(other, "llm", max_output=600) == denied("tokens", 600 + frame, 600 + frame, 1_000, "tenant")
     one.settle(first, Settled(usage=Usage(10, 0, 0, 90)), 0)
     assert other.room(Intent("run", "llm", "m")) == 900 - frame
     assert isinstance(ask(other, "llm", max_output=600), Ticket)
@@ -183,3 +191,56 @@ def test_a_tenants_limit_on_money_needs_a_price() -> None:
     found = opener(MemoryLedger())(tenant_usd=5).admit(Intent("run", "llm", "nobody-knows"), Spent(), 0)
     assert isinstance(found, Refused)
     assert (found.metric, found.scope, "token_prices" in found.reason) == ("quota", "tenant", True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_limit_that_warns_hides_none_that_refuses(order: int) -> None:
+    """The lower one of a run inside says so, and the higher one of the run above holds; or the other way round."""
+    policies: list[dict[str, Any]] = [
+        {"session_tool_calls": 3}, {"session_tool_calls": 2, "modes": {"session_tool_calls": "warn"}},
+    ]  # fmt: skip
+    ledger = MemoryLedger()
+    begin = opener(ledger)
+    above, below = policies[::order]
+    guard = begin(begin(**above), **below)
+    answers = [ask(guard, "tool", arguments=turn) for turn in range(4)]
+    told = [[notice.used for notice in answer.notices] for answer in answers if isinstance(answer, Ticket)]
+    assert told == [[], [], [2]]
+    assert answers[3] == denied("tool calls", 3, 1, 3)
+    assert ledger.used(Account.of_session("acme", "s", "tool_calls"), None, 10 * DAY) == 3
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_window_has_its_own_limit(order: int) -> None:
+    """Two an hour inside three a day: the hour passes, the day does not; an amount counts once."""
+    clock, ledger = Clock(), MemoryLedger()
+    begin = opener(ledger, clock)
+    policies = ({"tenant_tokens": 3_000, "tenant_window": 86_400.0}, {"tenant_tokens": 2_000, "tenant_window": 3_600.0})
+    above, below = policies[::order]
+    guard = begin(begin(**above), **below)
+
+    def use(amount: int) -> bool:
+        ticket = ask(guard, "llm", max_output=amount - tokens_of(0, "m"))
+        if isinstance(ticket, Ticket):
+            guard.settle(ticket, Settled(usage=Usage(0, 0, 0, amount)), 0)
+        return isinstance(ticket, Ticket)
+
+    assert [use(1_000), use(1_000), use(1_000)] == [True, True, False]
+    clock.at += DAY // 23
+    assert guard.room(Intent("run", "llm", "m")) == 1_000 - tokens_of(0, "m")
+    assert [use(1_000), use(100)] == [True, False]
+    found = ask(guard, "llm", max_output=100 - tokens_of(0, "m"))
+    assert found == denied("tokens", 3_000, 100, 3_000, "tenant")
+    assert ledger.used(Account.of_tenant("acme", "tokens"), None, clock.at) == 3_000
+
+
+def test_a_run_inside_draws_from_the_session_above_too() -> None:
+    """A session or tenant of its own is no way past the limits of the run that it is inside; its runs are its own."""
+    begin = opener(MemoryLedger())
+    top = begin(session_tool_calls=2, tenant_tool_calls=9, session_runs=1)
+    assert isinstance(ask(top), Ticket)
+    children = [begin(top, session=f"s{turn}", tenant=f"t{turn}") for turn in range(3)]
+    assert all(isinstance(ask(child), Ticket) for child in children)
+    answers = [ask(child, "tool") for child in children]
+    assert [isinstance(answer, Ticket) for answer in answers] == [True, True, False]
+    assert answers[2] == denied("tool calls", 2, 1, 2)

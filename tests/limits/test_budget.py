@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tachograph.events.account import Account
 from tachograph.events.budget import Reservation
 from tachograph.events.limit import Mode
 from tachograph.events.usage import Cost, Usage
@@ -20,6 +21,7 @@ from tachograph.limits.estimate import MOST_OUTPUT, tokens_of
 from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.limits.limit import Limits
 from tachograph.limits.loops import Loops
+from tachograph.store.ledgers.memory import MemoryLedger
 
 BOOK = price_book(per_million={"m": {"input": 1000, "output": 2000}}, bundled=False)
 WORLD = World(prices=lambda provider, model, tier: BOOK.schedule(provider, model, tier).at(0), lock=threading.RLock)
@@ -458,3 +460,50 @@ def test_threads_cannot_share_the_last_place() -> None:
     assert (sum(calls for calls, _ in found), sum(tools for _, tools in found)) == (200, 150)
     assert (top.remaining(0)["token_budget"], most[0]) == ((frame + 10) * 20, 0)
     assert top.room(Intent("run", "llm", "m")) == (frame + 10) * 20 - frame
+
+
+def test_of_two_times_for_a_call_the_shorter_holds() -> None:
+    """A run inside may take less for a request than the one above it, not more; a time that only warns cuts none."""
+    top = budget(call_seconds=60)
+    assert budget(top, iterations=5).until("llm", SECOND) == 61 * SECOND
+    assert budget(top, call_seconds=30).until("llm", SECOND) == 31 * SECOND
+    assert Budget(None, 0, above=top).until("llm", SECOND) == 61 * SECOND
+    assert top.until("tool", SECOND) == 1_800 * SECOND
+    assert budget(call_seconds=60, seconds=None, modes={"call_seconds": "warn"}).until("llm", SECOND) is None
+
+
+def test_who_is_inside_a_strict_run_is_strict() -> None:
+    """Its requests draw from a budget that allows no estimate."""
+    strict, plain = budget(strict=True, usd=None), budget(usd=None)
+    found = [
+        admitted(guard, input_bytes=10_000, max_output=0).reservation
+        for guard in (budget(strict, usd=None), budget(plain, usd=None))
+    ]
+    assert [known.input if known else None for known in found] == [
+        tokens_of(10_000, "m", strict=True), tokens_of(10_000, "m"),
+    ]  # fmt: skip
+
+
+def test_a_call_that_the_ledger_refuses_is_open_no_longer() -> None:
+    """It was never run, so it has no answer to wait for: the next changed result begins anew all the same."""
+    ledger = MemoryLedger()
+    policy = Limits(session_tool_calls=1, loops=Loops(warn=3, block=9, skip=None, stop=None))
+    guard = Budget(policy, 0, world=World(ledger=lambda: ledger), session="s")
+    account = Account.of_session("default", "s", "tool_calls")
+    guard.settle(admitted(guard, "tool"), Settled(result="a"), 0)
+    assert refused(guard, "tool").metric == "session_limit"
+    told = []
+    for _ in range(3):
+        ledger.reset(account, 0)
+        ticket = admitted(guard, "tool")
+        told.append([notice.mode for notice in ticket.notices])
+        guard.settle(ticket, Settled(result="b"), 0)
+    assert told == [["warn"], [], ["warn"]]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("handoff", Ticket), ("stop", Refused)])
+def test_handing_over_is_let_through_by_the_deadline_that_asks_for_it(mode: Mode, expected: type) -> None:
+    """With the time over and mode `handoff`, everything is refused but handing over; another mode refuses that too."""
+    guard = budget(seconds=1, modes={"seconds": mode})
+    assert refused(guard, "tool", now=2 * SECOND).metric == "deadline"
+    assert isinstance(ask(guard, "handoff", "desk", now=2 * SECOND), expected)

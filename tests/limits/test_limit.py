@@ -57,6 +57,9 @@ def test_the_names_of_figures_are_fields() -> None:
         ({"modes": {"turns": "warn"}}, "modes='turns'"),
         ({"modes": {"usd": "explode"}}, r"modes\['usd'\]='explode'"),
         ({"early": (0.7, 1.5)}, "between 0 and 1"),
+        ({"session_window": 0}, "session_window=0"),
+        ({"tenant_window": -1.0}, "more than 0, or None for ever"),
+        ({"tenant_window": float("inf")}, "tenant_window=inf"),
     ],
 )
 def test_what_could_never_hold_is_refused(stated: dict[str, object], said: str) -> None:

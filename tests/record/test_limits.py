@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +19,12 @@ import pytest
 import tachograph
 from tachograph import LimitExceeded, LLMCall, ToolCall, Usage, compose, run, step
 from tachograph.errors import SettingsError
+from tachograph.events.account import Account
 from tachograph.events.budget import Reservation
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
+from tachograph.events.message import MessageAppended
 from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold.state import fold
@@ -112,6 +116,40 @@ def test_threads_of_a_run_share_its_limits(events: Captured) -> None:
             job.result()
     assert (len(made), len(events.of(ToolStarted))) == (25, 25 + len(hits(events)))
     assert {metric for metric, *_ in hits(events)} == {"max_tool_calls"}
+
+
+def test_threads_of_a_run_record_what_each_of_them_sent(events: Captured) -> None:
+    """Conversations that grow side by side: no request is recorded with another's messages."""
+    sent: dict[int, list[dict[str, str]]] = {}
+
+    def talk(name: int) -> None:
+        messages = [{"role": "system", "content": "short"}]
+        for turn in range(100):
+            messages.append({"role": "user", "content": f"{name}-{turn}"})
+            with step(LLMCall("gpt-4o", list(messages), max_output=1), below=desk) as call:
+                call.reply = {"role": "assistant", "content": f"no {name}-{turn}"}
+            sent[call.number or 0] = list(messages)
+            messages.append(call.reply)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with run("desk", limits=Limits(llm_calls=None, tokens=None, usd=None)) as desk, ThreadPoolExecutor(4) as pool:
+            list(pool.map(talk, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    known = {event.seq: event.body for event in events}
+
+    def read(seq: int | None) -> Iterator[dict[str, str]]:
+        while seq is not None:
+            said = known[seq]
+            assert isinstance(said, MessageAppended)
+            yield json.loads(said.message.text or "")
+            seq = said.parent
+
+    starts = {event.seq: event.body.input for event in events if isinstance(event.body, CallStarted)}
+    assert len(starts) == 400
+    assert {seq: list(read(node))[::-1] for seq, node in starts.items()} == sent
 
 
 def test_time_is_checked_at_the_next_step() -> None:
@@ -263,6 +301,29 @@ def test_what_was_refused_or_never_sent_costs_nothing(events: Captured) -> None:
         assert desk.remaining()["max_llm_calls"] == 6
 
 
+def test_an_error_of_ones_own_after_the_reply_gives_nothing_back(events: Captured) -> None:
+    """A program may raise what has a status, a web framework's 404: what the provider metered was used."""
+
+    class NotThere(Exception):
+        status_code = 404
+
+    def fail(say: Callable[[CallStep], object]) -> None:
+        with step(LLMCall("gpt-4o", max_output=10)) as call:
+            say(call)
+            raise NotThere
+
+    reserved, left = 10 + tokens_of(0, "gpt-4o"), 10_000
+    with run("desk", limits=Limits(tokens=left)) as desk:
+        for say, used in (
+            (lambda call: call.meter(Usage(15, 0, 0, 5)), 20), (lambda call: call.add("half a rep"), reserved),
+            (lambda call: None, 0),
+        ):  # fmt: skip
+            with pytest.raises(NotThere):
+                fail(say)
+            left -= used
+            assert desk.remaining()["token_budget"] == left
+
+
 def talks_on(request: LLMCall) -> CallStep:
     """A request whose provider does not stop where it was told to."""
     with step(request) as call:
@@ -375,6 +436,65 @@ def test_limits_hold_when_nothing_can_be_recorded(tmp_path: Path, begun: bool) -
         assert system.recorder.health.faults == {}
     finally:
         system.close()
+
+
+ODD: Any = object()
+ITERATOR: Any = iter(["hello"])
+LIST: Any = []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        LLMCall(ODD), LLMCall("gpt-4o", ODD), LLMCall("gpt-4o", ITERATOR), LLMCall("gpt-4o", provider=ODD),
+        LLMCall("gpt-4o", tools=ODD), LLMCall("gpt-4o", operation=LIST), LLMCall("gpt-4o", reminders=ODD),
+        LLMCall("gpt-4o", tier=ODD), ToolCall(ODD), ToolCall("t", ODD), ToolCall("t", refs=ODD),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_described_is_bounded_all_the_same(events: Captured, what: Any) -> None:
+    """Facts of the wrong type may not be recorded; they are no way past a limit."""
+    made: list[int] = []
+    refused = 0
+    with run("desk", limits=Limits(llm_calls=3, tool_calls=3, loops=QUIET)):
+        for _ in range(9):
+            try:
+                spin(1, lambda turn: what, made)
+            except LimitExceeded:
+                refused += 1
+    assert (len(made), refused) == (3, 6)
+    assert len([hit for hit in hits(events) if hit[2] is not None]) == 6
+
+
+@pytest.mark.parametrize("facts", [{"tags": None}, {"refs": ODD}, {"traceparent": ODD}, {"metadata": ODD}])
+def test_a_run_that_cannot_be_described_is_begun_and_bounded(events: Captured, facts: dict[str, Any]) -> None:
+    """It is recorded without what could not be read."""
+    made: list[int] = []
+    with pytest.raises(LimitExceeded), run("desk", session="s", limits=Limits(tool_calls=2, loops=QUIET), **facts):
+        spin(9, lambda turn: ToolCall("t", turn), made)
+    assert (made, last(events)) == ([0, 1], ("failed", "max_tool_calls"))
+    assert [(event.body.name, event.body.session) for event in events.of(RunStarted)] == [("desk", "s")]
+
+
+def test_a_forked_child_settles_nothing_of_its_parent(tmp_path: Path) -> None:
+    """What the parent has in flight stays set aside, whatever becomes of the step in the child."""
+
+    class Refusal(Exception):
+        status_code = 400
+
+    system = compose.configure(home=tmp_path, drain=False)
+    account = Account.of_session("default", "s", "tokens")
+    with run("desk", session="s", limits=Limits(session_tokens=10_000)):
+        with step(LLMCall("gpt-4o", max_output=5_000)) as call:
+            held = system.ledger.used(account, None, 1)
+            child = os.fork()
+            if child == 0:
+                call.__exit__(Refusal, Refusal(), None)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert system.ledger.used(account, None, 1) == held == 5_000 + tokens_of(0, "gpt-4o")
+            call.usage = Usage(1_000, 0, 0, 3_000)
+        assert system.ledger.used(account, None, 1) == 4_000
+    system.close()
 
 
 def test_a_forked_child_keeps_the_limits_it_was_forked_with(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +153,27 @@ def test_a_message_counts_with_its_text_and_not_with_its_media() -> None:
         16 + 4 + 4 + 7 + 16 + 1,
     )
     assert (bytes_of(None), bytes_of([{"a": 1}]), bytes_of({1j}) > 0) == (0, 9, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}}, False),
+        ({"type": "image", "source": {"type": "base64", "data": "%s"}}, False),
+        ({"inline_data": {"mime_type": "image/png", "data": "%s"}}, False),
+        ({"type": "text", "text": "%s"}, True),
+        ({"type": "text", "text": '<img src="data:image/png;base64,%s">'}, True),
+        ({"type": "text", "text": "data:image/png;base64,%s"}, True),
+        ({"type": "tool_result", "content": "%s"}, True),
+        ({"type": "function_call_output", "output": "%s"}, True),
+    ],
+)
+def test_base64_counts_as_an_image_only_where_it_is_one(part: dict[str, Any], whole: bool) -> None:
+    """A tool may return what looks like a picture, as text: the model reads each letter of it."""
+    data = "ab12" * 25_000
+    text = json.dumps({"role": "user", "content": [part]}).replace("%s", data)
+    size = size_of(key_of(json.loads(text)))
+    assert (size > len(data), size < 8_300) == (whole, not whole)
 
 
 def test_an_object_that_is_no_json_counts_as_it_is_recorded() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from msgspec import Struct
@@ -138,7 +139,8 @@ async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> 
     if not live.hooks:
         return None
     try:
-        verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=prepared.given))
+        shown = deepcopy(prepared.given)  # what a hook does to it is nothing that the tool or the record knows of
+        verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=shown))
     except TimeoutError:
         plan.refusal = "not run: the time of the run was over"
         return None
@@ -153,7 +155,7 @@ async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> 
         case FinishRun(answer=answer):
             plan.refusal = FINISHED_BEFORE
             return Finished(answer, whole_run=True)
-    if verdict.moment.arguments is not prepared.given:
+    if verdict.moment.arguments is not shown:
         _edited(plan, prepared.tool, verdict.moment.arguments)
     return None
 
@@ -163,7 +165,7 @@ async def _approve(live: Live, state: State, plan: _Plan, prepared: Prepared) ->
     if not tool.approve:
         return
     asked = Asked(
-        tool, prepared.given, live.record.run_id or "", live.spec.name, plan.call.id, state.iteration
+        tool, deepcopy(prepared.given), live.record.run_id or "", live.spec.name, plan.call.id, state.iteration
     )  # fmt: skip
     decision = await decide(live.approve, asked, live.left())
     facts: dict[str, Any] = {"decision": type(decision).__name__.lower()}
@@ -292,7 +294,7 @@ def _ended(record: ToolStep, ran: Ran) -> None:
 async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
     if not live.hooks or plan.prepared is None:
         return ran
-    given = plan.prepared.given
+    given = deepcopy(plan.prepared.given)
     moment = live.moment("post_tool_use", state, call=plan.call, arguments=given, result=ran.content)
     try:
         verdict = await live.fire(moment)

@@ -9,9 +9,8 @@ A run always ends in an `Outcome`: completed with an accepted answer, or not, an
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -20,13 +19,16 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Call, Prompt, begin, outcome_of
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.live import Live
+from tachograph.agent.progress import Emitter
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
+from tachograph.providers.loop_thread import LoopThread
 from tachograph.providers.models import model as model_of
 from tachograph.providers.port import ModelPort
 from tachograph.record import scope
 
 Result = TypeVar("Result")
+log = logging.getLogger("tachograph.agent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Agent(Spec):
 
     def start(self, prompt: Prompt | None, **call: Any) -> Handle[Any]:
         """Begin a run as a task of the running event loop. Raises as `run` for what cannot be begun."""
-        live = self._begin(prompt, call)
+        live = self._begin(prompt, {**call, "emitter": Emitter(call.get("emitter"))})
 
         async def work(known: Callable[[Live], object]) -> Live:
             known(live)
@@ -73,19 +75,24 @@ class Agent(Spec):
     def run_sync(self, prompt: Prompt | None, **call: Any) -> Outcome[Any]:
         """`run` for programs without an event loop; where one is running, the run has a thread and a loop of its own.
 
-        Ctrl-C ends the run as cancelled and goes on as KeyboardInterrupt.
+        Ctrl-C ends the run as cancelled and goes on as KeyboardInterrupt. Inside a running loop it takes a second one:
+        the first is the loop's, which cannot see it before this returns.
         """
-        return blocking(lambda: self._run_and_close(prompt, call))
+        return blocking(lambda: self.and_close(self.run(prompt, **call)))
 
     async def close(self) -> None:
         """Let go of the model's connections of the running event loop."""
         await self.port.close()
 
-    async def _run_and_close(self, prompt: Prompt | None, call: dict[str, Any]) -> Outcome[Any]:
+    async def and_close(self, work: Awaitable[Result]) -> Result:
+        """What `work` comes to; after it, `close`. What fails in that is logged: it is no part of the work."""
         try:
-            return await self.run(prompt, **call)
+            return await work
         finally:
-            await self.close()
+            try:
+                await self.close()
+            except Exception:
+                log.warning("connections to the model of %s could not be closed", self.name, exc_info=True)
 
     def _begin(self, prompt: Prompt | None, call: dict[str, Any]) -> Live:
         return begin(self, self.port, prompt, Call(**call))
@@ -94,26 +101,13 @@ class Agent(Spec):
 def blocking(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """What a coroutine returns, for code that cannot await: on a new event loop, in a thread if this one has a loop."""
     with scope.lending():
-        return _blocking(work) if _in_a_loop() else asyncio.run(work())
-
-
-def _blocking(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    found: list[Result] = []
-    problem: list[BaseException] = []
-    context = contextvars.copy_context()
-
-    def turn() -> None:
+        if not _in_a_loop():
+            return asyncio.run(work())
+        thread = LoopThread()
         try:
-            found.append(context.run(asyncio.run, work()))
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that asked
-            problem.append(error)
-
-    thread = threading.Thread(target=turn, name="tachograph-run", daemon=True)
-    thread.start()
-    thread.join()
-    if problem:
-        raise problem[0]
-    return found[0]
+            return thread.call(work)
+        finally:
+            thread.close()
 
 
 def _in_a_loop() -> bool:

@@ -16,7 +16,8 @@ from tachograph.agent.spec import Spec, effective, toolbox
 from tachograph.agent.state import End, State
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
-from tachograph.agent.transcript import closed
+from tachograph.agent.transcript import closed, hiding
+from tachograph.errors import InvalidTranscript
 from tachograph.events.chat import Message, Part, read, system, user
 from tachograph.fold.cost import PriceBook
 from tachograph.limits.limit import Limits
@@ -70,8 +71,8 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     own = toolbox(spec.tools)
     tools = call.toolbox or (lambda: own)
     limits = effective(spec, call.limits, tools())
-    history = closed(item if isinstance(item, Message) else read(item) for item in call.history)
     instructions = _instructions(spec, call)
+    history = _history(call, tools(), instructions)
     recorder = scope.recorder()
     clock = recorder.clock
     wraps = limits.modes.get("iterations") == "wrap_up" and limits.iterations is not None
@@ -112,6 +113,14 @@ def message_of(prompt: Prompt) -> Message:
     if isinstance(prompt, Message):
         return prompt
     return user(prompt) if isinstance(prompt, str) else user(tuple(prompt))
+
+
+def _history(call: Call, tools: Mapping[str, Tool], instructions: str) -> tuple[Message, ...]:
+    found = closed(item if isinstance(item, Message) else read(item) for item in call.history)
+    for place, message in enumerate(found):
+        if instructions and message.role == "system":
+            raise InvalidTranscript(place, "instructions, and the agent has its own: leave out one of them")
+    return hiding(found, {name: tool.redact for name, tool in tools.items() if tool.redact})
 
 
 def _instructions(spec: Spec, call: Call) -> str:

@@ -30,7 +30,8 @@ from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed
 from tachograph.errors import SettingsError
-from tachograph.events.chat import Message, read
+from tachograph.events.chat import HIDDEN, Message, ToolUse, read
+from tachograph.providers.port import Delta
 
 Said = Message | Mapping[str, Any]
 
@@ -47,7 +48,9 @@ class Chat:
         self.usage = Context(lambda: self.agent.port.context_window)
         """Tokens of the conversation; its figures are also here, as properties of the same names."""
         self._call = call
-        self._messages = closed(_read(message) for message in messages)
+        self._messages: tuple[Message, ...] = ()
+        self._rewritten = 0
+        """How often something other than an addition was made of the conversation."""
         self._tools: dict[str, Tool] = toolbox(agent.tools)
         self._immutable: set[str] = set()
         self._instructions: str | None = None
@@ -56,6 +59,7 @@ class Chat:
         self._skill: str | None = None
         self._shelf = Shelf()
         self._turns = Scheduler(concurrency=1)
+        self.replace_messages(messages)
 
     # ---- talking --------------------------------------------------------------------------------------------------
 
@@ -66,16 +70,20 @@ class Chat:
         return await self._turn(prompt, call, source=source, clear=clear_context)
 
     async def complete(self, **call: Any) -> Outcome[Any]:
-        """Let the model go on from the conversation as it stands: no prompt, no hooks, no reminders."""
+        """Let the model go on from the conversation as it stands: without prompt and hooks.
+
+        Of reminders only those go with it that were said to wait for the next request.
+        """
         return await self._turn(None, {**call, "bare": True})
 
     def ask_sync(self, prompt: Prompt, **call: Any) -> Outcome[Any]:
         """`ask` for programs without an event loop, and for code inside one that cannot await."""
-        return blocking(lambda: self._and_close(self.ask(prompt, **call)))
+        return blocking(lambda: self.agent.and_close(self.ask(prompt, **call)))
 
     def start(self, prompt: Prompt, **call: Any) -> Handle[Any]:
         """Ask as a task, which can be called off. The conversation is up to date when its outcome is there."""
-        return Handle(lambda known: self._fly(prompt, call, known=known), self.emitter)
+        emitter = Emitter(self.emitter)
+        return Handle(lambda known: self._fly(prompt, {**call, "emitter": emitter}, known=known), emitter)
 
     def stream(self, prompt: Prompt, **call: Any) -> Stream[Any]:
         """Ask, and read what the run tells as it happens."""
@@ -134,12 +142,19 @@ class Chat:
         return clean
 
     def replace_messages(self, messages: Sequence[Said]) -> None:
-        """Another conversation in place of this one, whole or not at all. Raises ValueError and InvalidTranscript."""
-        self._messages = closed(_read(message) for message in messages)
+        """Another conversation in place of this one, whole or not at all. Raises ValueError and InvalidTranscript.
+
+        Instructions in it are added to ours, where they do not say the same.
+        """
+        read_all = closed(_read(message) for message in messages)
+        self._rewrite(tuple(message for message in read_all if message.role != "system"))
+        for message in read_all:
+            if message.role == "system" and message.text not in self.instructions:
+                self.configure_system_prompt(message.text)
 
     def clear_conversation(self) -> None:
         """Forget what was said, and the reminders that wait; instructions and tools stay."""
-        self._messages = ()
+        self._rewrite(())
         self._ephemeral.clear()
         self._reminding = Reminding()
         self.usage.clear()
@@ -149,7 +164,7 @@ class Chat:
         place = self.find_last_message_index(lambda message: message.role == "user")
         if place is None:
             return False
-        self._messages = self._messages[:place]
+        self._rewrite(self._messages[:place])
         return True
 
     def configure_system_prompt(self, prompt: str, *, replace: bool = False) -> None:
@@ -274,6 +289,8 @@ class Chat:
     def setup_logging(self, callback: Callback | None = None) -> Subscription:
         """Log every value that a run tells (logger `tachograph.chat`), or hand it to a callback.
 
+        The log leaves out pieces of a stream, which the reply repeats, and what tools `redact`; a callback gets all.
+
         Recording needs no setting up: it is always on, and nothing depends on who listens.
         """
         return self.emitter.subscribe(object, callback or _log)
@@ -306,37 +323,42 @@ class Chat:
         async with self._turns.permit("chat", "", 0, None):
             if clear:
                 self.clear_conversation()
-            agent = self._bare() if call.pop("bare", False) else self.agent
-            live = begin(agent, self.agent.port, prompt, self._with(call, source))
+            bare = call.pop("bare", False)
+            merged = {**self._call, **call, **({"hooks": None, "reminders": ()} if bare else {})}
+            said = tuple(self._ephemeral)
+            agent = self._bare() if bare else self.agent
+            live = begin(agent, self.agent.port, prompt, self._with(merged, source, said))
             known(live)
+            del self._ephemeral[: len(said)]
+            begun = self._rewritten, len(self._messages)
             try:
                 return await fly(live, prompt)
             finally:
-                self._keep(live)
+                self._keep(live, *begun)
 
-    def _with(self, call: dict[str, Any], source: str) -> Call:
-        merged = {**self._call, **call}
+    def _with(self, merged: dict[str, Any], source: str, said: tuple[str, ...]) -> Call:
         context = {"source": source, **merged.pop("context", {})}
-        said, self._ephemeral = tuple(self._ephemeral), []
+        ours: dict[str, Any] = {
+            "session": self.session, "instructions": self._instructions, "emitter": self.emitter, **merged
+        }  # fmt: skip
         return Call(
-            history=self._messages, session=merged.pop("session", self.session), context=context, said=said,
-            reminding=self._reminding, shelf=self._shelf, toolbox=lambda: self._tools, instructions=self.instructions,
-            emitter=self.emitter, **merged,
+            history=self._messages, context=context, said=said, reminding=self._reminding, shelf=self._shelf,
+            toolbox=lambda: self._tools, **ours,
         )  # fmt: skip
 
     def _bare(self) -> Agent:
         return self.agent.but(hooks=Hooks(), reminders=())
 
-    def _keep(self, live: Live) -> None:
-        self._messages = closed(outcome_of(live).messages)
+    def _rewrite(self, messages: tuple[Message, ...]) -> None:
+        self._messages, self._rewritten = messages, self._rewritten + 1
+
+    def _keep(self, live: Live, rewritten: int, length: int) -> None:
+        """The conversation with what the run added; what was made of it meanwhile goes before that."""
+        if self._rewritten != rewritten:
+            return
+        self._messages = closed((*outcome_of(live).messages, *self._messages[length:]))
         self._reminding = live.reminding
         self.usage.add(live.spent.usage, live.last_usage)
-
-    async def _and_close(self, asking: Any) -> Any:
-        try:
-            return await asking
-        finally:
-            await self.agent.close()
 
 
 def _read(message: Said) -> Message:
@@ -346,4 +368,21 @@ def _read(message: Said) -> Message:
 def _log(value: object) -> None:
     import logging  # noqa: PLC0415 - only who asks for it
 
-    logging.getLogger("tachograph.chat").info("%s %s", type(value).__name__, msgspec.to_builtins(value, enc_hook=repr))
+    if not isinstance(value, Delta):
+        facts = _clear(msgspec.to_builtins(value, enc_hook=repr))
+        logging.getLogger("tachograph.chat").info("%s %s", type(value).__name__, facts)
+
+
+def _clear(facts: Any) -> Any:
+    """Plain values without the arguments that calls in them hide."""
+    if isinstance(facts, list | tuple):
+        return [_clear(item) for item in facts]
+    if not isinstance(facts, dict):
+        return facts
+    found = {name: _clear(item) for name, item in facts.items()}
+    if isinstance(found.get("hidden"), list):  # a call
+        found["arguments"] = msgspec.convert(facts, ToolUse).told()
+    call = facts.get("call")
+    if isinstance(call, dict) and call.get("hidden") and "arguments" in found:  # what is told of one
+        found["arguments"] = HIDDEN
+    return found

@@ -59,14 +59,16 @@ class Handle(Generic[Answer]):
 
     async def outcome(self) -> Outcome[Answer]:
         """Wait for the end; cancelling that leaves the run alone. Raises LimitExceeded for a limit of mode `raise`."""
-        try:
-            await asyncio.shield(self._task)
-        except asyncio.CancelledError:
-            if not self._task.cancelled():
-                raise
+        await asyncio.wait((self._task,))
+        if not self._task.cancelled():
+            self._task.result()
         if self._live is None:
             return Outcome(status="cancelled", stop_reason=self._reason or "user_cancel")
         return outcome_of(self._live)
+
+    def when_over(self, callback: Callable[[], object]) -> None:
+        """Call it when nothing more will come of the run."""
+        self._task.add_done_callback(lambda _: callback())
 
     def _is(self, live: Live) -> None:
         self._live = live
@@ -86,6 +88,7 @@ class Stream(Generic[Answer]):
         self.handle = handle
         self._values: asyncio.Queue[Any] = asyncio.Queue()
         self._subscription = handle.emitter.subscribe(object, self._values.put_nowait)
+        handle.when_over(lambda: self._values.put_nowait(None))
         self._over = False
 
     async def outcome(self) -> Outcome[Answer]:
@@ -112,6 +115,9 @@ class Stream(Generic[Answer]):
         try:
             while not self._over:
                 value = await self._values.get()
+                if value is None:  # it never began: it was called off before, or cannot be begun
+                    self._over = True
+                    value = RunDone(outcome=await self.handle.outcome())
                 self._over = isinstance(value, RunDone)
                 yield value
         finally:

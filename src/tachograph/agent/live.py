@@ -22,6 +22,7 @@ from tachograph.agent.state import Answered, State
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
+from tachograph.errors import SettingsError
 from tachograph.events.chat import HIDDEN, Part
 from tachograph.events.usage import MISSING, Cost, Usage
 from tachograph.fold.cost import PriceBook, price
@@ -108,6 +109,11 @@ class Live:
         deadline = self.record.deadline
         return None if deadline is None else max(0.0, (deadline - self.clock.mono()) / 1e9)
 
+    @property
+    def called_off(self) -> str:
+        """Why it is cancelled, when it is."""
+        return self.cancelled or "user_cancel"
+
     def expire(self) -> None:
         """Meet the deadline at the door, so that it is recorded like any other limit. Raises LimitExceeded."""
         with step("deadline", kind="iteration"):
@@ -188,7 +194,10 @@ class Live:
         """Add an attempt; what it cost."""
         model = (reply.served_model if reply else None) or self.port.model
         served = (reply.served_tier if reply else None) or tier
-        cost = price(self.prices(), self.port.provider, model, usage, at, served)
+        try:
+            cost = price(self.prices(), self.port.provider, model, usage, at, served)
+        except SettingsError as problem:  # prices that cannot be read are none; the request was made all the same
+            cost = Cost(reason=str(problem))
         now = self.spent
         self.last_usage = self.last_usage if usage.basis == "missing" else usage
         self.spent = Spending(

@@ -185,7 +185,9 @@ class Subscription:
 class Emitter:
     """Brings values to callbacks, in the order in which they subscribed. May be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, beyond: Emitter | None = None) -> None:
+        """`beyond` is told everything that this one is told, before the callbacks here."""
+        self._beyond = beyond
         self._subscriptions: tuple[Subscription, ...] = ()
         self._lock = threading.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -217,6 +219,8 @@ class Emitter:
 
     def emit(self, value: object) -> None:
         """Tell everybody who wants it. Subscriptions made meanwhile are told of the next value."""
+        if self._beyond is not None:
+            self._beyond.emit(value)
         for one in self._subscriptions:
             try:
                 if one.wants(value) and (self.drop(one) if one.once else self.has(one)):

@@ -7,17 +7,18 @@ recorded end of the run, and a conversation that any provider would take.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from tachograph.agent import loop, progress
 from tachograph.agent.act import act
+from tachograph.agent.answer.output import Misfit, parse
 from tachograph.agent.call import Prompt, message_of, outcome_of
 from tachograph.agent.context import passed
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
 from tachograph.agent.live import Live
+from tachograph.agent.pace.bounded import Overdue, answer_of
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
-from tachograph.agent.reminders import due
+from tachograph.agent.reminders import cleaned, due
 from tachograph.agent.request import ask
 from tachograph.agent.spec import HandOver
 from tachograph.agent.state import (
@@ -40,9 +41,12 @@ from tachograph.agent.verify import verified
 from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.chat import result
 from tachograph.record.run import Run
+from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
 
 LAST_TURN = "This is your last turn, and no tools are available in it: give the best answer you can from what you know."
+HANDING_OVER = 60.0
+"""Seconds that giving a run to a person may take."""
 
 
 async def fly(live: Live, prompt: Prompt | None) -> Live:
@@ -55,6 +59,9 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
             try:
                 await _work(live, prompt)
+            except asyncio.CancelledError:
+                record.stop("cancelled", live.called_off)
+                raise
             finally:
                 _leave_valid(live)
             _close(record, live)
@@ -63,7 +70,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
         if refused.mode == "raise":
             raise
     except asyncio.CancelledError:
-        _over(live, End("cancelled", live.cancelled or "user_cancel"))
+        _over(live, End("cancelled", live.called_off))
         raise
     finally:
         live.seconds = (live.clock.mono() - live.began) / 1e9
@@ -185,6 +192,7 @@ def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
 
 async def _check(live: Live, answer: str, value: Any) -> None:
     """Hooks and verification look at an answer."""
+    replaced: str | None = None
     if live.hooks:
         verdict = await _fire(live, "agent_stop", answer=answer)
         match verdict.effect:
@@ -193,12 +201,17 @@ async def _check(live: Live, answer: str, value: Any) -> None:
             case FinishRun(answer=given):
                 return _over(live, End("completed", "tool_stop", given, given))
         if verdict.moment.answer != answer:
-            return _advance(live, Accepted(str(verdict.moment.answer)))
+            said = verdict.moment.answer
+            answer = replaced = said if isinstance(said, str) else to_json(said).text
+            found = parse(live.spec.output, answer)
+            if isinstance(found, Misfit):  # the loop has words for that
+                return _advance(live, Accepted(replaced))
+            value = found.value
     if live.spec.verify is not None:
         wrong = await verified(live, live.spec.verify, answer, value)
         if wrong:
             return await _do(live, loop.refusal(live.spec, live.state, loop.VERIFICATION, wrong))
-    return _advance(live, Accepted())
+    return _advance(live, Accepted(replaced))
 
 
 async def _finish(live: Live, end: End) -> None:
@@ -218,7 +231,9 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
     """Hooks see the prompt, then it joins the conversation."""
     if prompt is None:
         return None
-    message = message_of(prompt)
+    message, reminders = cleaned(message_of(prompt))
+    for text in reminders:
+        live.remind(text)
     live.first = not any(one.role == "user" for one in live.state.messages)
     for event in ("run_start", *(("first_message",) if live.first else ()), "user_prompt") if live.hooks else ():
         verdict = await _fire(live, event, prompt=message.content)
@@ -263,8 +278,7 @@ async def _step_hooks(live: Live) -> None:
 async def _fire(live: Live, event: str, **facts: Any) -> Verdict:
     """Hooks, not past the deadline."""
     try:
-        async with asyncio.timeout(live.left()):
-            return await live.fire(live.moment(event, live.state, first=live.first, **facts))
+        return await live.fire(live.moment(event, live.state, first=live.first, **facts))
     except TimeoutError:
         live.expire()
         raise
@@ -290,8 +304,14 @@ async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
     asked = HandOver(live.record.run_id, live.record.trigger.session, refused.metric, str(refused))
     try:
         with step("handoff", kind="handoff", input={"metric": asked.metric, "reason": asked.reason}) as handing:
-            handing.output = await _called(live.spec.hand_over, asked)
-    except Exception as problem:  # noqa: BLE001 - the program's own function; the run ends as it would have without it
+            # A run whose time is over is handed over all the same, in a time of its own.
+            seconds = live.within(HANDING_OVER) or HANDING_OVER
+            handing.output, problem = await answer_of(live.spec.hand_over, asked, seconds=seconds)
+            if problem is not None:
+                handing.fail(problem)
+    except (LimitExceeded, Overdue, RuntimeError) as prevented:
+        problem = prevented
+    if problem is not None:
         return End("failed", end.reason, None, None, f"{end.detail}; handing over failed: {problem}")
     return End("completed", "human_handoff", None, None, end.detail)
 
@@ -341,8 +361,3 @@ def _stalled(live: Live, stall: Stall) -> None:
 
 def _advance(live: Live, fact: Any) -> None:
     live.state = advance(live.state, fact)
-
-
-async def _called(function: Callable[..., Any], *args: Any) -> Any:
-    answer = function(*args)
-    return await answer if hasattr(answer, "__await__") else answer

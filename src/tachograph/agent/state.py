@@ -187,8 +187,10 @@ class Ended(Struct, frozen=True):
     end: End
 
     def onto(self, state: State) -> State:
-        """Nothing follows."""
-        return _changed(state, end=self.end)
+        """Nothing follows; a corrective turn that was not answered is no part of the conversation."""
+        waits = state.base is not None and state.reply is None
+        messages = state.messages[: state.base] if waits else state.messages
+        return _changed(state, end=self.end, messages=messages)
 
 
 Fact = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import structs
 
 from tachograph.errors import InvalidTranscript
 from tachograph.events.chat import Message, ToolUse, result
@@ -26,6 +28,11 @@ def check(messages: Sequence[Message]) -> None:
         raise InvalidTranscript(len(messages), f"the call {open_calls[0]!r} at the end has no result")
 
 
+def hiding(messages: Iterable[Message], names: Mapping[str, tuple[str, ...]]) -> tuple[Message, ...]:
+    """The same conversation, whose recorded form leaves out arguments: tool → their names."""
+    return tuple(_hiding(message, names) for message in messages)
+
+
 def closed(messages: Iterable[Message]) -> tuple[Message, ...]:
     """The same conversation with a result for every call that has none: it says that the call was interrupted.
 
@@ -44,3 +51,10 @@ def closed(messages: Iterable[Message]) -> tuple[Message, ...]:
             waiting = list(message.tool_calls)
         found.append(message)
     return (*found, *(result(call, INTERRUPTED) for call in waiting))
+
+
+def _hiding(message: Message, names: Mapping[str, tuple[str, ...]]) -> Message:
+    if all(call.hidden == names.get(call.name, call.hidden) for call in message.tool_calls):
+        return message
+    calls = tuple(structs.replace(call, hidden=names.get(call.name, call.hidden)) for call in message.tool_calls)
+    return structs.replace(message, tool_calls=calls)

@@ -119,9 +119,14 @@ class Budget:
             self.deadline = None
         self._detector = Detector(self.limits.loops)
         self._early = any(purse.early for purse in self.purses)
+        self._strict = any(policy.strict for policy in self.policies)
+        self._call_ends = min(purse.call_ns for purse in self.purses)
+        """Nanoseconds that a model request may take."""
         self._broken = ""
         """How a provider went beyond what a request had stated; the next request is refused."""
-        self._accounts = Accounts(self._lines(above), self._ledger, self.world.utc)
+        self.lines: tuple[Line, ...] = tuple(self._lines(above))
+        """Its limits of sessions and tenants, and those of the runs above it."""
+        self._accounts = Accounts(self.lines, self._ledger, self.world.utc)
 
     # ---- asked before ---------------------------------------------------------------------------------------------
 
@@ -146,6 +151,9 @@ class Budget:
         if self._accounts.concerns(intent.kind):
             taken = self._claim(held, now)
             if isinstance(taken, Refused):
+                if held.place is not None:
+                    with self.tree.lock:
+                        self._detector.withdrawn(held.place)
                 return taken
             notices.extend(taken.notices)
         return Ticket(held, tuple(notices), None if asked is None else asked.reserved)
@@ -205,8 +213,7 @@ class Budget:
 
     def until(self, kind: str, now: int) -> int | None:
         """When an action that begins now must be over: at the run's deadline; a model request also by its own."""
-        most = None if kind != "llm" else self.limits.call_seconds
-        own = None if most is None else now + int(float(most) * 1e9)
+        own = None if kind != "llm" or self._call_ends == NEVER else now + self._call_ends
         return least(self.deadline, own)
 
     def after_fork(self) -> None:
@@ -214,7 +221,7 @@ class Budget:
         self.tree.lock = self.world.lock()
 
     def _reckon(self, intent: Intent) -> Asked:
-        return reckon(intent, self.world.prices, strict=self.limits.strict, seen=self.tree.seen)
+        return reckon(intent, self.world.prices, strict=self._strict, seen=self.tree.seen)
 
     def _learn(self, asked: Asked, found: Used) -> tuple[Notice, ...]:
         """What a request used beyond what was set aside for it: the next estimate knows of it, or there is no next."""
@@ -222,7 +229,7 @@ class Budget:
         if came is not None and asked.size and came > asked.reserved.input:
             self.tree.remember(asked.model, came / asked.size)
         notices = tuple(overruns(asked, found))
-        if notices and breaks_its_word(asked, found, strict=self.limits.strict):
+        if notices and breaks_its_word(asked, found, strict=self._strict):
             self._broken = notices[0].reason
         return notices
 
@@ -232,7 +239,9 @@ class Budget:
         """Limits that do not allow an action, with what there is to say beside the figures; the nearest run's first."""
         if now >= self._ends:
             for purse in self.purses:
-                if (hit := purse.over_time(now)) is not None:
+                hit = purse.over_time(now)
+                # Handing over is what a limit of that mode asks for: it does not stand in its way.
+                if hit is not None and (intent.kind, hit.limit.mode) != ("handoff", "handoff"):
                     yield hit, ""
         metric = COUNTED.get(intent.kind)
         if metric is not None:
@@ -247,9 +256,9 @@ class Budget:
     def _dear(self, asked: Asked) -> Iterator[tuple[Hit, str]]:
         """Limits on tokens and money that a model request does not fit into."""
         if self._broken:
-            caps = (purse.caps.get(metric) for metric in ("token_budget", "cost_budget") for purse in self.purses)
-            for limit in [limit for limit in caps if limit is not None][:1]:
-                yield Hit(limit, self._purse.used(limit.metric, 0) or 0, 0), self._broken
+            caps = ((purse, metric) for metric in ("token_budget", "cost_budget") for purse in self.purses)
+            for purse, metric in [(purse, metric) for purse, metric in caps if metric in purse.caps][:1]:
+                yield Hit(purse.caps[metric], purse.used(metric, 0) or 0, 0), self._broken
         for purse in self.purses:
             for hit in purse.over_tokens(asked.tokens):
                 yield hit, ""
@@ -308,7 +317,8 @@ class Budget:
         inside = above is not None and above.session == self.session
         same = above is not None and above.tenant == self.tenant
         counted = [scope for scope, counts in (("session", not inside), ("tenant", not same)) if counts]
-        return lines_of(self.policies, self.tenant, self.session, runs=counted)
+        inherited = () if above is None else above.lines
+        return lines_of(self.policies, self.tenant, self.session, runs=counted, above=inherited)
 
     def _ledger(self) -> Ledger:
         if self.world.ledger is None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from tachograph.errors import LimitExceeded
 from tachograph.events.budget import Reservation
-from tachograph.events.limit import Mode
+from tachograph.events.limit import LimitHit, Mode
 from tachograph.events.usage import Cost, Usage
 
 
@@ -81,6 +82,19 @@ class Refused(Struct, frozen=True):
     mode: Mode = "raise"
     reason: str = ""
     evidence: tuple[int, ...] = ()
+
+
+def hit_of(said: Refused | Notice, kind: str | None = None, name: str | None = None) -> LimitHit:
+    """A refusal of a step of this kind and name, or a notice, as it is recorded."""
+    return LimitHit(**structs.asdict(said), refused_kind=kind, refused_name=name)
+
+
+def error_of(refused: Refused) -> LimitExceeded:
+    """A refusal as it is raised."""
+    return LimitExceeded(
+        refused.metric, refused.used, refused.requested, refused.threshold, scope=refused.scope, mode=refused.mode,
+        reason=refused.reason,
+    )  # fmt: skip
 
 
 class Settled(Struct, frozen=True):

@@ -121,6 +121,10 @@ class Limits:
             figure = getattr(self, name)
             if figure is not None and not (isfinite(figure) and figure >= 0):
                 raise SettingsError(name, figure, "a number from 0 on, or None to remove the limit")
+        for name in ("session_window", "tenant_window"):
+            window = getattr(self, name)
+            if window is not None and not (isfinite(window) and window > 0):
+                raise SettingsError(name, window, "seconds, more than 0, or None for ever")
         for name, mode in self.modes.items():
             if name not in FIGURES:
                 raise SettingsError("modes", name, f"one of {', '.join(FIGURES)}")

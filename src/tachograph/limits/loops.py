@@ -167,6 +167,12 @@ class Detector:
         silent = tool.same.said == after and says_nothing(settled.result)
         tool.same = tool.same.after(None if silent else after, place, same, others=True)
 
+    def withdrawn(self, place: Place) -> None:
+        """Something else than a repetition stood against it after all: it does not run, and has no answer."""
+        if place.open:
+            place.close()
+            place.result = place.call.result
+
     # ---- what counts ----------------------------------------------------------------------------------------------
 
     def _turn(self, name: str, arguments: Any) -> tuple[Turn, Repeat]:

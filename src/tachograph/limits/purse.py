@@ -42,14 +42,16 @@ class Purse:
     """Limits and use of one run. No limits: it counts, and allows everything."""
 
     __slots__ = (
-        "calls", "caps", "counts", "deadline", "early", "ends", "given", "held_nano", "held_tokens", "most_nano",
-        "most_tokens", "nano", "started", "tokens",
+        "call_ns", "calls", "caps", "counts", "deadline", "early", "ends", "given", "held_nano", "held_tokens",
+        "most_nano", "most_tokens", "nano", "started", "tokens",
     )  # fmt: skip
 
     def __init__(self, limits: Limits | None, started: int) -> None:
         each = () if limits is None else tuple(limits.each())
         self.caps = {limit.metric: limit for limit in each if limit.scope == "run"}
         self.calls = {limit.metric: limit for limit in each if limit.scope == "call"}
+        seconds = self.calls.get("deadline")
+        self.call_ns = NEVER if seconds is None or seconds.mode in QUIET else int(seconds.threshold * _SECOND)
         self.early = () if limits is None else tuple(sorted(limits.early, reverse=True))
         self.given: set[tuple[str, float]] = set()
         self.counts = dict.fromkeys(COUNTED.values(), 0)
@@ -151,7 +153,7 @@ class Purse:
             reached = {(metric, part) for part in self.early if used >= part * limit.threshold}
             if passed := reached - self.given:
                 self.given |= passed
-                said = f"{used:.6g} of {limit.threshold:.6g} {unit} are used. Come to an end in what is left."
+                said = f"{used:.12g} of {limit.threshold:.12g} {unit} are used. Come to an end in what is left."
                 yield Notice(metric, used, 0, limit.threshold, limit.scope, "nudge", said)
 
 

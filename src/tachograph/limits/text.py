@@ -59,6 +59,8 @@ _SPELLED: Mapping[str, str] = {
 _SUBJECTS: Mapping[str, str] = {
     **_SPELLED, "depth": "depth", "seconds": "time", "usd": "cost",
 }  # fmt: skip
+_FORBIDDEN = ("iterations", "llm_calls", "tool_calls", "depth", "handoffs", "tokens", "usd", "runs")
+"""`no tool calls` could mean that none may be made; `no deadline` cannot."""
 _SECONDS: Mapping[str, float] = {
     "ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60,
     "h": 3_600, "hr": 3_600, "hour": 3_600, "d": DAY, "day": DAY, "week": 7 * DAY,
@@ -146,8 +148,10 @@ def _stated(limits: Limits, part: _Part) -> Limits:
     other = _other(limits, part)
     if other is not None:
         return other
-    if (none := _NONE.fullmatch(part.said)) is not None and _named(none[1]):
-        return _set(limits, part, _named(none[1]), None)
+    if (none := _NONE.fullmatch(part.said)) is not None and (field := _named(none[1])):
+        if "limit" not in part.said and field in _FORBIDDEN:
+            _refuse(part, f"say no limit on {none[1]}, or that there may be none: {_amount(field, 0)}")
+        return _set(limits, part, field, None)
     if field := _named(part.said):
         return _set(limits, part, field, ...)
     return _set(limits, part, *_figure(part))

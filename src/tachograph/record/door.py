@@ -18,12 +18,12 @@ from msgspec import structs
 from tachograph.errors import LimitExceeded
 from tachograph.events.content import Content
 from tachograph.events.ids import is_execution_id, step_id
-from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note, Score, ScoreKind
-from tachograph.events.run import Failure, RunEnded, RunStarted, Status, stop_reason_allowed
+from tachograph.events.run import Failure, RunEnded, RunStarted, Status
 from tachograph.limits import guard as limits
+from tachograph.limits.guard import error_of, hit_of
 from tachograph.record import scope
-from tachograph.record.failure import failure_of, status_of, stop_reason_of
+from tachograph.record.failure import failure_of, reason_for, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
 from tachograph.record.recorder import LiveRun, Recorder, ending
 from tachograph.record.spell import text_of
@@ -459,12 +459,6 @@ def end_refused(recorder: Recorder, run: LiveRun, refusal: LimitExceeded) -> Non
     recorder.end_run(run, RunEnded(status="failed", stop_reason=stop_reason_of(refusal), error=failure))
 
 
-def reason_for(status: Status, error: BaseException | None) -> str:
-    """Why a run ends so, as far as an exception tells and the status allows."""
-    reason = stop_reason_of(error)
-    return reason if stop_reason_allowed(status, reason) else ""
-
-
 def _grouping(recorder: Recorder, execution_id: str | None) -> str | None:
     """A grouping id that the program gave. One of our own making holds no secret, though it has digits like one."""
     if isinstance(execution_id, str) and is_execution_id(execution_id):
@@ -504,16 +498,3 @@ def _score(
 def kept(recorder: Recorder, value: Any) -> Content | None:
     """A value as content; None when there is none."""
     return None if value is None else recorder.content(value)
-
-
-def hit_of(said: limits.Refused | limits.Notice, kind: str | None = None, name: str | None = None) -> LimitHit:
-    """A refusal of a step of this kind and name, or a notice, as it is recorded."""
-    return LimitHit(**structs.asdict(said), refused_kind=kind, refused_name=name)
-
-
-def error_of(refused: limits.Refused) -> LimitExceeded:
-    """A refusal as it is raised."""
-    return LimitExceeded(
-        refused.metric, refused.used, refused.requested, refused.threshold, scope=refused.scope, mode=refused.mode,
-        reason=refused.reason,
-    )  # fmt: skip

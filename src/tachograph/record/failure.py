@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 
 from tachograph.errors import LimitExceeded, ModelError
-from tachograph.events.run import STOP_REASONS, Failure, Status
+from tachograph.events.run import STOP_REASONS, Failure, Status, stop_reason_allowed
 
 _MESSAGE_CHARS = 4_000
 _TRACE_CHARS = 8_000
@@ -59,6 +59,12 @@ def stop_reason_of(error: BaseException | None) -> str:
     if isinstance(error, Exception):
         return "internal_error"
     return "user_cancel" if error is not None and type(error).__name__ == "CancelledError" else ""
+
+
+def reason_for(status: Status, error: BaseException | None) -> str:
+    """Why a run ends so, as far as an exception tells and the status allows."""
+    reason = stop_reason_of(error)
+    return reason if stop_reason_allowed(status, reason) else ""
 
 
 def _text(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import msgspec
@@ -27,18 +28,23 @@ _FRAME = 16
 """Bytes that a message counts for beside its text."""
 _MEDIA = 8_000
 """Bytes that an image counts for, however large: providers bill it by its pixels, at most some 2,000 tokens."""
-_ENCODED = re.compile(rb"[A-Za-z0-9+/]{8192,}={0,2}")
-"""Base64 of an image; no text has words that long."""
+_TEXTS = (b"text", b"content", b"output", b"input", b"arguments", b"result")
+_ENCODED = re.compile(
+    rb'"(?<!\\")' + b"".join(b'(?<!"%b":")' % name for name in _TEXTS)
+    + rb"(?:data:[\w/+.;=-]{0,100}base64,)?[A-Za-z0-9+/]{8192,}={0,2}"
+)  # fmt: skip
+"""Base64 of an image: a whole string, or a `data:` URL, where no text stands. In a text it is read like any other."""
 Known = tuple[Any, Any]
 """(key, message)"""
 
 
 class Prefix:
-    """The messages of one run, as a tree: (parent, key) → seq, and the path of the last request."""
+    """The messages of one run, as a tree: (parent, key) → seq, and the path of the last request. Thread-safe."""
 
-    __slots__ = ("_bytes", "_children", "_keys", "_seqs", "_sizes", "measured", "retain")
+    __slots__ = ("_bytes", "_children", "_keys", "_lock", "_seqs", "_sizes", "measured", "retain")
 
     def __init__(self, retain: int = _RETAIN) -> None:
+        self._lock = RLock()
         self.retain = retain
         """Bytes of message text to remember; past it the index starts anew (messages are still stored once)."""
         self.measured = False
@@ -47,14 +53,33 @@ class Prefix:
 
     def forget(self) -> None:
         """Start anew."""
-        self._children: dict[tuple[int | None, Any], int] = {}
-        self._keys: list[Any] = []
-        self._seqs: list[int] = []
-        self._sizes: dict[int | None, int] = {None: 0}
-        self._bytes = 0
+        with self._lock:
+            self._children: dict[tuple[int | None, Any], int] = {}
+            self._keys: list[Any] = []
+            self._seqs: list[int] = []
+            self._sizes: dict[int | None, int] = {None: 0}
+            self._bytes = 0
+
+    def after_fork(self) -> None:
+        """In a forked child: whoever held the lock is not here."""
+        self._lock = RLock()
+        self.forget()
 
     def split(self, messages: Sequence[Any]) -> tuple[int | None, list[Known]]:
         """What of a request is recorded already: the node it reaches, and the messages behind it with their keys."""
+        with self._lock:
+            return self._split(messages)
+
+    def measured_split(
+        self, messages: Sequence[Any], more: Sequence[Any] = ()
+    ) -> tuple[tuple[int | None, list[Known]], int]:
+        """The same, and the UTF-8 bytes of the request with `more` messages: no other thread comes between."""
+        behind = [(key_of(message), message) for message in more]
+        with self._lock:
+            parent, fresh = self._split(messages)
+            return (parent, fresh), self.size(parent, [*fresh, *behind])
+
+    def _split(self, messages: Sequence[Any]) -> tuple[int | None, list[Known]]:
         place = self._common(messages)
         fresh = [(key_of(message), message) for message in messages[place:]]
         keys, seqs = self._keys[:place], self._seqs[:place]
@@ -68,6 +93,10 @@ class Prefix:
 
     def learn(self, key: Any, seq: int, parent: int | None, size: int) -> None:
         """A message was recorded as `seq` behind `parent`: the next request will probably begin with it."""
+        with self._lock:
+            self._learn(key, seq, parent, size)
+
+    def _learn(self, key: Any, seq: int, parent: int | None, size: int) -> None:
         self._bytes += size
         if self._bytes > self.retain:
             self.forget()

@@ -425,6 +425,7 @@ class Recorder:
         """In a forked child: new locks, a journal of its own; runs of the parent stay the parent's."""
         self.generation += 1
         for live in self._runs.values():
+            live.prefix.after_fork()
             if live.guard is not None:
                 live.guard.after_fork()
         self.journal.forsake()

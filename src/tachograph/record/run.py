@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
-from tachograph.record.door import Recorded, kept, open_run, reason_for
+from tachograph.record.door import Recorded, kept, open_run
+from tachograph.record.failure import reason_for
 from tachograph.record.intent import Trigger
 from tachograph.record.recorder import LiveRun, Recorder, log
 

@@ -181,13 +181,11 @@ class CallStep(Step[LLMCall]):
 
     def _asked(self, run: LiveRun) -> limits.Intent:
         call = self.intent
-        known, fresh = self._split = run.prefix.split(call.messages)
-        reminders = [(key_of(message), message) for message in call.reminders]
+        self._split, size = run.prefix.measured_split(call.messages, call.reminders)
         tools = bytes_of(call.tools)
-        size = run.prefix.size(known, [*fresh, *reminders]) + tools
         return limits.Intent(
             run.id, "llm", text_of(call.model), text_of(call.provider or ""), run.tenant, run.session,
-            whole(call.attempt) or 1, input_bytes=size, tools=bool(tools), max_output=most_output(call),
+            whole(call.attempt) or 1, input_bytes=size + tools, tools=bool(tools), max_output=most_output(call),
             tier=None if call.tier is None else text_of(call.tier),
         )  # fmt: skip
 
@@ -197,10 +195,15 @@ class CallStep(Step[LLMCall]):
         To be asked before it is entered.
         """
         recorder = self.source()
-        place = None if recorder is None else self._place(recorder)
-        if place is None or place[0].guard is None:
+        if recorder is None:
             return None
-        return place[0].guard.room(self._asked(place[0]))
+        try:
+            place = self._place(recorder)
+            guard = None if place is None else place[0].guard
+            return None if place is None or guard is None else guard.room(self._asked(place[0]))
+        except Exception as problem:  # noqa: BLE001 - what cannot be measured is asked for whole, and admitted or not
+            recorder.fault("guard", problem)
+            return None
 
     def _settled(self, status: Status, failure: Failure | None, error: BaseException | None) -> limits.Settled:
         usage, cost = self.usage, self.cost

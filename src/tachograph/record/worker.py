@@ -31,6 +31,8 @@ _NOBODY: SimpleQueue[bool] = SimpleQueue()
 _TERMINATED = Failure("SIGTERM", "the process was asked to terminate", "cancelled")
 _handled: list[Worker] = []
 """Workers that end their runs on SIGTERM: a process may record into several stores."""
+terminating: list[Callable[[], object]] = []
+"""What else is to be ended then: it is called, in a thread, before the runs are written to their stores."""
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
 
@@ -241,6 +243,9 @@ def _terminated(number: int, frame: object) -> None:
 def _terminate() -> None:
     for worker in _handled:
         worker.cancel()
+    for end in tuple(terminating):
+        with contextlib.suppress(Exception):  # the process ends, whatever cannot be ended in it
+            end()
     for worker in _handled:
         worker.stop()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from tachograph.agent.pace.bounded import Ended, Items, Overdue, Threads, bounded, in_thread, is_async, outcome
+from tachograph.agent.pace.bounded import (
+    Ended,
+    Items,
+    Overdue,
+    Threads,
+    answer_of,
+    bounded,
+    in_thread,
+    is_async,
+    outcome,
+)
 from tests.agent.tools.timed import back_within
 from tests.house.source import environment
 
@@ -298,3 +308,30 @@ def test_what_runs_on_the_loop_is_known_before_it_runs() -> None:
         True
     ] * 5
     assert [is_async(one) for one in (len, Later, lambda: stubborn(1), partial(len))] == [False] * 4
+
+
+@pytest.mark.parametrize("kind", ["async", "plain", "wrapped"])
+def test_a_function_of_the_program_answers_in_time(kind: str) -> None:
+    """Async on the loop, plain in a thread, a plain one around an async one: a value, an error, or overdue."""
+
+    async def on_the_loop(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        if not seconds:
+            raise ValueError("none")
+        return "done"
+
+    def in_a_thread(seconds: float) -> str:
+        time.sleep(seconds)
+        if not seconds:
+            raise ValueError("none")
+        return "done"
+
+    function = {"async": on_the_loop, "plain": in_a_thread, "wrapped": lambda seconds, *_: on_the_loop(seconds)}[kind]
+    assert asyncio.run(answer_of(function, 0.01, seconds=5)) == Ended("done")
+    assert str(asyncio.run(answer_of(function, 0, seconds=5)).error) == "none"
+
+    def overdue() -> None:
+        with pytest.raises(Overdue):
+            asyncio.run(answer_of(function, 1, seconds=0.1))
+
+    back_within(0.35, overdue)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -211,3 +212,24 @@ def test_a_fork_does_not_kill_its_parents_commands() -> None:
         return await running
 
     assert asyncio.run(main()).stdout == b"alive\n"
+
+
+TERMINATED = """
+import os, signal, threading, tachograph
+from tachograph import Agent
+from tachograph.agent.tools.command import command_tool
+from tachograph.testing import Call, ScriptedModel
+
+nap = command_tool("nap", "echo $$ > pid; sleep 30", "Nap.")
+threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+Agent(name="a", model=ScriptedModel([Call("nap")]), tools=[nap]).run_sync("go")
+"""
+
+
+def test_a_program_that_is_terminated_takes_its_commands_along(tmp_path: Path) -> None:
+    """SIGTERM while an agent runs one: the process group is gone like the program."""
+    env = environment() | {"TACHOGRAPH_STORE": f"sqlite:///{tmp_path}/a.db"}
+    done = subprocess.run([sys.executable, "-c", TERMINATED], cwd=tmp_path, env=env, timeout=20, check=False)
+    assert done.returncode == -signal.SIGTERM
+    group = int((tmp_path / "pid").read_text())
+    assert gone(group)

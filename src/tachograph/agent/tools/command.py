@@ -23,6 +23,7 @@ from typing import Any
 from tachograph.agent.pace.bounded import GRACE
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError, ToolError
+from tachograph.record.worker import terminating
 from tachograph.settings import passed_on
 
 MOST_BYTES = 100_000
@@ -254,6 +255,8 @@ def _remember(group: int) -> None:
     if not _running:
         atexit.unregister(_leave)
         atexit.register(_leave)
+        if _leave not in terminating:
+            terminating.append(_leave)
     _running[group] = os.getpid()
 
 

@@ -1,6 +1,6 @@
 """One turn at a terminal: the answer as it streams, on stdout; everything else that happens, on stderr.
 
-Ctrl-C calls the turn off, and the turn ends in order: its outcome says `cancelled`, its record is closed.
+Ctrl-C, or SIGTERM, calls the turn off, and the turn ends in order: its outcome says `cancelled`, its record is closed.
 """
 
 from __future__ import annotations
@@ -93,13 +93,17 @@ def as_json(outcome: Outcome[Any]) -> Mapping[str, Any]:
 
 
 async def turn(start: Callable[[], Handle[Any]], teller: Teller) -> Outcome[Any]:
-    """Start a run, tell it as it happens, and let Ctrl-C call it off."""
+    """Start a run, tell it as it happens, and let Ctrl-C or SIGTERM call it off.
+
+    A limit of mode `raise` is an outcome like any other here.
+    """
     handle = start()
     with _interrupts(handle):
         async with Stream(handle) as stream:
             async for value in stream:
                 teller.tell(value)
-        return await handle.outcome()
+    outcome: Outcome[Any] = value.outcome  # the last one is a `RunDone`
+    return outcome
 
 
 @contextmanager
@@ -148,13 +152,17 @@ class _Tree:
 @contextmanager
 def _interrupts(handle: Handle[Any]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
     with suppress(NotImplementedError, RuntimeError):  # Windows, or not the main thread: then as Python does it
         loop.add_signal_handler(signal.SIGINT, handle.cancel)
+        loop.add_signal_handler(signal.SIGTERM, handle.cancel, "signal")
     try:
         yield
     finally:
         with suppress(NotImplementedError, RuntimeError):
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
 
 
 def _remark(value: Any) -> str:

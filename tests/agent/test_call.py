@@ -8,8 +8,10 @@ from tachograph.events.chat import ToolUse, assistant, result, user
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.limits.limit import Limits
+from tachograph.limits.text import parse
 from tachograph.providers.scripted import Call, ScriptedModel
-from tachograph.testing import Captured
+from tachograph.record.clock import SYSTEM
+from tachograph.testing import Captured, capture
 from tests.agent.running import agent
 
 pytestmark = pytest.mark.anyio
@@ -68,3 +70,14 @@ async def test_redacted_arguments_of_a_history_are_not_recorded(events: Captured
     await agent(model, tools=[Tool.of(login, redact=("motto",))]).run("b", history=history)
     assert model.requests[0].messages[1].tool_calls[0].arguments == call.arguments
     assert all("ever onward" not in str(event.body) for event in events)
+
+
+async def test_limits_of_the_process_bound_agents_too() -> None:
+    """`configure(limits=…)` states two tool calls: an agent with wider limits of its own gets no more."""
+    with capture(clock=SYSTEM, limits=parse("2 tool calls, $9")) as found:
+        one = agent(lambda request: Call("add", {"a": len(request.messages), "b": 0}), limits="9 tool calls, 40 turns")
+        assert (await one.run("go")).stop_reason == "max_tool_calls"
+        assert (
+            await agent(lambda request: Call("add", {"a": len(request.messages), "b": 0})).run("go")
+        ).stop_reason == ("max_tool_calls")
+    assert [event.body.state for event in found.of(ToolEnded)].count("completed") == 4

@@ -222,7 +222,7 @@ async def test_facts_of_the_context_go_with_every_run(events: Captured) -> None:
     await talk.ask("a")
     body = events.of(RunStarted)[0].body
     assert (body.user, body.tags, body.session) == ("u", ("t",), "s")
-    with pytest.raises(TypeError):
+    with pytest.raises(SettingsError, match="colour"):
         talk.setup_context(colour="red")
 
 

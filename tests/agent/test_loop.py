@@ -144,14 +144,13 @@ def test_wrapping_up_is_one_turn_without_tools() -> None:
     assert asks == failed("max_tool_calls", "the model asked for tools in its last turn")
 
 
-def test_the_last_iteration_of_a_wrapping_limit_has_no_tools() -> None:
-    """With `wrap_at` the iteration of that number is the last turn."""
-    state = State(messages=(user("hi"),), wrap_at=2)
-    assert decide(spec(), state) == Ask(tools=True)
-    state = advance(replied("", CALL, finish="tool_calls", state=state), Answered((result(CALL, "x"),)))
-    assert decide(spec(), state) == Ask(tools=False)
-    last = decide(spec(), replied("so far", state=state))
-    assert last == Finish(End("failed", "max_iterations", "so far", "so far", "wrapped up"))
+def test_the_words_of_the_last_turn_are_an_answer_as_good_as_they_are() -> None:
+    """An empty or ill-fitting last turn ends the run by the limit's name all the same."""
+    wrapped = advance(State(messages=(user("hi"),)), Wrapped("max_iterations"))
+    assert decide(spec(), replied(" ", state=wrapped)) == failed("max_iterations", "the last turn said nothing")
+    misfit = decide(spec(output=Sum), replied("no json", state=wrapped))
+    assert isinstance(misfit, Finish)
+    assert (misfit.end.reason, misfit.end.answer, misfit.end.value) == ("max_iterations", "no json", None)
 
 
 def test_an_end_is_final() -> None:

@@ -21,12 +21,12 @@ from tachograph.agent.progress import (
 from tachograph.agent.rules import Phase
 from tachograph.agent.spec import HandOver, Verify
 from tachograph.agent.transcript import check
-from tachograph.errors import LimitExceeded, ModelError, ReplayMismatch
+from tachograph.errors import InvalidTranscript, LimitExceeded, ModelError, ReplayMismatch, SettingsError
 from tachograph.events.call import CallEnded
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, StepStarted
+from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.providers.scripted import Call, Endless, Say, ScriptedModel, Silent
 from tachograph.testing import Captured
@@ -272,3 +272,79 @@ async def test_reminders_in_a_prompt_are_no_part_of_the_conversation(events: Cap
     assert found.messages[0].text == "go"
     assert model.requests[0].messages[-1].text == "<system-reminder>\nslowly\n</system-reminder>"
     assert "slowly" not in str(model.requests[1].messages)
+
+
+async def test_the_last_attempt_of_a_wrapping_limit_is_the_last_turn(events: Captured) -> None:
+    """With one model call left the turn has no tools, and the hit says what was used of how much."""
+    model = ScriptedModel([Call("same"), "so far"])
+    found = await ran(agent(model, limits="2 model calls: wrap_up"), events)
+    assert (found.stop_reason, found.answer) == ("max_llm_calls", "so far")
+    assert [bool(request.tools) for request in model.requests] == [True, False]
+    hits = [event.body for event in events.of(LimitHit) if event.body.mode == "wrap_up"]
+    assert [(hit.metric, hit.used, hit.threshold) for hit in hits] == [("max_llm_calls", 1, 2)]
+
+
+async def test_a_time_for_calls_ends_the_run_by_that_limit(events: Captured) -> None:
+    """A silent stream under `0.2s/call` is a deadline of the call, told with its figures."""
+    found = await ran(agent([Silent("hm")], limits="0.2s/call"), events)
+    assert (found.status, found.stop_reason) == ("failed", "deadline")
+    hits = [event.body for event in events.of(LimitHit) if event.body.metric == "deadline"]
+    assert [(hit.scope, hit.threshold) for hit in hits] == [("call", 0.2)]
+
+
+async def test_what_comes_after_the_deadline_is_not_applied(events: Captured) -> None:
+    """A tool that holds the loop up is too late though nobody could say so in time; its result is a note."""
+
+    async def blocks() -> str:
+        time.sleep(0.6)  # noqa: ASYNC251 - what it should not do
+        return "late"
+
+    found = await ran(agent([Call("blocks"), "done"], tools=[blocks], limits="0.2s"), events)
+    assert found.stop_reason == "deadline"
+    assert "late" not in [message.text for message in found.messages]
+    assert names(events) == ["late_result"]
+
+
+async def test_calls_of_a_reply_that_ends_the_run_have_their_end(events: Captured) -> None:
+    """A reply that was cut asks for tools that will not run: each is recorded once, and says why."""
+    found = await ran(agent([Say("", calls=(Call("same"), Call("same")), finish="length")]), events)
+    assert found.stop_reason == "output_truncated"
+    ends = [event.body for event in events.of(ToolEnded)]
+    assert [(end.state, end.reason) for end in ends] == [("skipped", "not run: a reply with tool calls was cut")] * 2
+    assert [message.text for message in found.messages if message.role == "tool"] == [ends[0].reason] * 2
+
+
+async def test_a_run_that_may_not_begin_is_handed_over_and_can_be_found(events: Captured) -> None:
+    """The session's limit gives the conversation to a person; the refused run has its id in the outcome."""
+    asked: list[HandOver] = []
+    one = agent(["a"], limits="1 runs/session: handoff", hand_over=asked.append)
+    assert (await one.run("go", session="s")).completed
+    found = await one.run("go", session="s")
+    assert (found.status, found.stop_reason, [what.metric for what in asked]) == (
+        "completed", "human_handoff", ["session_limit"],
+    )  # fmt: skip
+    assert found.run_id in {event.run for event in events.of(RunStarted)}
+    assert found.last_seq > 0
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", None, [], "<system-reminder>x</system-reminder>"])
+async def test_nothing_cannot_be_said(prompt: Any) -> None:
+    """A conversation that would be sent empty is refused before anything is recorded."""
+    with pytest.raises(InvalidTranscript):
+        await agent([]).run(prompt)
+
+
+@pytest.mark.parametrize("prompt", [5, b"x", ["a", 3], {"content": "hi"}])
+async def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
+    """The error says what one may be; a message as a mapping is one."""
+    with pytest.raises(SettingsError, match="prompt"):
+        await agent([]).run(prompt)
+    assert (await agent(["hello"]).run({"role": "user", "content": "hi"})).answer == "hello"
+
+
+async def test_a_keyword_that_does_not_exist_is_named() -> None:
+    """With those that there are."""
+    with pytest.raises(SettingsError, match="sesion"):
+        await agent([]).run("hi", sesion="s")
+    with pytest.raises(SettingsError, match="limits"):
+        await agent([]).run("hi", limits={"turns": 1})

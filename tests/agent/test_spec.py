@@ -13,7 +13,21 @@ from tachograph.limits.loops import Repeat
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("profile", "wizard"), ("parallel", 0), ("name", ""), ("output", dict[str, complex]), ("limits", "15 moons")],
+    [
+        ("profile", "wizard"),
+        ("parallel", 0),
+        ("name", ""),
+        ("output", dict[str, complex]),
+        ("limits", "15 moons"),
+        ("max_tokens", 0),
+        ("nudges", -1),
+        ("reminders", "text"),
+        ("hooks", 3),
+        ("phases", [1]),
+        ("verify", "cmd"),
+        ("model", 3),
+        ("limits", {"turns": 1}),
+    ],
 )
 def test_what_cannot_be_used_is_refused_at_once(field: str, value: Any) -> None:
     """A clear error when the agent is made, not when it runs."""

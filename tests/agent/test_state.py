@@ -15,11 +15,16 @@ from tachograph.agent.state import (
     Wrapped,
     advance,
 )
-from tachograph.events.chat import ToolUse, assistant, result, user
+from tachograph.events.chat import Message, ToolUse, assistant, result, user
 
 CALL = ToolUse("c1", "look", "{}")
 HI = user("hi")
 START = State(messages=(HI,))
+
+
+def runtime(text: str, kind: str) -> Message:
+    """What the runtime says to the model."""
+    return Message("user", text, name=kind)
 
 
 def after(*facts: object, state: State = START) -> State:
@@ -42,9 +47,9 @@ def test_a_correction_takes_the_place_of_the_reply() -> None:
     """The reply that did not fit is not sent again, the next correction replaces the first, a fit leaves neither."""
     bad, good = assistant("bad"), assistant("good")
     state = after(Iterated(), Replied(bad, "stop"), Corrected("once"))
-    assert (state.messages, state.schema_attempts) == ((HI, user("once")), 1)
+    assert (state.messages, state.schema_attempts) == ((HI, runtime("once", "correction")), 1)
     state = after(Iterated(), Replied(bad, "stop"), Corrected("twice"), state=state)
-    assert (state.messages, state.schema_attempts) == ((HI, user("twice")), 2)
+    assert (state.messages, state.schema_attempts) == ((HI, runtime("twice", "correction")), 2)
     assert after(Iterated(), Replied(good, "stop"), state=state).messages == (HI, good)
 
 
@@ -57,7 +62,7 @@ def test_a_gate_after_a_correction_keeps_the_answer_it_refused() -> None:
     """What was said after a corrected reply stands behind it."""
     state = after(Replied(assistant("bad"), "stop"), Corrected("fix"), Replied(assistant("good"), "stop"))
     state = after(Refused("gate", "no"), Replied(assistant("better"), "stop"), state=state)
-    assert state.messages == (HI, assistant("good"), user("no"), assistant("better"))
+    assert state.messages == (HI, assistant("good"), runtime("no", "gate"), assistant("better"))
     assert state.refusals == {"gate": 1}
 
 
@@ -80,7 +85,9 @@ def test_phases_limits_and_the_end_are_kept() -> None:
     """A phase brings its text, a limit its metric, and the end stands last."""
     end = End("failed", "max_iterations")
     state = after(Moved("write", "Write it."), Wrapped("max_tool_calls"), Ended(end))
-    assert state == State(messages=(HI, user("Write it.")), phase="write", wrap_up="max_tool_calls", end=end)
+    assert state == State(
+        messages=(HI, runtime("Write it.", "phase")), phase="write", wrap_up="max_tool_calls", end=end
+    )
 
 
 def test_a_corrective_turn_without_a_reply_goes_with_the_run() -> None:

@@ -66,3 +66,23 @@ def test_what_could_never_hold_is_refused(stated: dict[str, object], said: str) 
     """A figure that compares with nothing, a name or mode that does not exist: said at once, with the value."""
     with pytest.raises(SettingsError, match=said):
         Limits(**stated)  # type: ignore[arg-type]  # that is the point
+
+
+def test_limits_stay_within_what_a_policy_states() -> None:
+    """The smaller figure counts, with its mode and window; what the policy leaves as shipped bounds nothing."""
+    policy = Limits(tool_calls=2, tenant_usd=20, tenant_window=3600, modes={"tool_calls": "handoff"})
+    own = Limits(iterations=40, tool_calls=50, usd=None, modes={"tool_calls": "warn", "iterations": "wrap_up"})
+    found = own.within(policy)
+    assert (found.iterations, found.tool_calls, found.usd) == (40, 2, None)
+    assert (found.tenant_usd, found.tenant_window) == (20, 3600)
+    assert found.modes == {"tool_calls": "handoff", "iterations": "wrap_up"}
+    assert Limits(tool_calls=1).within(policy).tool_calls == 1
+    assert Limits(tool_calls=None).within(policy).tool_calls == 2
+
+
+def test_a_last_turn_is_for_limits_that_leave_one() -> None:
+    """Where tokens, money or time are used up, nothing is left to wrap up with."""
+    assert Limits(modes={"llm_calls": "wrap_up"}).modes == {"llm_calls": "wrap_up"}
+    for name in ("tokens", "usd", "seconds", "session_runs"):
+        with pytest.raises(SettingsError, match="wrap_up"):
+            Limits(modes={name: "wrap_up"})

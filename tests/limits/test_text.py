@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tachograph.errors import SettingsError
-from tachograph.limits.limit import DAY, Limits
+from tachograph.limits.limit import DAY, WRAPPING, Limits
 from tachograph.limits.loops import Loops
 from tachograph.limits.text import EXAMPLES, MODES, parse, spell
 
@@ -190,7 +190,8 @@ def policies(draw: st.DrawFn) -> Limits:
     """Limits that a text can state."""
     stated = draw(st.fixed_dictionaries({}, optional=FIGURES))
     names = [name for name in FIGURES if not name.endswith("window")]
-    modes = draw(st.dictionaries(st.sampled_from(names), st.sampled_from(MODES), max_size=3))
+    found = draw(st.dictionaries(st.sampled_from(names), st.sampled_from(MODES), max_size=3))
+    modes = {name: mode for name, mode in found.items() if mode != "wrap_up" or name in WRAPPING}
     early = draw(st.lists(st.integers(1, 99), max_size=3, unique=True).map(sorted))
     return Limits(
         **stated,

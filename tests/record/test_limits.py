@@ -218,15 +218,15 @@ def test_a_run_too_deep_is_recorded_and_refused(events: Captured) -> None:
 
 
 def test_every_run_of_a_process_can_be_bounded() -> None:
-    """By default, unless it states its own; a step outside any run is one, too."""
+    """What a run states itself holds inside that, and what it removes stays; a step outside any run is one, too."""
     with capture(limits=Limits(tool_calls=1, loops=QUIET)) as events:
         with pytest.raises(LimitExceeded), run("desk"):
             spin(2, lambda turn: ToolCall("a", turn))
-        with run("other", limits=Limits(tool_calls=2, loops=QUIET)):
+        with pytest.raises(LimitExceeded), run("other", limits=Limits(tool_calls=2, iterations=None, loops=QUIET)):
             spin(2, lambda turn: ToolCall("a", turn))
         with step(ToolCall("alone")):
             pass
-    assert (len(events.of(LimitHit)), last(events)) == (1, ("completed", ""))
+    assert (len(events.of(LimitHit)), last(events)) == (2, ("completed", ""))
 
 
 def test_without_limits_there_is_no_budget(events: Captured) -> None:

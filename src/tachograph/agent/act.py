@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tachograph.agent import transcript
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Approved, ToolBegan, ToolDone
@@ -109,6 +110,26 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
         finished,
         next((plan.limit for plan in plans if plan.limit is not None), None),
     )
+
+
+def leave(live: Live, state: State, why: str) -> Answered:
+    """The open calls of a reply will not run: each is recorded with its end, and answered with the reason."""
+    plans = [_Plan(call, index, refusal=why) for index, call in enumerate(state.open)]
+    for plan in plans:
+        _unrun(live, state, plan)
+    return _answered(plans)
+
+
+def _unrun(live: Live, state: State, plan: _Plan) -> None:
+    prepared = prepare(live.toolbox(), plan.call)
+    plan.prepared = prepared if isinstance(prepared, Prepared) else None
+    plan.state, plan.content = "skipped", plan.refusal
+    live.called()
+    try:
+        with step(_intent(live, state, plan, live.asked_by)) as record:
+            record.skip(plan.refusal)
+    except LimitExceeded as refused:  # it would not have run anyway; the record says what the guard says
+        plan.content = transcript.refused(refused.reason or refused.metric)
 
 
 def _answered(plans: list[_Plan]) -> Answered:
@@ -256,7 +277,7 @@ def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
 
 
 def _refuse(plan: _Plan, refused: LimitExceeded) -> None:
-    plan.content = refused.reason or refused.metric
+    plan.content = transcript.refused(refused.reason or refused.metric)
     plan.state = "skipped" if refused.mode == "skip" else "rejected"
     if refused.mode not in ONE_CALL:
         plan.limit = refused

@@ -16,12 +16,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from tachograph.agent.answer.outcome import Outcome
-from tachograph.agent.call import Call, Prompt, begin, outcome_of
+from tachograph.agent.call import Prompt, begin, call_of, outcome_of
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
+from tachograph.errors import SettingsError
 from tachograph.providers.loop_thread import LoopThread
 from tachograph.providers.models import model as model_of
 from tachograph.providers.port import ModelPort
@@ -91,11 +92,13 @@ class Agent(Spec):
         finally:
             try:
                 await self.close()
+            except SettingsError:
+                pass  # there is no model to let go of: the work has said so
             except Exception:
                 log.warning("connections to the model of %s could not be closed", self.name, exc_info=True)
 
     def _begin(self, prompt: Prompt | None, call: dict[str, Any]) -> Live:
-        return begin(self, self.port, prompt, Call(**call))
+        return begin(self, self.port, prompt, call_of(call))
 
 
 def blocking(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tachograph import compose
@@ -11,13 +11,13 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter
-from tachograph.agent.reminders import Reminder, Reminding
+from tachograph.agent.reminders import Reminder, Reminding, cleaned
 from tachograph.agent.spec import Spec, effective, toolbox
 from tachograph.agent.state import End, State
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed, hiding
-from tachograph.errors import InvalidTranscript
+from tachograph.errors import InvalidTranscript, SettingsError
 from tachograph.events.chat import Message, Part, read, system, user
 from tachograph.fold.cost import PriceBook
 from tachograph.limits.limit import Limits
@@ -27,7 +27,8 @@ from tachograph.record.door import Recorded
 from tachograph.record.recorder import Recorder
 from tachograph.record.run import Run, run
 
-Prompt = str | Message | Sequence[str | Part]
+Prompt = str | Message | Mapping[str, Any] | Sequence[str | Part]
+_PROMPT = "a text, texts and media in order, or a message"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,11 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     tools = call.toolbox or (lambda: own)
     limits = effective(spec, call.limits, tools())
     instructions = _instructions(spec, call)
+    if (prompt is None and not call.history) or (prompt is not None and not _says(cleaned(message_of(prompt))[0])):
+        raise InvalidTranscript(len(call.history), "nothing is said: give a prompt, or a history to go on from")
     history = _history(call, tools(), instructions)
     recorder = scope.recorder()
     clock = recorder.clock
-    wraps = limits.modes.get("iterations") == "wrap_up" and limits.iterations is not None
     live = Live(
         spec=spec, port=port, limits=limits, record=_record(spec, port, prompt, call, limits), clock=clock,
         prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
@@ -86,7 +88,6 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     live.state = State(
         messages=((system(instructions, cache=spec.cache),) if instructions else ()) + history,
         phase=spec.phases[0].name if spec.phases else "",
-        wrap_at=int(limits.iterations or 0) if wraps else None,
     )
     return live
 
@@ -108,11 +109,33 @@ def _prices(recorder: Recorder) -> Callable[[], PriceBook]:
     return recorder.prices or (lambda: compose.current().prices)
 
 
+def call_of(given: Mapping[str, Any]) -> Call:
+    """A call from the keywords of a program. Raises SettingsError for one that there is not."""
+    known = {one.name for one in fields(Call)}
+    for name in given.keys() - known:
+        raise SettingsError(name, given[name], f"no such keyword of a call; there are {', '.join(sorted(known))}")
+    return Call(**given)
+
+
+def _says(message: Message) -> bool:
+    return bool(message.text.strip() or message.media or message.tool_calls)
+
+
 def message_of(prompt: Prompt) -> Message:
-    """A prompt as a message of the user."""
-    if isinstance(prompt, Message):
-        return prompt
-    return user(prompt) if isinstance(prompt, str) else user(tuple(prompt))
+    """A prompt as a message of the user. Raises SettingsError for what is none."""
+    if isinstance(prompt, str):
+        return user(prompt)
+    try:
+        if isinstance(prompt, Message):
+            return prompt
+        if isinstance(prompt, Mapping):
+            return read(prompt)
+        parts: tuple[Any, ...] = tuple(prompt)
+    except (TypeError, ValueError) as problem:
+        raise SettingsError("prompt", prompt, f"{_PROMPT} ({problem})") from problem
+    if not all(isinstance(part, (str, Part)) for part in parts):
+        raise SettingsError("prompt", prompt, _PROMPT)
+    return user(parts)
 
 
 def _history(call: Call, tools: Mapping[str, Tool], instructions: str) -> tuple[Message, ...]:

@@ -16,7 +16,7 @@ import msgspec
 
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
-from tachograph.agent.call import Call, Prompt, begin, outcome_of
+from tachograph.agent.call import Call, Prompt, begin, call_of, outcome_of
 from tachograph.agent.context import Context
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.hooks import Hooks
@@ -46,7 +46,7 @@ class Chat:
         self.agent, self.session = agent, session
         self.emitter = Emitter()
         self.usage = Context(lambda: self.agent.port.context_window)
-        """Tokens of the conversation; its figures are also here, as properties of the same names."""
+        """Tokens of the conversation, and how full the context window is."""
         self._call = call
         self._messages: tuple[Message, ...] = ()
         self._rewritten = 0
@@ -282,7 +282,7 @@ class Chat:
 
     def setup_context(self, **call: Any) -> None:
         """Say what goes with every run from now on: session, user, tenant, tags, metadata, context, refs."""
-        Call(**call)
+        call_of(call)
         self.session = call.pop("session", self.session)
         self._call = {**self._call, **call}
 

@@ -15,6 +15,8 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import outcome_of
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter, RunDone
+from tachograph.errors import SettingsError
+from tachograph.events.run import STOP_REASONS
 from tachograph.record import scope
 
 Answer = TypeVar("Answer")
@@ -49,13 +51,22 @@ class Handle(Generic[Answer]):
         return self._task.done()
 
     def cancel(self, reason: str = "user_cancel") -> bool:
-        """Call it off; False when it is over already. `reason` is user_cancel, superseded or signal."""
+        """Call it off, from any thread; False when it is over already.
+
+        `reason` is user_cancel, superseded or signal. Raises SettingsError for another.
+        """
+        if reason not in STOP_REASONS["cancelled"]:
+            raise SettingsError("reason", reason, f"one of {', '.join(sorted(STOP_REASONS['cancelled']))}")
         if self._task.done():
             return False
         self._reason = reason
         if self._live is not None:
             self._live.cancelled = reason
-        return self._task.cancel()
+        loop = self._task.get_loop()
+        if loop is _running():
+            return self._task.cancel()
+        loop.call_soon_threadsafe(self._task.cancel)
+        return True
 
     async def outcome(self) -> Outcome[Answer]:
         """Wait for the end; cancelling that leaves the run alone. Raises LimitExceeded for a limit of mode `raise`."""
@@ -76,6 +87,13 @@ class Handle(Generic[Answer]):
     def __await__(self) -> Any:
         """`await handle` is its outcome."""
         return self.outcome().__await__()
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Stream(Generic[Answer]):

@@ -116,7 +116,7 @@ class Live:
 
     def expire(self) -> None:
         """Meet the deadline at the door, so that it is recorded like any other limit. Raises LimitExceeded."""
-        with step("deadline", kind="iteration"):
+        with step("deadline", kind="observe"):
             pass
 
     def within(self, seconds: float | None) -> float | None:

@@ -85,7 +85,7 @@ def decide(rules: Rules, state: State) -> Decision:
     if state.open:
         return _act(state)
     if state.reply is None:
-        return Ask(tools=not state.wrap_up and state.wrap_at != state.iteration + 1)
+        return Ask(tools=not state.wrap_up)
     return _judge(rules, state)
 
 
@@ -94,9 +94,8 @@ def _act(state: State) -> Decision:
         return _failed("output_truncated", "a reply with tool calls was cut")
     if state.finish in ("content_filter", "refusal"):
         return _failed("content_filter", "a reply with tool calls was filtered")
-    last = state.wrap_up or ("max_iterations" if state.wrap_at == state.iteration else "")
-    if last:
-        return _failed(last, "the model asked for tools in its last turn")
+    if state.wrap_up:
+        return _failed(state.wrap_up, "the model asked for tools in its last turn")
     return Act(state.open)
 
 
@@ -107,6 +106,8 @@ def _judge(rules: Rules, state: State) -> Decision:
         return _failed("output_truncated", "the reply was cut at its most tokens")
     if state.finish in ("content_filter", "refusal"):
         return _failed("content_filter", text[:200])
+    if state.wrap_up:
+        return _wrapped(rules, state.wrap_up, text)
     if not text.strip():
         return _nudge(
             rules, state, "empty_reply", "Your last reply was empty. Go on with the task, or give the answer."
@@ -115,21 +116,29 @@ def _judge(rules: Rules, state: State) -> Decision:
         return _answer(rules, state, text)
     if (moved := _phase(rules, state, text)) is not None:
         return moved
-    if rules.done is not None and rules.done not in text and not _is_last(state):
+    if rules.done is not None and rules.done not in text:
         hint = f"Go on with the task. When it is done, say so with {rules.done} in your answer."
         return _nudge(rules, state, "not_done", hint)
-    return _answer(rules, state, text if rules.done is None else text.replace(rules.done, "").strip())
+    return _answer(rules, state, _without(rules.done, text))
+
+
+def _wrapped(rules: Rules, metric: str, text: str) -> Finish:
+    """The words of the last turn: an answer as good as they are, of a run that a limit ended."""
+    said = _without(rules.done, text)
+    found = parse(rules.output, said)
+    if not said.strip():
+        return _failed(metric, "the last turn said nothing")
+    if isinstance(found, Misfit):
+        return _failed(metric, f"wrapped up, but {'; '.join(found.errors)}", said)
+    return Finish(End("failed", metric, said, found.value, "wrapped up"))
 
 
 def _answer(rules: Rules, state: State, text: str) -> Decision:
     found = parse(rules.output, text)
     if isinstance(found, Misfit):
-        if state.schema_attempts >= rules.most_schema_retries or _is_last(state):
+        if state.schema_attempts >= rules.most_schema_retries:
             return _failed("schema_failed", "; ".join(found.errors), text)
         return Correct(found.errors, correction(rules.output, found.errors, rules.nudge))
-    if _is_last(state):
-        metric = state.wrap_up or "max_iterations"
-        return Finish(End("failed", metric, text, found.value, "wrapped up"))
     missing = [name for name in rules.required_tools if name not in state.succeeded]
     if missing:
         text = f"Not yet: {', '.join(missing)} must be used successfully before you answer."
@@ -149,7 +158,7 @@ def refusal(rules: Rules, state: State, gate: str, text: str) -> Refuse | Finish
 
 def _phase(rules: Rules, state: State, text: str) -> Decision | None:
     asked = next_phase(text) if rules.phases else ""
-    if not asked or asked == state.phase or _is_last(state):
+    if not asked or asked == state.phase:
         return None
     phase = next((phase for phase in rules.phases if phase.name == asked), None)
     if phase is not None:
@@ -159,13 +168,13 @@ def _phase(rules: Rules, state: State, text: str) -> Decision | None:
 
 
 def _nudge(rules: Rules, state: State, kind: str, text: str) -> Decision:
-    if state.nudges < rules.most_nudges and not _is_last(state):
+    if state.nudges < rules.most_nudges:
         return Nudge(kind, text)
     return _failed("empty_reply" if kind == "empty_reply" else "no_progress", kind)
 
 
-def _is_last(state: State) -> bool:
-    return bool(state.wrap_up) or state.wrap_at == state.iteration
+def _without(done: str | None, text: str) -> str:
+    return text if done is None else text.replace(done, "").strip()
 
 
 def _failed(reason: str, detail: str, answer: str | None = None) -> Finish:

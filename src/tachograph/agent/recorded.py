@@ -26,7 +26,7 @@ from tachograph.agent.state import (
     Wrapped,
     advance,
 )
-from tachograph.agent.transcript import INTERRUPTED
+from tachograph.agent.transcript import INTERRUPTED, refused
 from tachograph.errors import CodecError
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.chat import Message, read, result
@@ -67,7 +67,7 @@ class RecordedState:
                 self._tools[event.seq] = body
             case ToolEnded() as body:
                 self._answered(event.step, body)
-            case LimitHit(mode="wrap_up", refused_kind="tool", metric=metric):
+            case LimitHit(mode="wrap_up", refused_kind=None | "tool", metric=metric):
                 self.state = advance(self.state, Wrapped(metric))
             case Note(name=name, data=data):
                 self._noted(name, self._value(data) or {})
@@ -82,7 +82,7 @@ class RecordedState:
         told = (self._value(body.metadata) or {}).get("told")
         content = self._value(body.result) if told is None else told
         call = self.state.open[started.index] if started.index < len(self.state.open) else self.state.open[-1]
-        content = body.reason if content is None else content
+        content = refused(body.reason) if content is None and body.reason else content
         said = read({"role": "tool", "content": INTERRUPTED if content is None else content}).content
         answer = msgspec.structs.replace(result(call, ""), content=said)
         self._results[started.index] = (answer, body.state == "completed")

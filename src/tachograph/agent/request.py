@@ -14,12 +14,13 @@ from msgspec import structs
 
 from tachograph.agent.answer.output import schema_of
 from tachograph.agent.live import Live
+from tachograph.agent.pace.leaving import hold
 from tachograph.agent.pace.schedule import Permit
 from tachograph.agent.progress import RetryExhausted, Retrying, StreamReset
 from tachograph.agent.reminders import wrap
 from tachograph.agent.state import State
 from tachograph.agent.tools.tool import Tool
-from tachograph.errors import ModelError
+from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.chat import Message, ToolUse, user
 from tachograph.events.usage import MISSING
 from tachograph.providers import told
@@ -54,7 +55,6 @@ async def ask(live: Live, state: State, *, tools: bool) -> Reply:
 def _request(live: Live, state: State, *, tools: bool) -> Request:
     spec, config = live.spec, patience(live.port)
     offered = _offered(live) if tools else ()
-    seconds = live.limits.call_seconds
     return Request(
         messages=state.messages,
         tools=offered,
@@ -63,7 +63,7 @@ def _request(live: Live, state: State, *, tools: bool) -> Request:
         max_tokens=spec.max_tokens or MOST_OUTPUT,
         params=spec.params,
         stream=spec.streaming,
-        timeout=config.request_timeout if seconds is None else min(config.request_timeout, float(seconds)),
+        timeout=config.request_timeout,
         first_content=config.first_content,
         silence=config.silence,
     )
@@ -116,10 +116,13 @@ class _Attempt:
         self.number: int | None = None
         self.started = False
         """Whether anything of the reply was passed on."""
+        self._bound: float | None = None
+        """Seconds that a limit on calls leaves it."""
         self._lane = f"{live.port.provider}:{live.port.model}"
 
     async def run(self) -> Reply:
         """Wait for leave, and send it. Raises LimitExceeded, ModelError."""
+        await hold()
         live, admitted = self.live, False
         expected = (live.last_usage.total or 0) + (self.request.max_tokens or 0)
         try:
@@ -141,7 +144,7 @@ class _Attempt:
             self.request,
             messages=(*self.request.messages, *self.reminders),
             max_tokens=most if room is None else max(1, min(most, room)),
-            timeout=live.within(self.request.timeout) or 0.001,
+            timeout=self._seconds(),
         )
         with step(self._call(request)) as call:
             self.number = live.asked_by = call.number
@@ -152,6 +155,7 @@ class _Attempt:
                 self._settle(permit, told.failed(call, error), error.exchanges)
                 if isinstance(error.partial, Reply):
                     call.reply = _named(error.partial, self.iteration, live.offered()).message
+                self._limited(error)
                 raise
             except BaseException:  # called off, or a fault of an adapter: an attempt all the same
                 self._settle(permit, None, ())
@@ -162,6 +166,20 @@ class _Attempt:
                 call.metadata = {**(call.metadata or {}), "finish": reply.finish}
             self._settle(permit, reply, reply.exchanges)
         return reply
+
+    def _seconds(self) -> float:
+        """How long it may take: as the model is configured, as a limit on calls says, as the run has left."""
+        self._bound = self.live.record.call_seconds()
+        seconds = self.request.timeout if self._bound is None else min(self.request.timeout, self._bound)
+        return self.live.within(seconds) or 0.001
+
+    def _limited(self, error: ModelError) -> None:
+        """A request that took all that a limit on calls leaves it ends the run by that limit. Raises LimitExceeded."""
+        bound = self._bound
+        if error.category != "timeout" or bound is None or bound > self.request.timeout or self.live.left() == 0.0:
+            return
+        mode = self.live.limits.modes.get("call_seconds", "stop")
+        raise LimitExceeded("deadline", bound, 0, bound, scope="call", mode=mode) from error
 
     async def _drain(self, request: Request, call: CallStep) -> Reply:
         async with aclosing(pieces(self.live.port, request)) as stream:
@@ -211,11 +229,12 @@ def _named(reply: Reply, iteration: int, tools: Mapping[str, Tool]) -> Reply:
 
     Some models give no ids, or the same one twice.
     """
-    calls: list[ToolUse] = []
+    calls, taken = list[ToolUse](), set[str]()
     for place, call in enumerate(reply.message.tool_calls):
         name, again = call.id or f"call_{iteration}_{place}", 0
-        while any(name == other.id for other in calls):
+        while name in taken:
             name, again = f"call_{iteration}_{place}" + "_" * again, again + 1
+        taken.add(name)
         tool = tools.get(call.name)
         calls.append(structs.replace(call, id=name, hidden=tool.redact if tool else ()))
     if tuple(calls) == reply.message.tool_calls:

@@ -10,13 +10,14 @@ import asyncio
 from typing import Any
 
 from tachograph.agent import loop, progress
-from tachograph.agent.act import act
+from tachograph.agent.act import act, leave
 from tachograph.agent.answer.output import Misfit, parse
 from tachograph.agent.call import Prompt, message_of, outcome_of
 from tachograph.agent.context import passed
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
 from tachograph.agent.live import Live
 from tachograph.agent.pace.bounded import Overdue, answer_of
+from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
 from tachograph.agent.reminders import cleaned, due
 from tachograph.agent.request import ask
@@ -39,8 +40,7 @@ from tachograph.agent.state import (
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.agent.verify import verified
 from tachograph.errors import LimitExceeded, ModelError
-from tachograph.events.chat import result
-from tachograph.record.run import Run
+from tachograph.record.run import Run, run
 from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
 
@@ -54,6 +54,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
 
     Raises CancelledError, and LimitExceeded for a limit of mode `raise`; then, too, everything is closed.
     """
+    heed()
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
@@ -66,9 +67,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
                 _leave_valid(live)
             _close(record, live)
     except LimitExceeded as refused:
-        _over(live, _stopped(refused), refused)
-        if refused.mode == "raise":
-            raise
+        await _not_begun(live, refused)
     except asyncio.CancelledError:
         _over(live, End("cancelled", live.called_off))
         raise
@@ -87,6 +86,8 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
         _warn(live)
         await _prompted(live, prompt)
         while live.state.end is None:
+            if live.left() == 0.0:  # what came while the loop was blocked is too late to count
+                live.expire()
             await _do(live, loop.decide(live.spec, live.state))
     except LimitExceeded as refused:
         await _limited(live, refused)
@@ -97,6 +98,7 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
 
 
 async def _do(live: Live, decision: loop.Decision) -> None:
+    await hold()
     match decision:
         case loop.Ask(tools=tools):
             await _turn(live, tools=tools)
@@ -134,10 +136,13 @@ async def _turn(live: Live, *, tools: bool) -> None:
             _advance(live, Iterated())
             live.emit(progress.IterationBegan(iteration=number))
             live.heed(turn.notices)
-            if live.state.wrap_at == number or live.state.wrap_up:
+            for notice in turn.notices:
+                if notice.mode == "wrap_up":
+                    _advance(live, Wrapped(notice.metric))
+            if live.state.wrap_up:
                 live.remind(LAST_TURN)
             _remind(live)
-            reply = await ask(live, live.state, tools=tools)
+            reply = await ask(live, live.state, tools=tools and not live.state.wrap_up)
             _advance(live, Replied(reply.message, reply.finish))
             live.emit(reply)
             await _fill(live)
@@ -298,6 +303,18 @@ async def _limited(live: Live, refused: LimitExceeded) -> None:
     _over(live, end, refused)
 
 
+async def _not_begun(live: Live, refused: LimitExceeded) -> None:
+    """The run was refused as a whole, or a limit of mode `raise` has ended it. Raises that."""
+    end = _stopped(refused)
+    if refused.mode == "handoff" and live.spec.hand_over is not None and live.state.end is None:
+        # Its own record has ended: that a person was asked is a run of the same conversation.
+        with run(f"{live.spec.name}: handoff", session=live.record.trigger.session, tenant=live.record.trigger.tenant):
+            end = await _handed_over(live, refused, end)
+    _over(live, end, refused)
+    if refused.mode == "raise":
+        raise refused
+
+
 async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
     """A person takes over, if the program can make that happen: the text a user sees follows from what really did."""
     assert live.spec.hand_over is not None
@@ -338,8 +355,9 @@ def _over(live: Live, end: End, error: BaseException | None = None) -> None:
 def _leave_valid(live: Live) -> None:
     """Calls without a result get one that says so: the conversation can go on whatever happened."""
     if live.state.open:
-        unknown = Answered(tuple(result(call, INTERRUPTED) for call in live.state.open))
-        _advance(live, live.answered or unknown)
+        end = live.state.end
+        why = INTERRUPTED if end is None else f"not run: {end.detail or end.reason}"
+        _advance(live, live.answered or leave(live, live.state, why))
 
 
 def _close(record: Run, live: Live) -> None:

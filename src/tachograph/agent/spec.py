@@ -16,12 +16,12 @@ from tachograph.agent.hooks import Hooks
 from tachograph.agent.pace.retry import Retry
 from tachograph.agent.pace.schedule import SHARED, Scheduler
 from tachograph.agent.reminders import Reminder
-from tachograph.agent.rules import Rules
+from tachograph.agent.rules import Phase, Rules
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
 from tachograph.limits.limit import Limits, Shipped
-from tachograph.limits.text import parse
+from tachograph.limits.text import read
 from tachograph.providers.port import ModelPort, Params
 
 SHIPPED = Limits()
@@ -47,6 +47,11 @@ class HandOver(Struct, frozen=True):
     session: str | None
     metric: str
     reason: str
+
+
+_LEAST: Mapping[str, int] = {
+    "parallel": 1, "max_tokens": 1, "gate_refusals": 0, "nudges": 0, "schema_retries": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +96,18 @@ class Spec(Rules):
         """Say at once what cannot be used."""
         if not self.name:
             raise SettingsError("name", self.name, "a name for the agent")
-        if self.parallel < 1:
-            raise SettingsError("parallel", self.parallel, "at least 1")
+        if not isinstance(self.model, str) and not hasattr(self.model, "ask"):
+            raise SettingsError("model", self.model, "a model's name, or a model")
+        for name, least in _LEAST.items():
+            figure = getattr(self, name)
+            if figure is not None and figure < least:
+                raise SettingsError(name, figure, f"at least {least}")
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            several = isinstance(value, Sequence) and not isinstance(value, str)
+            for item in value if several else (value,):
+                if not isinstance(item, kind):
+                    raise SettingsError(name, item, f"{getattr(kind, '__name__', kind)}")
         limits_of(self.limits)
         super().__post_init__()
 
@@ -102,9 +117,16 @@ class Spec(Rules):
         return Retry(attempts=self.figures.retries + 1) if self.retry is None else self.retry
 
 
+_KINDS: Mapping[str, Any] = {
+    "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
+    "verify": Verify | None,
+}  # fmt: skip
+"""Field → what it, or each item of it, must be."""
+
+
 def limits_of(limits: Limits | str) -> Limits:
     """Limits from their value or their text. Raises SettingsError."""
-    return parse(limits) if isinstance(limits, str) else limits
+    return read(limits)
 
 
 def effective(spec: Spec, limits: Limits | str | None, tools: Mapping[str, Tool]) -> Limits:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tachograph.events.chat import Message, ToolUse, user
+from tachograph.events.chat import Message, ToolUse
 from tachograph.events.run import Status
 from tachograph.providers.port import Finish
 
@@ -57,8 +57,6 @@ class State(Struct, frozen=True):
     """Tools that completed at least once."""
     wrap_up: str = ""
     """The metric that allows one more turn, without tools."""
-    wrap_at: int | None = None
-    """The iteration that is the last one, for a limit on iterations of mode `wrap_up`."""
     end: End | None = None
 
 
@@ -119,7 +117,7 @@ class Nudged(Struct, frozen=True):
 
     def onto(self, state: State) -> State:
         """The text stands behind the reply."""
-        return _said(state, self.text, nudges=state.nudges + 1)
+        return _said(state, self.text, "nudge", nudges=state.nudges + 1)
 
 
 class Corrected(Struct, frozen=True):
@@ -131,7 +129,7 @@ class Corrected(Struct, frozen=True):
     def onto(self, state: State) -> State:
         """The corrective turn stands where the first reply stood that did not fit."""
         before = state.messages[:-1] if state.base is None else state.messages[: state.base]
-        messages = (*before, user(self.text)) if self.text else before
+        messages = (*before, _feedback(self.text, "correction")) if self.text else before
         attempts = state.schema_attempts + 1
         return _changed(
             state, messages=messages, base=len(before), schema_attempts=attempts, reply=None, finish=None
@@ -146,7 +144,7 @@ class Moved(Struct, frozen=True):
 
     def onto(self, state: State) -> State:
         """What the phase says stands behind the reply that asked for it."""
-        return _said(state, self.text, phase=self.phase, nudges=0)
+        return _said(state, self.text, "phase", phase=self.phase, nudges=0)
 
 
 class Refused(Struct, frozen=True):
@@ -157,7 +155,9 @@ class Refused(Struct, frozen=True):
 
     def onto(self, state: State) -> State:
         """Why stands behind the answer."""
-        return _said(state, self.text, refusals={**state.refusals, self.gate: state.refusals.get(self.gate, 0) + 1})
+        return _said(
+            state, self.text, "gate", refusals={**state.refusals, self.gate: state.refusals.get(self.gate, 0) + 1}
+        )
 
 
 class Accepted(Struct, frozen=True):
@@ -205,6 +205,11 @@ def advance(state: State, fact: Fact) -> State:
     return fact.onto(state)
 
 
-def _said(state: State, text: str, **changes: Any) -> State:
-    messages = (*state.messages, user(text)) if text else state.messages
+def _said(state: State, text: str, kind: str, **changes: Any) -> State:
+    messages = (*state.messages, _feedback(text, kind)) if text else state.messages
     return _changed(state, messages=messages, reply=None, finish=None, base=None, **changes)
+
+
+def _feedback(text: str, kind: str) -> Message:
+    """What the runtime says to the model. It speaks as the user; its name tells it from one, in the record too."""
+    return Message("user", text, name=kind)

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from tachograph.errors import InvalidTranscript
 from tachograph.events.chat import Message, ToolUse, result
+from tachograph.events.run import STOP_REASONS
 
 INTERRUPTED = "interrupted: this call did not finish, and nothing is known of its result"
 
@@ -58,3 +59,8 @@ def _hiding(message: Message, names: Mapping[str, tuple[str, ...]]) -> Message:
         return message
     calls = tuple(structs.replace(call, hidden=names.get(call.name, call.hidden)) for call in message.tool_calls)
     return structs.replace(message, tool_calls=calls)
+
+
+def refused(reason: str) -> str:
+    """What a model is told of a call that was not let through, by what the record says of it."""
+    return f"Not run: the limit {reason} is reached." if reason in STOP_REASONS["failed"] else reason

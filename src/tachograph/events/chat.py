@@ -77,7 +77,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     tool_call_id: str | None = None
     """Of a tool's message: the call it answers."""
     name: str | None = None
-    """Of a tool's message: the tool."""
+    """Of a tool's message: the tool. Of a user's, where the runtime speaks: nudge, correction, phase or gate."""
     reasoning: str = ""
     """Thinking that the provider shows."""
     provider_state: str | None = None

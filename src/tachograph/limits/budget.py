@@ -39,6 +39,8 @@ class Held(Struct):
 
     kind: str
     asked: Asked | None = None
+    began: int = 0
+    """Monotonic ns of the admission."""
     place: Place | None = None
     taken: Taken | None = None
     open: bool = True
@@ -133,7 +135,7 @@ class Budget:
     def admit(self, intent: Intent, spent: Spent, now: int) -> Ticket | Refused:
         """Permission for an action at monotonic time `now` (ns). It counts itself; `spent` is not asked."""
         asked = self._reckon(intent) if intent.kind == "llm" else None
-        held, notices = Held(intent.kind, asked), list[Notice]()
+        held, notices = Held(intent.kind, asked, now), list[Notice]()
         with self.tree.lock:
             for hit, reason in self._hits(intent, asked, now):
                 if hit.limit.mode not in QUIET:
@@ -146,8 +148,7 @@ class Budget:
                 if verdict is not None:
                     notices.append(verdict)
             self._take(held)
-            if self._early:
-                notices.extend(hint for purse in self.purses for hint in purse.hints(now))
+            notices.extend(self._hints(intent.kind, now))
         if self._accounts.concerns(intent.kind):
             taken = self._claim(held, now)
             if isinstance(taken, Refused):
@@ -179,7 +180,7 @@ class Budget:
             if asked is not None:
                 for purse in self.purses:
                     purse.turn_in((asked.tokens, asked.nano), (found.tokens, found.nano))
-                notices = self._learn(asked, found)
+                notices = (*self._learn(asked, found), *self._slow(held, now))
             elif held.place is not None:
                 self._detector.answered(held.place, settled)
         if held.taken is None:
@@ -234,6 +235,24 @@ class Budget:
         return notices
 
     # ---- what stands against it -----------------------------------------------------------------------------------
+
+    def _hints(self, kind: str, now: int) -> Iterator[Notice]:
+        """What there is to say to the model of an action that is admitted."""
+        if kind == "iteration":
+            for purse in self.purses:
+                yield from purse.last_turns()
+        if self._early:
+            for purse in self.purses:
+                yield from purse.hints(now)
+
+    def _slow(self, held: Held, now: int) -> Iterator[Notice]:
+        """A model request took all the time that a limit on calls leaves it."""
+        if now - held.began >= self._call_ends:
+            for purse in self.purses:
+                if purse.call_ns == self._call_ends:
+                    limit, took = purse.calls["deadline"], (now - held.began) / 1e9
+                    yield Notice(limit.metric, took, 0, limit.threshold, limit.scope, limit.mode)
+                    return
 
     def _hits(self, intent: Intent, asked: Asked | None, now: int) -> Iterator[tuple[Hit, str]]:
         """Limits that do not allow an action, with what there is to say beside the figures; the nearest run's first."""

@@ -11,10 +11,10 @@ knows that it is only shipped: a shipped money limit does not refuse a model tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from math import isfinite
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -70,6 +70,9 @@ _RUN: Mapping[str, str] = {
     "handoffs": "max_handoffs", "seconds": "deadline", "tokens": "token_budget", "usd": "cost_budget",
 }  # fmt: skip
 """Field of `Limits` → metric, for limits on one run."""
+
+WRAPPING = ("iterations", "llm_calls", "tool_calls")
+"""Figures whose limit may leave one turn more: where the limit is reached, there is still time, money and a request."""
 
 _SHARED = ("runs", "llm_calls", "tool_calls", "tokens", "usd")
 """What limits of sessions and tenants count."""
@@ -130,8 +133,33 @@ class Limits:
                 raise SettingsError("modes", name, f"one of {', '.join(FIGURES)}")
             if mode not in get_args(Mode):
                 raise SettingsError(f"modes[{name!r}]", mode, f"one of {', '.join(get_args(Mode))}")
+            if mode == "wrap_up" and name not in WRAPPING:
+                wanted = f"a mode that leaves no turn; wrap_up is for {', '.join(WRAPPING)} and for loops"
+                raise SettingsError(f"modes[{name!r}]", mode, wanted)
         if any(not 0 < part < 1 for part in self.early):
             raise SettingsError("early", self.early, "parts between 0 and 1, as (0.7, 0.9)")
+
+    def within(self, policy: Limits) -> Limits:
+        """These limits, none of them above a figure that a policy states; what it leaves as shipped is no bound.
+
+        Where its figure counts, its mode does; and its window, where it bounds a session or tenant.
+        """
+        changes: dict[str, Any] = {}
+        modes = dict(self.modes)
+        for name in FIGURES:
+            theirs, own = getattr(policy, name), getattr(self, name)
+            if theirs is None or isinstance(theirs, Shipped) or (own is not None and own < theirs):
+                continue
+            changes[name] = theirs
+            modes.pop(name, None)
+            if name in policy.modes:
+                modes[name] = policy.modes[name]
+            scope = name.partition("_")[0]
+            if scope in ("session", "tenant"):
+                changes[f"{scope}_window"] = getattr(policy, f"{scope}_window")
+        if policy.loops != _LOOPS and self.loops == _LOOPS:
+            changes["loops"] = policy.loops
+        return replace(self, modes=modes, strict=self.strict or policy.strict, **changes)
 
     def each(self) -> Iterator[Limit]:
         """Its limits in their normal form, removed ones left out; loops are apart."""

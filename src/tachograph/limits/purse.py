@@ -143,6 +143,14 @@ class Purse:
         amounts = {"token_budget": self.tokens, "cost_budget": usd_of(self.nano)}
         return (now - self.started) / _SECOND if metric == "deadline" else amounts.get(metric)
 
+    def last_turns(self) -> Iterator[Notice]:
+        """Limits of mode `wrap_up` that leave one request and no more: the iteration that begins is the last one."""
+        for metric, left in (("max_iterations", 0), ("max_llm_calls", 1)):
+            limit = self.caps.get(metric)
+            if limit is not None and limit.mode == "wrap_up" and 0 <= limit.threshold - self.counts[metric] <= left:
+                said = "This is the last turn that the limits allow."
+                yield Notice(metric, self.counts[metric], 0, limit.threshold, limit.scope, "wrap_up", said)
+
     def hints(self, now: int) -> Iterator[Notice]:
         """For the model: parts of a limit that are used up by now, each said once, the largest of several at a time."""
         for metric, unit in _UNITS.items():

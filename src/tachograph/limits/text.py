@@ -87,6 +87,15 @@ class _Part(NamedTuple):
     mode: Mode | None
 
 
+def read(limits: Limits | str) -> Limits:
+    """Limits as they are, or from their text. Raises SettingsError."""
+    if isinstance(limits, str):
+        return parse(limits)
+    if isinstance(limits, Limits):
+        return limits
+    raise SettingsError("limits", limits, 'Limits(…), or a text as "15 turns, $1, 60s"')
+
+
 def parse(text: str, onto: Limits | None = None) -> Limits:
     """The limits that a text states, in place of those of `onto` (the shipped ones). Raises SettingsError."""
     limits = Limits() if onto is None else onto

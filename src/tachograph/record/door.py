@@ -389,10 +389,17 @@ class Step(Recorded, Generic[IntentT]):
         """Record what must not be lost of an end that comes when the step was closed by another: its run ended."""
 
 
-def open_run(recorder: Recorder, trigger: Trigger, place: Place | None, bounds: Limits | None = None) -> LiveRun | None:
+def open_run(
+    recorder: Recorder,
+    trigger: Trigger,
+    place: Place | None,
+    bounds: Limits | None = None,
+    begun: Callable[[LiveRun], object] = lambda run: None,
+) -> LiveRun | None:
     """Begin a run for a trigger, as a child of the step at this place if there is one, within these limits.
 
-    Raises LimitExceeded when a limit on runs refuses it: then it is recorded as one that ended at once.
+    Raises LimitExceeded when a limit on runs refuses it: then it is recorded as one that ended at once. `begun` is told
+    of the run either way.
     """
     above, at = place or (None, None)
     outer = scope.current() if above is None else None
@@ -418,7 +425,8 @@ def open_run(recorder: Recorder, trigger: Trigger, place: Place | None, bounds: 
             return started
 
     run = recorder.start_run(fill, bounds, over)
-    if run is not None and run.guard is not None:
+    if run is not None:
+        begun(run)
         _admit_run(recorder, run)
     return run
 

@@ -168,7 +168,8 @@ class Recorder:
         A run that is bounded, by limits or by what is above it, is begun even if it could not be kept: then nothing of
         it is recorded, and its limits hold.
         """
-        limits = self.policy if limits is None and above is None else limits
+        if above is None and self.policy is not None:
+            limits = self.policy if limits is None else limits.within(self.policy)
         bounded = (limits is not None or above is not None) and self.open_budget is not None
         if self._leaving and not bounded:
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
-from tachograph.record.door import Recorded, kept, open_run
+from tachograph.record.door import Place, Recorded, kept, open_run
 from tachograph.record.failure import reason_for
 from tachograph.record.intent import Trigger
 from tachograph.record.recorder import LiveRun, Recorder, log
@@ -38,6 +38,15 @@ class Run(Recorded):
         guard = None if self._live is None else self._live.guard
         return None if guard is None else guard.deadline
 
+    def call_seconds(self) -> float | None:
+        """Seconds that a model request may take by the limits on calls; None: as long as the run has."""
+        live = self._live
+        if live is None or live.guard is None:
+            return None
+        now = live.recorder.clock.mono()
+        until, deadline = live.guard.until("llm", now), live.guard.deadline
+        return None if until is None or until == deadline else max(0.0, (until - now) / 1e9)
+
     @property
     def last_seq(self) -> int:
         """Number of its last event; -1 when nothing of it was recorded."""
@@ -64,12 +73,15 @@ class Run(Recorded):
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
         above = self._place(recorder)
-        run = self._live = open_run(recorder, self.trigger, above, self.limits)
+        run = open_run(recorder, self.trigger, above, self.limits, lambda begun: self._is(begun, above))
         if run is None:
             return
+        self._scope = scope.enter(run, 0, caller, surrounds=self.surrounds)
+
+    def _is(self, run: LiveRun, above: Place | None) -> None:
+        self._live = run
         if run.kept:
             self._run, self._number, self._above = run, 0, above
-        self._scope = scope.enter(run, 0, caller, surrounds=self.surrounds)
 
     def _finish(self, recorder: Recorder, error: BaseException | None) -> None:
         if self._run is None:
@@ -133,8 +145,8 @@ def run(
 
 def stated(limits: Limits | str | None) -> Limits | None:
     """Limits as a program states them, as a value. Raises SettingsError for text that says none."""
-    if not isinstance(limits, str):
-        return limits
-    from tachograph.limits.text import parse  # noqa: PLC0415 - only programs that say it in text need it
+    if limits is None:
+        return None
+    from tachograph.limits.text import read  # noqa: PLC0415 - only programs that have limits need it
 
-    return parse(limits)
+    return read(limits)

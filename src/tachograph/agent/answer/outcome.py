@@ -54,6 +54,7 @@ class Outcome(Generic[Answer]):
     error: BaseException | None = None
     """What ended it, where that was an exception."""
     spent: Spending = field(default_factory=Spending)
+    """By its own loop; what tools spend by `LLM` or by other agents is in the totals of the run and of theirs."""
     iterations: int = 0
     seconds: float = 0.0
     run_id: str | None = None

@@ -63,8 +63,9 @@ class Bucket:
         return max(0.0, (min(amount, self.capacity) - self._filled(now)) / self._rate)
 
     def take(self, amount: float, now: float) -> None:
-        """Take it, into debt if need be; a negative amount gives back."""
-        self._level, self._at = min(self.capacity, self._filled(now) - amount), now
+        """Take it, into debt if need be, of bounded length: usage can be a lie. A negative amount gives back."""
+        level = max(-self._rate * LONGEST_PAUSE, self._filled(now) - amount)
+        self._level, self._at = min(self.capacity, level), now
 
     def is_full(self, now: float) -> bool:
         """Whether nothing of it was taken lately."""

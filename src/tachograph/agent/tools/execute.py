@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from tachograph.agent.pace.bounded import MOST_ITEMS, Ended, Items, Overdue, bounded, in_thread, is_async, outcome
+from tachograph.agent.pace.bounded import (
+    GRACE,
+    MOST_ITEMS,
+    Ended,
+    Items,
+    Overdue,
+    bounded,
+    in_thread,
+    is_async,
+    outcome,
+)
 from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.errors import ToolError
 from tachograph.events.chat import Media, Part, Text
@@ -54,8 +64,14 @@ async def execute(
     if left <= 0:
         return _overdue(tool, Overdue(0, "waiting"))
     call = partial(tool.function, **{**arguments, **dict.fromkeys(tool.injected, context)})
+    clock = asyncio.get_running_loop().time
+    until = clock() + left + GRACE
     try:
-        return _ran(await _run(tool, call, left, partial(_late, late)))
+        ended = await _run(tool, call, left, partial(_late, late))
+        if clock() > until:  # it held the event loop up, and is too late although nobody could say so in time
+            _late(late, ended)
+            return _overdue(tool, Overdue(left, "left"))
+        return _ran(ended)
     except Overdue as problem:
         return _overdue(tool, Overdue(left, problem.how))
     except RuntimeError as problem:  # no thread could be started

@@ -174,10 +174,12 @@ def _remark(value: Any) -> str:
             return f"({error.category}; again in {delay:.1f} s)"
         case RetryExhausted(attempts=attempts):
             return f"(given up after {attempts} attempts)"
-        case ToolDone(call=call, state=state, seconds=seconds):
-            return f"· {call.name} {state} {human.duration(int(seconds * 1e9))}"
+        case ToolDone(call=call, state=state, seconds=seconds, result=result):
+            why = "" if state == "completed" else f": {human.line(str(result), 120)}"
+            return f"· {call.name} {state} {human.duration(int(seconds * 1e9))}{why}"
         case Limited(notice=notice):
-            return f"(limit {notice.metric}: {notice.mode}, {notice.used:g} of {notice.threshold:g})"
+            why = f": {human.line(notice.reason, 160)}" if notice.reason else ""
+            return f"(limit {notice.metric}: {notice.mode}, {notice.used:g} of {notice.threshold:g}{why})"
         case Nudged(kind=kind):
             return f"(nudged: {kind})"
         case ModelWarned(warning=warning):

@@ -97,7 +97,7 @@ class System:
     def _open_budget(self, limits: Limits | None, above: Budget | None, run: LiveRun) -> Budget:
         from tachograph.limits.budget import Budget  # noqa: PLC0415 - as above
 
-        return Budget(limits, run.started, above=above, world=self._world, tenant=run.tenant, session=run.session)
+        return Budget(limits, run.started, above=above, world=self._world, tenant=run.tenant, session=run.account)
 
     def _price(self, provider: str, model: str, tier: str | None) -> Row | Cost:
         """What is in force now; prices that cannot be read are none, so that a limit on money refuses."""

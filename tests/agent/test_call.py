@@ -81,3 +81,13 @@ async def test_limits_of_the_process_bound_agents_too() -> None:
             await agent(lambda request: Call("add", {"a": len(request.messages), "b": 0})).run("go")
         ).stop_reason == ("max_tool_calls")
     assert [event.body.state for event in found.of(ToolEnded)].count("completed") == 4
+
+
+async def test_sessions_whose_ids_look_like_secrets_are_counted_apart(events: Captured) -> None:
+    """The record masks both; their limits do not take one for the other."""
+    one = agent(lambda request: "hi", limits="1 runs/session")
+    first, second = ("sk-proj-aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5cE7gI9" + letter for letter in "ab")
+    assert (await one.run("go", session=first)).completed
+    assert (await one.run("go", session=second)).completed
+    assert (await one.run("go", session=first)).stop_reason == "session_limit"
+    assert first not in str([event.body for event in events])

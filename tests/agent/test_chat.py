@@ -11,7 +11,7 @@ from tachograph.agent.hooks import Block, Hooks
 from tachograph.agent.progress import MessageAdded, RunDone
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import check
-from tachograph.errors import InvalidTranscript, ModelError, SettingsError
+from tachograph.errors import InvalidTranscript, ModelError, SettingsError, TachographError
 from tachograph.events.chat import Media, ToolUse, assistant, result, user
 from tachograph.events.run import RunStarted
 from tachograph.events.usage import Usage
@@ -317,3 +317,19 @@ async def test_the_log_leaves_out_what_tools_redact(events: Captured, caplog: py
     assert "ever onward" not in caplog.text
     assert "Ann" in caplog.text
     assert "RunDone" in caplog.text
+
+
+async def test_an_ask_that_would_wait_for_itself_is_refused(events: Captured) -> None:
+    """From a tool of the same conversation, and plainly on the loop where another ask is under way."""
+
+    async def again() -> str:
+        return (await talk.ask("inner")).answer or ""
+
+    talk = Chat(agent([Call("again"), Say("done", seconds=0.1)], tools=[again]))
+    asking = talk.start("outer")
+    await asyncio.sleep(0.05)
+    with pytest.raises(TachographError, match="await"):
+        talk.ask_sync("now")
+    found = await asking
+    assert found.completed
+    assert "wait for itself" in next(message.text for message in found.messages if message.role == "tool")

@@ -19,7 +19,7 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Prompt, begin, call_of, outcome_of
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.live import Live
-from tachograph.agent.progress import Emitter
+from tachograph.agent.progress import Emitter, running_loop
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
 from tachograph.errors import SettingsError
@@ -104,18 +104,10 @@ class Agent(Spec):
 def blocking(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """What a coroutine returns, for code that cannot await: on a new event loop, in a thread if this one has a loop."""
     with scope.lending():
-        if not _in_a_loop():
+        if running_loop() is None:
             return asyncio.run(work())
         thread = LoopThread()
         try:
             return thread.call(work)
         finally:
             thread.close()
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

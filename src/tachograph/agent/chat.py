@@ -9,7 +9,9 @@ was stopped, failed or was called off. Reminders are never part of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -22,18 +24,20 @@ from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
 from tachograph.agent.pace.schedule import Scheduler
-from tachograph.agent.progress import Callback, Emitter, Kind, Subscription
+from tachograph.agent.progress import Callback, Emitter, Kind, Subscription, running_loop
 from tachograph.agent.reminders import Reminding, cleaned
 from tachograph.agent.run import fly
 from tachograph.agent.spec import toolbox
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed
-from tachograph.errors import SettingsError
+from tachograph.errors import SettingsError, TachographError
 from tachograph.events.chat import HIDDEN, Message, ToolUse, read
 from tachograph.providers.port import Delta
 
 Said = Message | Mapping[str, Any]
+_asking: ContextVar[tuple[Chat, ...]] = ContextVar("tachograph_asking", default=())
+"""The conversations that the caller is inside an ask of."""
 
 
 class Chat:
@@ -59,6 +63,8 @@ class Chat:
         self._skill: str | None = None
         self._shelf = Shelf()
         self._turns = Scheduler(concurrency=1)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where an ask is under way."""
         self.replace_messages(messages)
 
     # ---- talking --------------------------------------------------------------------------------------------------
@@ -77,7 +83,12 @@ class Chat:
         return await self._turn(None, {**call, "bare": True})
 
     def ask_sync(self, prompt: Prompt, **call: Any) -> Outcome[Any]:
-        """`ask` for programs without an event loop, and for code inside one that cannot await."""
+        """`ask` for programs without an event loop, and for code inside one that cannot await.
+
+        Raises TachographError where it would wait for ever: on the event loop of another ask of this conversation.
+        """
+        if self._loop is not None and self._loop is running_loop():
+            raise TachographError("another ask of this conversation is under way on this event loop: await chat.ask()")
         return blocking(lambda: self.agent.and_close(self.ask(prompt, **call)))
 
     def start(self, prompt: Prompt, **call: Any) -> Handle[Any]:
@@ -320,7 +331,10 @@ class Chat:
         self, prompt: Prompt | None, call: dict[str, Any], *, source: str = "user", clear: bool = False,
         known: Callable[[Live], object] = lambda live: None,
     ) -> Live:  # fmt: skip
+        if self._loop is not None and self in _asking.get():
+            raise TachographError("this is inside an ask of the same conversation, which would wait for itself")
         async with self._turns.permit("chat", "", 0, None):
+            self._loop = asyncio.get_running_loop()
             if clear:
                 self.clear_conversation()
             bare = call.pop("bare", False)
@@ -331,9 +345,12 @@ class Chat:
             known(live)
             del self._ephemeral[: len(said)]
             begun = self._rewritten, len(self._messages)
+            inside = _asking.set((*_asking.get(), self))
             try:
                 return await fly(live, prompt)
             finally:
+                _asking.reset(inside)
+                self._loop = None
                 self._keep(live, *begun)
 
     def _with(self, merged: dict[str, Any], source: str, said: tuple[str, ...]) -> Call:

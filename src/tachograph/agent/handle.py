@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import outcome_of
 from tachograph.agent.live import Live
-from tachograph.agent.progress import Emitter, RunDone
+from tachograph.agent.progress import Emitter, RunDone, running_loop
 from tachograph.errors import SettingsError
 from tachograph.events.run import STOP_REASONS
 from tachograph.record import scope
@@ -63,7 +63,7 @@ class Handle(Generic[Answer]):
         if self._live is not None:
             self._live.cancelled = reason
         loop = self._task.get_loop()
-        if loop is _running():
+        if loop is running_loop():
             return self._task.cancel()
         loop.call_soon_threadsafe(self._task.cancel)
         return True
@@ -87,13 +87,6 @@ class Handle(Generic[Answer]):
     def __await__(self) -> Any:
         """`await handle` is its outcome."""
         return self.outcome().__await__()
-
-
-def _running() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class Stream(Generic[Answer]):

@@ -163,7 +163,7 @@ class Subscription:
     def __init__(self, emitter: Emitter, kind: Kind, callback: Callback, *, once: bool) -> None:
         self._emitter = emitter
         self.kind, self.callback, self.once = kind, callback, once
-        self.loop = _running()
+        self.loop = running_loop()
         """Where it was made: async callbacks go there when a value is emitted from a thread without a loop."""
 
     @property
@@ -261,7 +261,7 @@ class Emitter:
         answer = one.callback(value)
         if not inspect.isawaitable(answer):
             return
-        here, loop = _running(), _running() or one.loop
+        here, loop = running_loop(), running_loop() or one.loop
         if loop is None or loop.is_closed() or len(self._tasks) >= MOST_WAITING:
             if inspect.iscoroutine(answer):
                 answer.close()
@@ -288,7 +288,8 @@ class Emitter:
             self.failed += 1
 
 
-def _running() -> AbstractEventLoop | None:
+def running_loop() -> AbstractEventLoop | None:
+    """The event loop of the caller, if it is in one."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

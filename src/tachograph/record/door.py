@@ -11,7 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from msgspec import structs
 
@@ -24,7 +24,7 @@ from tachograph.limits import guard as limits
 from tachograph.limits.guard import error_of, hit_of
 from tachograph.record import scope
 from tachograph.record.failure import failure_of, reason_for, status_of, stop_reason_of
-from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work
+from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work, one_of
 from tachograph.record.recorder import LiveRun, Recorder, ending
 from tachograph.record.spell import text_of
 
@@ -424,7 +424,9 @@ def open_run(
             recorder.fault("enter", problem)
             return started
 
-    run = recorder.start_run(fill, bounds, over)
+    mine = trigger.session is not None
+    account = recorder.scrubber.named(trigger.session) if mine else above.account if above is not None else None
+    run = recorder.start_run(fill, bounds, over, account)
     if run is not None:
         begun(run)
         _admit_run(recorder, run)
@@ -472,21 +474,6 @@ def _grouping(recorder: Recorder, execution_id: str | None) -> str | None:
     if isinstance(execution_id, str) and is_execution_id(execution_id):
         return execution_id
     return recorder.word(execution_id)
-
-
-def whole(value: Any) -> int | None:
-    """A number as the events want it; None for what is none."""
-    if value is None or type(value) is int:
-        return value
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def one_of(value: Any, allowed: Any, otherwise: Any) -> Any:
-    """A word of a fixed list (a Literal type), or the one to use for what is not on it."""
-    return value if value in get_args(allowed) else otherwise
 
 
 def _score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import Struct
 
@@ -98,3 +98,18 @@ class Trigger(Struct, frozen=True, gc=False):
 
 
 Intent = LLMCall | ToolCall | Work
+
+
+def whole(value: Any) -> int | None:
+    """A number as the events want it; None for what is none."""
+    if value is None or type(value) is int:
+        return value
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def one_of(value: Any, allowed: Any, otherwise: Any) -> Any:
+    """A word of a fixed list (a Literal type), or the one to use for what is not on it."""
+    return value if value in get_args(allowed) else otherwise

@@ -55,13 +55,16 @@ class LiveRun:
     """A run that this process records: its counters, its open steps, the messages it knows."""
 
     __slots__ = (
-        "__weakref__", "at", "ended", "execution_id", "generation", "guard", "id", "llm_calls", "lost", "mono", "name",
-        "next_seq", "open", "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls", "trace_id",
+        "__weakref__", "account", "at", "ended", "execution_id", "generation", "guard", "id", "llm_calls", "lost",
+        "mono", "name", "next_seq", "open", "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls",
+        "trace_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, run: str, started: RunStarted, mono: int) -> None:
         self.id = run
         self.name, self.tenant, self.session = started.name, started.tenant, started.session
+        self.account: str | None = None
+        """What limits of its session count it by: the session's id, told apart also where it looks like a secret."""
         self.execution_id = started.execution_id
         self.trace_id = started.trace_id or run.replace("-", "")
         self.recorder, self.generation = recorder, recorder.generation
@@ -162,6 +165,7 @@ class Recorder:
         fill: Callable[[str, str, str, int], RunStarted],
         limits: Policy | None = None,
         above: Budget | None = None,
+        account: str | None = None,
     ) -> LiveRun | None:
         """Begin a run. `fill(run id, execution id, owner, now)` gives its start event. None if it could not be kept.
 
@@ -181,6 +185,7 @@ class Recorder:
         run = run_id(now, self.clock.entropy(6))
         body = fill(run, execution_id(now, run), self.journal.owner.journal, now)
         live = LiveRun(self, run, body, mono)
+        live.account = account
         live.prefix.measured = bounded or type(self.guard) is not AdmitAll
         if bounded and self.open_budget is not None:
             live.guard = self.open_budget(limits, above, live)

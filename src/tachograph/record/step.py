@@ -17,8 +17,8 @@ from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
 from tachograph.events.usage import MISSING, PROGRAM, Cost, Usage, is_stated
 from tachograph.limits import guard as limits
 from tachograph.record.ask import most_output, was_refused
-from tachograph.record.door import Recorded, Step, kept, one_of, whole
-from tachograph.record.intent import Intent, LLMCall, ToolCall, Work
+from tachograph.record.door import Recorded, Step, kept
+from tachograph.record.intent import Intent, LLMCall, ToolCall, Work, one_of, whole
 from tachograph.record.prefix import Known, bytes_of, key_of, role_of
 from tachograph.record.recorder import LiveRun, Recorder
 from tachograph.record.spell import text_of

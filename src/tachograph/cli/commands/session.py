@@ -53,8 +53,9 @@ def usage(
     except ValueError as problem:
         raise SettingsError("--window", window, str(problem)) from problem
     now = terminal.clock.now()
+    whose = scrubber_for(terminal.settings).named(session)
     with _ledger(terminal, session) as ledger:
-        stood = {of: ledger.standing(Account.of_session(tenant, session, of), window_ns, now) for of in COUNTED}
+        stood = {of: ledger.standing(Account.of_session(tenant, whose, of), window_ns, now) for of in COUNTED}
     known = {of: standing for of, standing in stood.items() if standing != _NOTHING}
     if not known:
         raise NotFound(f"counted session of tenant {tenant!r}", session)
@@ -74,8 +75,9 @@ def reset(terminal: Terminal, session: Session, *, tenant: Tenant = "default") -
     What is on its way then is not counted any more. With --json: one object.
     """
     now = terminal.clock.now()
+    whose = scrubber_for(terminal.settings).named(session)
     with _ledger(terminal, session) as ledger:
-        cleared = {of: ledger.reset(Account.of_session(tenant, session, of), now) for of in COUNTED}
+        cleared = {of: ledger.reset(Account.of_session(tenant, whose, of), now) for of in COUNTED}
     had = {of: amount for of, amount in cleared.items() if amount}
     if not had:
         raise NotFound(f"counted session of tenant {tenant!r}", session)

@@ -348,3 +348,17 @@ async def test_a_keyword_that_does_not_exist_is_named() -> None:
         await agent([]).run("hi", sesion="s")
     with pytest.raises(SettingsError, match="limits"):
         await agent([]).run("hi", limits={"turns": 1})
+
+
+async def test_a_guard_that_fails_does_not_let_the_loop_run_for_ever(
+    events: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its failure is counted and admits; the loop's own count ends the run one turn later."""
+
+    def broken(*args: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("tachograph.limits.budget.Budget.admit", broken)
+    model = ScriptedModel(lambda request: Call("same"))
+    found = await agent(model, limits="3 turns").run("go")
+    assert (found.stop_reason, len(model.requests)) == ("internal_error", 4)

@@ -40,6 +40,7 @@ from tachograph.agent.state import (
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.agent.verify import verified
 from tachograph.errors import LimitExceeded, ModelError
+from tachograph.limits.purse import QUIET
 from tachograph.record.run import Run, run
 from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
@@ -129,6 +130,7 @@ async def _do(live: Live, decision: loop.Decision) -> None:
 async def _turn(live: Live, *, tools: bool) -> None:
     """One iteration: a request, and the tools it asks for."""
     number = live.state.iteration + 1
+    _backstop(live, number)
     refused: LimitExceeded | None = None
     with step("iteration", kind="iteration", iteration=number, agent_type=live.spec.name) as turn:
         live.step = turn
@@ -159,6 +161,13 @@ async def _turn(live: Live, *, tools: bool) -> None:
             live.step = None
     if refused is not None:
         raise refused
+
+
+def _backstop(live: Live, number: int) -> None:
+    """A guard that fails admits, and this loop must not go on for ever because of it."""
+    most = live.limits.iterations
+    if most is not None and number > most + 1 and live.limits.modes.get("iterations", "stop") not in QUIET:
+        raise RuntimeError(f"iteration {number} was admitted, though {most:g} are allowed")
 
 
 async def _fill(live: Live) -> None:

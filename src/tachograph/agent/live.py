@@ -34,8 +34,6 @@ from tachograph.record.run import Run
 from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
 
-_CLASSES = ("input_uncached", "cache_read", "cache_write", "output", "reasoning")
-
 
 @dataclass(kw_only=True)
 class Live:
@@ -198,24 +196,13 @@ class Live:
             cost = price(self.prices(), self.port.provider, model, usage, at, served)
         except SettingsError as problem:  # prices that cannot be read are none; the request was made all the same
             cost = Cost(reason=str(problem))
-        now = self.spent
         self.last_usage = self.last_usage if usage.basis == "missing" else usage
-        self.spent = Spending(
-            llm_calls=now.llm_calls + 1,
-            tool_calls=now.tool_calls,
-            usage=_plus(now.usage, usage),
-            nano_usd=now.nano_usd + (cost.total or 0),
-            unpriced=now.unpriced + (cost.total is None),
-        )
+        self.spent = self.spent.plus_call(usage, cost)
         return cost
 
     def called(self) -> None:
         """Count a tool call."""
-        now = self.spent
-        self.spent = Spending(
-            llm_calls=now.llm_calls, tool_calls=now.tool_calls + 1, usage=now.usage, nano_usd=now.nano_usd,
-            unpriced=now.unpriced,
-        )  # fmt: skip
+        self.spent = self.spent.plus_tool_call()
 
     def random(self) -> float:
         """From 0 to below 1."""
@@ -224,13 +211,3 @@ class Live:
     async def pause(self, seconds: float) -> None:
         """Wait, but not past the deadline."""
         await asyncio.sleep(self.within(seconds) or 0.0)
-
-
-def _plus(a: Usage, b: Usage) -> Usage:
-    if b.basis == "missing":
-        return a
-    sums: dict[str, Any] = {}
-    for name in _CLASSES:
-        one, other = getattr(a, name), getattr(b, name)
-        sums[name] = other if one is None else one if other is None else one + other
-    return Usage(**sums, basis=b.basis if a.basis == "missing" else a.basis)

@@ -6,6 +6,7 @@ import pytest
 
 from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.errors import RunFailed
+from tachograph.events.usage import MISSING, Cost, Usage
 
 
 def test_an_outcome_that_is_no_answer_raises_itself() -> None:
@@ -37,3 +38,16 @@ def test_what_was_stopped_may_go_on(status: str, reason: str, resumable: bool) -
 def test_money_is_exact() -> None:
     """Nano-USD as decimal USD."""
     assert Spending(nano_usd=75_000_000).cost == Decimal("0.075")
+
+
+def test_spending_adds_up_and_keeps_apart_what_nobody_said() -> None:
+    """Figures add up; an attempt without usage changes no sum, and one without a price is counted."""
+    priced, unpriced = Cost(state="priced", total=75), Cost(reason="unknown_model")
+    spent = Spending().plus_call(MISSING, unpriced).plus_tool_call()
+    assert (spent.usage, spent.unpriced) == (Usage(), 1)
+    spent = spent.plus_call(Usage(input_uncached=3, output=2, basis="provider"), priced)
+    spent = spent.plus_call(Usage(input_uncached=4, cache_read=1, output=2, basis="provider"), priced)
+    assert spent == Spending(
+        llm_calls=3, tool_calls=1, nano_usd=150, unpriced=1,
+        usage=Usage(input_uncached=7, cache_read=1, output=4, basis="provider"),
+    )  # fmt: skip

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tachograph.errors import RunFailed
 from tachograph.events.chat import Message
 from tachograph.events.run import Status
-from tachograph.events.usage import Usage
+from tachograph.events.usage import Cost, Usage
 from tachograph.fold.cost import usd
+from tachograph.fold.totals import TOKEN_CLASSES
 
 Answer = TypeVar("Answer")
 
@@ -37,6 +38,20 @@ class Spending:
     def cost(self) -> Decimal:
         """USD; see `nano_usd`."""
         return usd(self.nano_usd)
+
+    def plus_call(self, usage: Usage, cost: Cost) -> Spending:
+        """With one more attempt."""
+        return replace(
+            self,
+            llm_calls=self.llm_calls + 1,
+            usage=_plus(self.usage, usage),
+            nano_usd=self.nano_usd + (cost.total or 0),
+            unpriced=self.unpriced + (cost.total is None),
+        )
+
+    def plus_tool_call(self) -> Spending:
+        """With one more tool call."""
+        return replace(self, tool_calls=self.tool_calls + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +106,13 @@ class Outcome(Generic[Answer]):
         if self.completed:
             return self
         raise RunFailed(self.status, self.stop_reason, self.detail, self) from self.error
+
+
+def _plus(a: Usage, b: Usage) -> Usage:
+    if b.basis == "missing":
+        return a
+    sums: dict[str, Any] = {}
+    for name in TOKEN_CLASSES:
+        one, other = getattr(a, name), getattr(b, name)
+        sums[name] = other if one is None else one if other is None else one + other
+    return Usage(**sums, basis=b.basis if a.basis == "missing" else a.basis)

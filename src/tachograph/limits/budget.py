@@ -124,6 +124,8 @@ class Budget:
         self._strict = any(policy.strict for policy in self.policies)
         self._call_ends = min(purse.call_ns for purse in self.purses)
         """Nanoseconds that a model request may take."""
+        self._refused: tuple[Refused | None, Place | None] = (None, None)
+        """The last call that the detector refused, and its place there."""
         self._broken = ""
         """How a provider went beyond what a request had stated; the next request is refused."""
         self.lines: tuple[Line, ...] = tuple(self._lines(above))
@@ -144,6 +146,7 @@ class Budget:
             if intent.kind == "tool":
                 held.place, verdict = self._detector.ask(intent.name, intent.arguments, now)
                 if isinstance(verdict, Refused):
+                    self._refused = verdict, held.place
                     return verdict
                 if verdict is not None:
                     notices.append(verdict)
@@ -165,6 +168,13 @@ class Budget:
         if isinstance(held, Held) and held.place is not None:
             with self.tree.lock:
                 self._detector.began(held.place, step)
+
+    def recorded(self, refused: Refused, step: int) -> None:
+        """The call that was refused so stands in the record with this seq, which later evidence names."""
+        with self.tree.lock:
+            last, place = self._refused
+            if last is refused and place is not None:
+                self._detector.began(place, step)
 
     def settle(self, ticket: Ticket, settled: Settled, now: int) -> tuple[Notice, ...]:
         """The action is over. A ticket counts once, however often it is handed in."""

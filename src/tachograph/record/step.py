@@ -90,6 +90,8 @@ class ToolStep(Step[ToolCall]):
         if number is not None:
             state: ToolState = "skipped" if answer.mode == "skip" else "rejected"
             recorder.end(run, number, ToolEnded(state=state, reason=answer.reason or answer.metric))
+            if run.guard is not None:
+                run.guard.recorded(answer, number)
 
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         call = self.intent

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tachograph.agent.hooks import (
@@ -125,3 +127,14 @@ async def test_every_call_of_a_reply_has_an_id_of_its_own(events: Captured) -> N
     assert calls[0] == "call_1_1"
     assert len(set(calls)) == 4
     assert [message.tool_call_id for message in found.messages if message.role == "tool"] == calls
+
+
+async def test_a_flood_of_calls_is_no_reply(events: Captured) -> None:
+    """Twenty thousand calls at once end the run in time, their tokens counted, none of them recorded."""
+    model = ScriptedModel([[Call("same")] * 20_000])
+    began = time.monotonic()
+    found = await ran(agent(model, limits="1s"), events)
+    assert time.monotonic() - began < 1.25
+    assert (found.stop_reason, found.spent.tool_calls) == ("provider_error", 0)
+    assert "20000 tool calls" in found.detail
+    assert found.usage.output

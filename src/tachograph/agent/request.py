@@ -30,6 +30,8 @@ from tachograph.providers.port import Exchange, Reply, Request, TextDelta, ToolS
 from tachograph.record.intent import LLMCall
 from tachograph.record.step import CallStep, step
 
+MOST_CALLS = 5000
+"""Tool calls of one reply, beyond which it is not taken."""
 MOST_OUTPUT = 4096
 """Tokens of output a request may ask for when nobody says."""
 
@@ -185,11 +187,24 @@ class _Attempt:
         async with aclosing(pieces(self.live.port, request)) as stream:
             async for piece in stream:
                 if isinstance(piece, Reply):
+                    self._bounded(piece)
                     return _named(piece, self.iteration, self.live.offered())
                 call.add(piece.text if isinstance(piece, TextDelta) else None)
                 self.started = True
                 self.live.emit(piece)
         raise AssertionError("the last piece is a reply")
+
+    def _bounded(self, reply: Reply) -> None:
+        """A flood of calls is no reply: to record and refuse each would take longer than any deadline allows."""
+        asked = len(reply.message.tool_calls)
+        if asked > MOST_CALLS:
+            port = self.live.port
+            problem = f"one reply asks for {asked} tool calls, and {MOST_CALLS} at most are taken"
+            partial = structs.replace(reply, message=structs.replace(reply.message, tool_calls=()))
+            raise ModelError(
+                "bug", problem, provider=port.provider, model=port.model, partial=partial,
+                exchanges=reply.exchanges,
+            )  # fmt: skip
 
     def _settle(self, permit: Permit, reply: Reply | None, exchanges: Iterable[object]) -> None:
         """What the attempt used is added up, and what the wire said of the pace is heeded."""

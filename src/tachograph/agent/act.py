@@ -40,7 +40,6 @@ class Finished(Struct, frozen=True):
     """A hook ended the work."""
 
     answer: str
-    whole_run: bool = False
 
 
 class Acted(Struct, frozen=True):
@@ -170,12 +169,9 @@ async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> 
             plan.refusal = message or "Tool execution was blocked by a hook."
         case ReplaceOutput(value=value):
             plan.given, plan.has_given = value, True
-        case FinishAgent(answer=answer):
+        case FinishAgent(answer=answer) | FinishRun(answer=answer):
             plan.refusal = FINISHED_BEFORE
             return Finished(answer)
-        case FinishRun(answer=answer):
-            plan.refusal = FINISHED_BEFORE
-            return Finished(answer, whole_run=True)
     if verdict.moment.arguments is not shown:
         _edited(plan, prepared.tool, verdict.moment.arguments)
     return None
@@ -322,10 +318,8 @@ async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
     except TimeoutError:  # the run is over with the next thing it does
         return ran
     match verdict.effect:
-        case FinishAgent(answer=answer):
+        case FinishAgent(answer=answer) | FinishRun(answer=answer):
             plan.finished = Finished(answer)
-        case FinishRun(answer=answer):
-            plan.finished = Finished(answer, whole_run=True)
     changed = verdict.moment.result
     return ran if changed is ran.content else Ran(ran.state, live.text_of(changed), ran.error)
 

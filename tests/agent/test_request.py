@@ -22,7 +22,7 @@ from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.chat import ToolUse, assistant
 from tachograph.events.message import MessageAppended
 from tachograph.providers.port import Reply, TextDelta
-from tachograph.providers.scripted import Call, Say, ScriptedModel
+from tachograph.providers.scripted import Call, Endless, Say, ScriptedModel
 from tachograph.testing import Captured
 from tests.agent.running import agent, names, ran, valid
 
@@ -138,3 +138,11 @@ async def test_a_flood_of_calls_is_no_reply(events: Captured) -> None:
     assert (found.stop_reason, found.spent.tool_calls) == ("provider_error", 0)
     assert "20000 tool calls" in found.detail
     assert found.usage.output
+
+
+async def test_a_stream_without_end_is_broken_off(events: Captured) -> None:
+    """At sixteen million characters, long before its time is over."""
+    found = await ran(agent([Endless("x" * 1_000_000)], limits="20s"), events)
+    assert found.stop_reason == "provider_error"
+    assert "16000000 characters" in found.detail
+    assert found.seconds < 15

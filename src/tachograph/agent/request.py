@@ -26,12 +26,14 @@ from tachograph.events.usage import MISSING
 from tachograph.providers import told
 from tachograph.providers.asking import pieces
 from tachograph.providers.config import patience
-from tachograph.providers.port import Exchange, Reply, Request, TextDelta, ToolSpec
+from tachograph.providers.port import Delta, Exchange, Reply, Request, TextDelta, ToolDelta, ToolSpec
 from tachograph.record.intent import LLMCall
 from tachograph.record.step import CallStep, step
 
 MOST_CALLS = 5000
 """Tool calls of one reply, beyond which it is not taken."""
+MOST_CHARS = 16_000_000
+"""Characters of one streamed reply, beyond which it is broken off."""
 MOST_OUTPUT = 4096
 """Tokens of output a request may ask for when nobody says."""
 
@@ -118,6 +120,8 @@ class _Attempt:
         self.number: int | None = None
         self.started = False
         """Whether anything of the reply was passed on."""
+        self._received = 0
+        """Characters of the reply so far."""
         self._bound: float | None = None
         """Seconds that a limit on calls leaves it."""
         self._lane = f"{live.port.provider}:{live.port.model}"
@@ -190,9 +194,20 @@ class _Attempt:
                     self._bounded(piece)
                     return _named(piece, self.iteration, self.live.offered())
                 call.add(piece.text if isinstance(piece, TextDelta) else None)
+                self._measured(piece)
                 self.started = True
                 self.live.emit(piece)
         raise AssertionError("the last piece is a reply")
+
+    def _measured(self, piece: Delta) -> None:
+        """A stream without end is kept up to a bound, whatever time it has."""
+        self._received += len(piece.arguments if isinstance(piece, ToolDelta) else piece.text)
+        if self._received > MOST_CHARS:
+            port = self.live.port
+            raise ModelError(
+                "bug", f"more than {MOST_CHARS} characters in one reply", provider=port.provider, model=port.model,
+                in_stream=True,
+            )  # fmt: skip
 
     def _bounded(self, reply: Reply) -> None:
         """A flood of calls is no reply: to record and refuse each would take longer than any deadline allows."""

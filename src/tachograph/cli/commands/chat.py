@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rich.text import Text
 
 from tachograph import compose
-from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.answer.outcome import Spending
 from tachograph.agent.chat import Chat
 from tachograph.agent.spec import limits_of
 from tachograph.cli import human
@@ -54,7 +53,7 @@ class _Talk:
 
     def __init__(self, terminal: Terminal, chat: Chat, limits: str | None) -> None:
         self._terminal, self._chat, self._limits = terminal, chat, limits
-        self._outcomes: list[Outcome[Any]] = []
+        self._spent: list[Spending] = []
         self._commands: Mapping[str, tuple[str, Callable[[], str]]] = {
             "/tools": ("the tools it may use", self._tools),
             "/cost": ("tokens and money so far", self._cost),
@@ -77,7 +76,7 @@ class _Talk:
         teller = Teller(self._terminal)
         outcome = await turn(lambda: self._chat.start(line, limits=self._limits), teller)
         teller.conclude(outcome)
-        self._outcomes.append(outcome)
+        self._spent.append(outcome.spent)
 
     def command(self, line: str) -> None:
         """Do what a line that begins with a slash says."""
@@ -96,7 +95,7 @@ class _Talk:
         return "\n".join(f"{tool.name}: {human.line(tool.description, 100)}" for tool in tools) or "It has no tools."
 
     def _cost(self) -> str:
-        spent = [outcome.spent for outcome in self._outcomes]
+        spent = self._spent
         usage = [one.usage for one in spent]
         sent, said = sum(one.input_total or 0 for one in usage), sum(one.output or 0 for one in usage)
         unpriced = sum(one.unpriced for one in spent)

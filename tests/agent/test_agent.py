@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ import tachograph
 from tachograph import Agent
 from tachograph.testing import Call, ScriptedModel
 
-tachograph.configure(store="off")
+tachograph.configure(store="runs.db")
 
 async def wait() -> str:
     for seconds in (0.2, 0.4):  # asyncio keeps the first for the loop that is blocked
@@ -51,10 +52,16 @@ except KeyboardInterrupt:
 """
 
 
-def test_an_interrupt_ends_a_run_that_blocks_a_loop() -> None:
+def test_an_interrupt_ends_a_run_that_blocks_a_loop(tmp_path: Path) -> None:
     """A second Ctrl-C reaches the run in its thread before it goes on."""
     found = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], env=environment(), capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", INTERRUPTED],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
     assert found.stdout.split("\n")[:2] == ["called off", "interrupted"], found.stderr
 

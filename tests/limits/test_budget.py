@@ -180,6 +180,7 @@ def test_room_is_what_fits_every_limit() -> None:
     assert budget(top, usd=None, call_tokens=300).room(Intent("run", "llm", "m")) == 300 - frame
     assert budget(top, usd=None).room(Intent("run", "llm", "m")) == 1_000 - frame
     assert budget(top, usd=None).room(Intent("run", "llm", "m", input_bytes=100_000)) == 0
+    assert budget(top, usd=None).room(Intent("run", "llm", "m", replies=3)) == (1_000 - frame) // 3
     assert budget(tokens=None, usd=None).room(Intent("run", "llm", "m")) is None
     assert budget(tokens=5, usd=None, modes={"tokens": "warn"}).room(Intent("run", "llm", "m")) is None
 

@@ -7,7 +7,7 @@ import pytest
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.cost import price_book
 from tachograph.fold.price_rates import Row
-from tachograph.limits.estimate import tokens_of
+from tachograph.limits.estimate import MOST_OUTPUT, tokens_of
 from tachograph.limits.guard import Intent, Settled
 from tachograph.limits.reckon import Asked, Used, breaks_its_word, overruns, reckon, used
 
@@ -33,6 +33,8 @@ def test_a_request_is_reckoned_at_its_worst() -> None:
     assert (found.tokens, found.nano, found.reserved.basis) == (tokens + 100, tokens * 2000 + 100 * 4000, "stated")
     assert asked(most=-5, size=-7).reserved.output == 0
     assert asked(size=-7).reserved.input == tokens_of(0, "m")
+    several = Intent("run", "llm", "m", replies=3)
+    assert reckon(several, prices, strict=False, seen={}).reserved.output == 3 * MOST_OUTPUT
     unpriced = asked("x", None)
     assert (unpriced.nano, unpriced.reserved.nano, unpriced.rate) == (0, None, "unknown_model")
 

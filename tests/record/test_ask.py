@@ -12,34 +12,34 @@ from tachograph.record.ask import most_output, was_refused
 
 
 @pytest.mark.parametrize(
-    ("params", "most"),
+    ("params", "most", "replies"),
     [
-        (None, None),
-        ({"temperature": 0.2}, None),
-        ({"max_tokens": 400}, 400),
-        ({"max_tokens": 400, "max_completion_tokens": 900}, 900),
-        ({"max_output_tokens": 7}, 7),
-        ({"generationConfig": {"maxOutputTokens": 64, "candidateCount": 2}}, 128),
-        ({"config": {"max_output_tokens": 5}}, 5),
-        ({"options": {"num_predict": 9}}, 9),
-        ({"max_tokens": 100, "n": 3}, 300),
-        ({"max_tokens": 100, "n": 0, "best_of": None}, 100),
-        ({"n": 3}, None),
-        ({"max_tokens": "400"}, None),
-        ({"max_tokens": -1}, None),
-        ({"max_tokens": True}, None),
-        (["max_tokens"], None),
+        (None, None, 1),
+        ({"temperature": 0.2}, None, 1),
+        ({"max_tokens": 400}, 400, 1),
+        ({"max_tokens": 400, "max_completion_tokens": 900}, 900, 1),
+        ({"max_output_tokens": 7}, 7, 1),
+        ({"generationConfig": {"maxOutputTokens": 64, "candidateCount": 2}}, 64, 2),
+        ({"config": {"max_output_tokens": 5}}, 5, 1),
+        ({"options": {"num_predict": 9}}, 9, 1),
+        ({"max_tokens": 100, "n": 3}, 100, 3),
+        ({"max_tokens": 100, "n": 0, "best_of": None}, 100, 1),
+        ({"n": 3}, None, 3),
+        ({"max_tokens": "400"}, None, 1),
+        ({"max_tokens": -1}, None, 1),
+        ({"max_tokens": True}, None, 1),
+        (["max_tokens"], None, 1),
     ],
 )
-def test_the_most_output_is_read_from_what_is_sent(params: Any, most: int | None) -> None:
-    """Under each provider's name, as many times as replies are asked for; what is no count says nothing."""
-    assert most_output(LLMCall("m", params=params)) == most
+def test_the_most_output_is_read_from_what_is_sent(params: Any, most: int | None, replies: int) -> None:
+    """Under each provider's name, and how many replies are asked for; what is no count says nothing."""
+    assert most_output(LLMCall("m", params=params)) == (most, replies)
 
 
 def test_what_the_program_says_counts_before_the_parameters() -> None:
     """Its own figure; and what has no output has none."""
-    assert most_output(LLMCall("m", params={"max_tokens": 400}, max_output=10)) == 10
-    assert most_output(LLMCall("m", operation="embedding", params={"max_tokens": 400})) == 0
+    assert most_output(LLMCall("m", params={"max_tokens": 400}, max_output=10)) == (10, 1)
+    assert most_output(LLMCall("m", operation="embedding", params={"max_tokens": 400})) == (0, 1)
 
 
 class StatusError(Exception):

@@ -198,7 +198,7 @@ class Budget:
         return (*notices, *self._accounts.settle(held.taken, found.tokens, found.nano))
 
     def room(self, intent: Intent) -> int | None:
-        """Most tokens of output that this request may ask for and still fit; None when nothing limits them."""
+        """Most tokens of output that this request may ask for, a reply, and still fit; None: nothing limits them."""
         asked = self._reckon(intent)
         with self.tree.lock:
             rooms = [purse.room() for purse in self.purses]
@@ -211,7 +211,7 @@ class Budget:
             if nano is not None and isinstance(asked.rate, Rate):
                 afford = asked.rate.afford(asked.reserved.input, nano)
                 most = most if afford is None else least(most, max(0, afford))
-        return most
+        return most if most is None else most // max(1, intent.replies)
 
     def remaining(self, now: int) -> Mapping[str, float]:
         """Metric → how much of it is left, by the strictest limit: counts, tokens, USD, seconds."""

@@ -34,7 +34,9 @@ class Intent(Struct, frozen=True):
     tools: bool = False
     """Whether it defines tools."""
     max_output: int | None = None
-    """Most tokens of output that the request allows; None when it does not say."""
+    """Most tokens of output that the request allows a reply; None when it does not say."""
+    replies: int = 1
+    """How many replies it asks for: each may be as long."""
     tier: str | None = None
     arguments: Any = None
     """A tool's arguments: a value, or the JSON text of one."""

@@ -46,7 +46,7 @@ def reckon(intent: Intent, prices: Prices, *, strict: bool, seen: Mapping[str, f
     size = max(0, intent.input_bytes)
     tokens = tokens_of(size, intent.name, tools=intent.tools, strict=strict, seen=seen.get(intent.name, 0.0))
     stated = intent.max_output
-    output = MOST_OUTPUT if stated is None else max(0, stated)
+    output = (MOST_OUTPUT if stated is None else max(0, stated)) * max(1, intent.replies)
     row = prices(intent.provider, intent.name, intent.tier)
     rate = dearest(row, tokens, output=output > 0)
     nano = rate.worst(tokens, output) if isinstance(rate, Rate) else None

@@ -21,21 +21,21 @@ _TAKEN: Final = (408, 499)
 _TURNED_AWAY: Final = (503, 529)
 
 
-def most_output(call: LLMCall) -> int | None:
-    """Most tokens of output that a request allows; None when it does not say."""
+def most_output(call: LLMCall) -> tuple[int | None, int]:
+    """Most tokens of output that a request allows a reply (None: it does not say), and how many replies it asks for."""
     if call.operation in _WITHOUT_OUTPUT:
-        return 0
+        return 0, 1
     stated, params = _count(call.max_output), call.params
     if not isinstance(params, Mapping) or _TOLD.isdisjoint(params):
-        return stated
+        return stated, 1
     if not _INSIDE.isdisjoint(params):
         inside = (params[name] for name in _INSIDE if isinstance(params.get(name), Mapping))
         params = {**{name: value for one in inside for name, value in one.items()}, **params}
     if stated is None:
         stated = next((found for name in _NAMES if (found := _count(params.get(name))) is not None), None)
-    if stated is None or _COPIES.isdisjoint(params):
-        return stated
-    return stated * max(1, *(_count(params.get(name)) or 1 for name in _COPIES))
+    if _COPIES.isdisjoint(params):
+        return stated, 1
+    return stated, max(1, *(_count(params.get(name)) or 1 for name in _COPIES))
 
 
 def was_refused(sent: bool | None, status: Status, http_status: Any, error: BaseException | None) -> bool:

@@ -185,14 +185,15 @@ class CallStep(Step[LLMCall]):
         call = self.intent
         self._split, size = run.prefix.measured_split(call.messages, call.reminders)
         tools = bytes_of(call.tools)
+        most, replies = most_output(call)
         return limits.Intent(
             run.id, "llm", text_of(call.model), text_of(call.provider or ""), run.tenant, run.session,
-            whole(call.attempt) or 1, input_bytes=size + tools, tools=bool(tools), max_output=most_output(call),
+            whole(call.attempt) or 1, input_bytes=size + tools, tools=bool(tools), max_output=most, replies=replies,
             tier=None if call.tier is None else text_of(call.tier),
         )  # fmt: skip
 
     def room(self) -> int | None:
-        """Most tokens of output that the request may ask for and still fit its run's limits; None: nothing limits them.
+        """Most tokens of output a reply that the request may ask for within its run's limits; None: no limit.
 
         To be asked before it is entered.
         """

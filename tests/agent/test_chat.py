@@ -98,6 +98,18 @@ async def test_an_ephemeral_reminder_is_sent_once(events: Captured) -> None:
     assert "hurry" not in str(talk.messages)
 
 
+async def test_a_reminder_outlives_an_ask_that_is_stopped_before_its_request(events: Captured) -> None:
+    """It was said to nobody: the next request has it, once."""
+    model = ScriptedModel(["1", "2"])
+    talk = Chat(agent(model))
+    talk.add_ephemeral_reminder("hurry")
+    assert (await talk.ask("a", limits="10 tokens")).stop_reason == "token_budget"
+    assert model.requests == []
+    await talk.ask("b")
+    await talk.ask("c")
+    assert ["hurry" in str(request.messages) for request in model.requests] == [True, False]
+
+
 async def test_tools_change_with_the_next_request(events: Captured) -> None:
     """Immutable ones stay; a tool may change the set itself."""
 

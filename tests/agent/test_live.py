@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tachograph import Limits
 from tachograph.agent.progress import (
     Limited,
     Nudged,
@@ -11,7 +12,7 @@ from tachograph.agent.progress import (
     ToolDone,
 )
 from tachograph.agent.tools.tool import Tool
-from tachograph.providers.scripted import Call
+from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.testing import Captured
 from tests.agent.running import agent, ran
 
@@ -50,6 +51,15 @@ async def test_everything_is_the_same_with_and_without_listeners(events: Capture
     assert quiet.messages == loud.messages
     assert quiet.spent == loud.spent
     assert handle.emitter.failed > 5
+
+
+async def test_a_limit_that_nudges_tells_the_model_and_stops_nothing(events: Captured) -> None:
+    """What is noticed at a request is said with the next one."""
+    model = ScriptedModel([Call("same"), Call("same"), Call("same"), "7"])
+    limits = Limits(llm_calls=2, modes={"llm_calls": "nudge"})
+    assert (await agent(model, limits=limits).run("go")).answer == "7"
+    said = "2 of 2 model calls are used. Come to an end now."
+    assert [said in request.messages[-1].text for request in model.requests] == [False, False, False, True]
 
 
 async def test_progress_tells_of_limits_nudges_and_corrections(events: Captured) -> None:

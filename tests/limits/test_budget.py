@@ -123,9 +123,11 @@ def test_quiet_modes_admit_and_say_so(mode: Mode) -> None:
     """Beyond the limit each action carries a notice; a deadline that only warns is no deadline."""
     guard = budget(tool_calls=1, seconds=1, modes={"tool_calls": mode, "seconds": mode})
     assert admitted(guard, "tool", "a").notices == ()
-    assert admitted(guard, "tool", "b").notices == (Notice("max_tool_calls", 1, 1, 1, "run", mode),)
+    first, late = (f"{used} are used. Come to an end now." for used in ("1 of 1 tool calls", "2 of 1 seconds"))
+    said = [first, late] if mode == "nudge" else ["", ""]
+    assert admitted(guard, "tool", "b").notices == (Notice("max_tool_calls", 1, 1, 1, "run", mode, said[0]),)
     assert guard.deadline is None
-    assert admitted(guard, "custom", now=2 * SECOND).notices == (Notice("deadline", 2, 0, 1, "run", mode),)
+    assert admitted(guard, "custom", now=2 * SECOND).notices == (Notice("deadline", 2, 0, 1, "run", mode, said[1]),)
 
 
 def test_other_modes_refuse_with_their_name() -> None:
@@ -281,7 +283,7 @@ def test_a_stated_cost_limit_refuses_what_has_no_price() -> None:
 
 
 def test_early_warnings_are_given_once_each() -> None:
-    """At 70 and at 90 per cent of each of five limits, to those who asked for it; of two at once the larger one."""
+    """At 70 and at 90 per cent of each of six limits, to those who asked for it; of two at once the larger one."""
     guard = budget(iterations=10, seconds=100, tokens=1_000, usd=None, early=(0.7, 0.9))
     said = [admitted(guard, "iteration", now=n).notices for n in range(10)]
     assert [[notice.used for notice in notices] for notices in said] == [[]] * 6 + [[7], [], [9], []]

@@ -351,7 +351,7 @@ class Chat:
             finally:
                 _asking.reset(inside)
                 self._loop = None
-                self._keep(live, *begun)
+                self._keep(live, said, *begun)
 
     def _with(self, merged: dict[str, Any], source: str, said: tuple[str, ...]) -> Call:
         context = {"source": source, **merged.pop("context", {})}
@@ -369,13 +369,15 @@ class Chat:
     def _rewrite(self, messages: tuple[Message, ...]) -> None:
         self._messages, self._rewritten = messages, self._rewritten + 1
 
-    def _keep(self, live: Live, rewritten: int, length: int) -> None:
+    def _keep(self, live: Live, said: tuple[str, ...], rewritten: int, length: int) -> None:
         """The conversation with what the run added; what was made of it meanwhile goes before that."""
         if self._rewritten != rewritten:
             return
         self._messages = closed((*outcome_of(live).messages, *self._messages[length:]))
         self._reminding = live.reminding
         self.usage.add(live.spent.usage, live.last_usage)
+        if live.waiting[: len(said)] == [*said]:  # it was stopped before any request
+            self._ephemeral[:0] = said
 
 
 def _read(message: Said) -> Message:

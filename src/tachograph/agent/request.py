@@ -43,17 +43,14 @@ async def ask(live: Live, state: State, *, tools: bool) -> Reply:
     request = _request(live, state, tools=tools)
     reminders = tuple(user(wrap(text)) for text in live.waiting)
     attempt, first = 1, None
-    try:
-        while True:
-            tried = _Attempt(live, request, reminders, state.iteration, attempt, first)
-            try:
-                return await tried.run()
-            except ModelError as error:
-                first = first or tried.number
-                await _again(live, error, attempt, started=tried.started)
-            attempt += 1
-    finally:
-        live.waiting.clear()
+    while True:
+        tried = _Attempt(live, request, reminders, state.iteration, attempt, first)
+        try:
+            return await tried.run()
+        except ModelError as error:
+            first = first or tried.number
+            await _again(live, error, attempt, started=tried.started)
+        attempt += 1
 
 
 def _request(live: Live, state: State, *, tools: bool) -> Request:
@@ -154,6 +151,8 @@ class _Attempt:
         )
         with step(self._call(request)) as call:
             self.number = live.asked_by = call.number
+            if self.attempt == 1:  # what a refused request would have said goes on waiting
+                del live.waiting[: len(self.reminders)]
             live.heed(call.notices)
             try:
                 reply = await self._drain(request, call)

@@ -25,7 +25,7 @@ from tachograph.limits.ledger import Ledger
 from tachograph.limits.limit import Limit, Limits
 from tachograph.limits.loops import Detector
 from tachograph.limits.money import Prices, Rate
-from tachograph.limits.purse import COUNTED, NEVER, QUIET, Hit, Purse, least
+from tachograph.limits.purse import COUNTED, NEVER, QUIET, Hit, Purse, least, urge
 from tachograph.limits.reckon import Asked, Used, breaks_its_word, overruns, reckon, used
 from tachograph.limits.streaks import Place
 
@@ -142,7 +142,7 @@ class Budget:
             for hit, reason in self._hits(intent, asked, now):
                 if hit.limit.mode not in QUIET:
                     return _refused(hit, reason)
-                notices.append(_notice(hit, reason))
+                notices.append(_notice(hit, reason or urge(hit.limit, hit.used)))
             if intent.kind == "tool":
                 held.place, verdict = self._detector.ask(intent.name, intent.arguments, now)
                 if isinstance(verdict, Refused):

@@ -24,10 +24,10 @@ COUNTED: Mapping[str, str] = {
 
 _SECOND = 1_000_000_000
 _UNITS: Mapping[str, str] = {
-    "max_iterations": "iterations", "max_tool_calls": "tool calls", "token_budget": "tokens", "cost_budget": "USD",
-    "deadline": "seconds",
+    "max_iterations": "iterations", "max_llm_calls": "model calls", "max_tool_calls": "tool calls",
+    "token_budget": "tokens", "cost_budget": "USD", "deadline": "seconds",
 }  # fmt: skip
-"""What the model is told of early."""
+"""What the model can be told of."""
 
 
 class Hit(NamedTuple):
@@ -161,8 +161,19 @@ class Purse:
             reached = {(metric, part) for part in self.early if used >= part * limit.threshold}
             if passed := reached - self.given:
                 self.given |= passed
-                said = f"{used:.12g} of {limit.threshold:.12g} {unit} are used. Come to an end in what is left."
+                said = f"{_part(used, limit, unit)} Come to an end in what is left."
                 yield Notice(metric, used, 0, limit.threshold, limit.scope, "nudge", said)
+
+
+def urge(limit: Limit, used: float) -> str:
+    """What a run's limit of mode `nudge` has the model told once it is passed; nothing of other limits."""
+    if limit.mode != "nudge" or limit.scope != "run" or limit.metric not in _UNITS:
+        return ""
+    return f"{_part(used, limit, _UNITS[limit.metric])} Come to an end now."
+
+
+def _part(used: float, limit: Limit, unit: str) -> str:
+    return f"{used:.12g} of {limit.threshold:.12g} {unit} are used."
 
 
 def least(one: int | None, other: int | None) -> int | None:

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, note, settings
 from msgspec import structs
 
@@ -24,6 +25,7 @@ from tachograph.testing import Captured, capture
 from tests.agent.must import laws
 from tests.agent.must.adversary import Adversary, Case, agents, cases, crowds
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")  # a failing case may be long
 EXAMPLES = int(os.environ.get("TACHOGRAPH_MUST_EXAMPLES", "150"))
 LONGEST = 10.0
 """Seconds after which a run of these has hung."""

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tachograph.agent.hooks import (
@@ -130,11 +128,10 @@ async def test_every_call_of_a_reply_has_an_id_of_its_own(events: Captured) -> N
 
 
 async def test_a_flood_of_calls_is_no_reply(events: Captured) -> None:
-    """Twenty thousand calls at once end the run in time, their tokens counted, none of them recorded."""
+    """Twenty thousand calls at once end the run long before its time, their tokens counted, none of them recorded."""
     model = ScriptedModel([[Call("same")] * 20_000])
-    began = time.monotonic()
-    found = await ran(agent(model, limits="1s"), events)
-    assert time.monotonic() - began < 1.25
+    found = await ran(agent(model, limits="20s"), events)
+    assert found.seconds < 15
     assert (found.stop_reason, found.spent.tool_calls) == ("provider_error", 0)
     assert "20000 tool calls" in found.detail
     assert found.usage.output

@@ -123,9 +123,7 @@ class RecordedState:
     def _value(self, content: Content | None) -> Any:
         if content is None:
             return None
-        text: str | bytes | None = content.text
-        if text is None and content.hash is not None and self._fetch is not None:
-            text = self._fetch([bytes.fromhex(content.hash)]).get(bytes.fromhex(content.hash))
+        text = transcript.text_of(content, self._fetch)
         if text is None:
             raise CodecError("content of this run was not kept: its state cannot be read back")
         return msgspec.json.decode(text)

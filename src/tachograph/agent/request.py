@@ -23,6 +23,7 @@ from tachograph.agent.tools.tool import Tool
 from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.chat import Message, ToolUse, user
 from tachograph.events.usage import MISSING
+from tachograph.limits.estimate import MOST_OUTPUT, output_within
 from tachograph.providers import told
 from tachograph.providers.asking import pieces
 from tachograph.providers.config import patience
@@ -34,8 +35,6 @@ MOST_CALLS = 5000
 """Tool calls of one reply, beyond which it is not taken."""
 MOST_CHARS = 16_000_000
 """Characters of one streamed reply, beyond which it is broken off."""
-MOST_OUTPUT = 4096
-"""Tokens of output a request may ask for when nobody says."""
 
 
 async def ask(live: Live, state: State, *, tools: bool) -> Reply:
@@ -142,11 +141,10 @@ class _Attempt:
     async def _send(self, permit: Permit) -> Reply:
         live = self.live
         pending = step(self._call(self.request))
-        room, most = pending.room(), self.request.max_tokens or MOST_OUTPUT
         request = structs.replace(
             self.request,
             messages=(*self.request.messages, *self.reminders),
-            max_tokens=most if room is None else max(1, min(most, room)),
+            max_tokens=output_within(self.request.max_tokens, pending.room()),
             timeout=self._seconds(),
         )
         with step(self._call(request)) as call:

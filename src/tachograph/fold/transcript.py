@@ -103,6 +103,14 @@ def collect(events: Iterable[Event]) -> Transcripts:
     return transcripts
 
 
+def text_of(content: Content, fetch: Fetch | None) -> str | bytes | None:
+    """The JSON text of one content, inline or fetched; None when it was not kept, or cannot be found."""
+    if content.text is not None or content.hash is None or fetch is None:
+        return content.text
+    name = bytes.fromhex(content.hash)
+    return fetch([name]).get(name)
+
+
 def read(path: Iterable[Message], fetch: Fetch | None = None) -> list[Any]:
     """The messages' JSON values, in order; None for one whose content was not kept, cannot be found, or is not JSON.
 

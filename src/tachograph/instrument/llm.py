@@ -25,7 +25,7 @@ from tachograph.events.chat import Message
 from tachograph.instrument.llm_call_log import LLMCallLog
 from tachograph.instrument.logging import LLMCallLogger
 from tachograph.instrument.target import Target
-from tachograph.limits.estimate import MOST_OUTPUT
+from tachograph.limits.estimate import MOST_OUTPUT, output_within
 from tachograph.providers import told
 from tachograph.providers.config import ModelConfig
 from tachograph.providers.port import ModelPort, Params, Reply, Request, TextDelta
@@ -282,7 +282,7 @@ def _fitted(model: ModelPort, request: Request, below: object) -> Request:
     asked = LLMCall(model.model, messages, model.provider, max_output=most, tier=request.params.tier)
     place = getattr(below, "id", below)
     room = step(asked, below=None if place is None else str(place)).room()
-    return structs.replace(request, max_tokens=most if room is None else max(1, min(most, room)))
+    return structs.replace(request, max_tokens=output_within(most, room))
 
 
 def _left() -> float | None:

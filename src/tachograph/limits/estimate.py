@@ -47,6 +47,12 @@ def tokens_of(size: int, model: str, *, tools: bool = False, strict: bool = Fals
     return ceil(size * max(MARGIN / BYTES_PER_TOKEN.get(family, OTHERWISE), seen)) + frame
 
 
+def output_within(stated: int | None, room: int | None) -> int:
+    """Most tokens of output to ask for: as stated, else `MOST_OUTPUT`, in the room that limits leave; at least 1."""
+    most = stated or MOST_OUTPUT
+    return most if room is None else max(1, min(most, room))
+
+
 @lru_cache(maxsize=256)
 def family_of(model: str) -> str:
     """The family that a model's name belongs to, of those in `BYTES_PER_TOKEN`; '' for none of them."""

@@ -37,7 +37,7 @@ from tachograph.fold.trace.event import (
     event_of,
 )
 from tachograph.fold.trace.summary import AgentTraceSummary
-from tachograph.fold.transcript import Fetch
+from tachograph.fold.transcript import Fetch, text_of
 
 RECENT = 256
 """Ended calls whose usage may still become better known, and tools that a limit may still name: so many at least."""
@@ -328,9 +328,7 @@ class RunTrace:
         """The recorded value; None when it was not kept, or is not at hand."""
         if content is None:
             return None
-        text: str | bytes | None = content.text
-        if text is None and content.hash is not None and self._fetch is not None:
-            text = self._fetch([bytes.fromhex(content.hash)]).get(bytes.fromhex(content.hash))
+        text = text_of(content, self._fetch)
         try:
             return None if text is None else msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeError):

@@ -14,6 +14,7 @@ from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.providers.scripted import ScriptedModel
+from tachograph.record.run import CONVERSATION
 from tachograph.testing import Captured
 
 QUICK = Retry(base=0.001, most=0.002)
@@ -55,5 +56,6 @@ async def ran(the_agent: Agent, events: Captured, prompt: str = "go", **call: An
 
 
 def names(events: Captured) -> list[str]:
-    """Names of the notes, in order."""
-    return [event.body.name for event in events.of(Note)]
+    """Names of the notes, in order, without those that only say where the conversation stands."""
+    found = [event.body.name for event in events.of(Note)]
+    return [name for name in found if name not in (CONVERSATION, "answer_accepted")]

@@ -39,10 +39,9 @@ def flown(script: list[Any], **fields: Any) -> tuple[State, State, Captured]:
 
 
 def as_recorded(state: State) -> State:
-    """Without what no event holds: the answer as a type, and what was in the loop's hands alone."""
+    """Without what no event holds: the answer as a type."""
     end = None if state.end is None else msgspec.structs.replace(state.end, value=None, detail="")
-    reply = None if state.reply is None else state.reply
-    return msgspec.structs.replace(state, end=end, accepted=False, answer=None, reply=reply)
+    return msgspec.structs.replace(state, end=end)
 
 
 REPLIES = some.sampled_from(

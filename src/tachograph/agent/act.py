@@ -25,7 +25,7 @@ from tachograph.agent.tools.execute import Ran, execute
 from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import LimitExceeded
-from tachograph.events.chat import Message, Part, Text, ToolUse, result
+from tachograph.events.chat import Part, Text, ToolUse, result
 from tachograph.events.tool import ToolState
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
@@ -45,8 +45,7 @@ class Finished(Struct, frozen=True):
 class Acted(Struct, frozen=True):
     """What came of the calls of one reply."""
 
-    results: tuple[Message, ...]
-    succeeded: tuple[str, ...]
+    answered: Answered
     finished: Finished | None = None
     limit: LimitExceeded | None = None
     """A limit that ends the run."""
@@ -103,12 +102,7 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
         raise
     answered = _answered(plans)
     finished = finished or next((plan.finished for plan in plans if plan.finished is not None), None)
-    return Acted(
-        answered.results,
-        answered.succeeded,
-        finished,
-        next((plan.limit for plan in plans if plan.limit is not None), None),
-    )
+    return Acted(answered, finished, next((plan.limit for plan in plans if plan.limit is not None), None))
 
 
 def leave(live: Live, state: State, why: str) -> Answered:
@@ -136,6 +130,7 @@ def _answered(plans: list[_Plan]) -> Answered:
     return Answered(
         tuple(result(plan.call, plan.content) for plan in plans),
         tuple(plan.call.name for plan in plans if plan.state == "completed"),
+        next((plan.limit.metric for plan in plans if plan.limit is not None and plan.limit.mode == "wrap_up"), ""),
     )
 
 

@@ -7,12 +7,13 @@ content that redaction changed stays changed. What redaction took away altogethe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
 from tachograph.agent.state import (
+    Accepted,
     Answered,
     Corrected,
     End,
@@ -20,6 +21,7 @@ from tachograph.agent.state import (
     Iterated,
     Moved,
     Nudged,
+    Prompted,
     Refused,
     Replied,
     State,
@@ -37,6 +39,12 @@ from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold import transcript
+from tachograph.record.run import CONVERSATION
+
+NOTED = frozenset(
+    ("nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused", "answer_accepted")
+)  # fmt: skip
+"""Notes that say where a run stands."""
 
 
 class RecordedState:
@@ -46,34 +54,45 @@ class RecordedState:
         self.state = state or State()
         self._fetch = fetch
         self._messages = transcript.Transcripts()
+        self._read: dict[int, Message] = {}
+        """Messages by their node, read once."""
         self._tools: dict[int, ToolStarted] = {}
         self._results: dict[int, tuple[Message, bool]] = {}
+        self._wrap_up = ""
+        """The limit that refused one of these calls and allows one more turn."""
 
     def apply(self, event: Event) -> State:
         """The state after one more event. Raises CodecError for content that was not kept."""
         self._messages.apply(event)
-        match event.body:
-            case StepStarted(kind="iteration"):
-                self.state = advance(self.state, Iterated())
-            case CallStarted() as body:
-                messages = tuple(self._path(body.input))
-                self.state = msgspec.structs.replace(self.state, messages=messages)
-            case CallEnded(status="completed", output=int() as node) as body:
-                message = self._read(self._messages.messages[node].content)
-                told = self._value(body.metadata) or {}
-                finish: Any = told.get("finish") or body.finish_reason
-                self.state = advance(self.state, Replied(message, finish))
-            case ToolStarted() as body:
-                self._tools[event.seq] = body
-            case ToolEnded() as body:
-                self._answered(event.step, body)
-            case LimitHit(mode="wrap_up", refused_kind=None | "tool", metric=metric):
-                self.state = advance(self.state, Wrapped(metric))
-            case Note(name=name, data=data):
-                self._noted(name, self._value(data) or {})
-            case RunEnded() as body:
-                self._ended(body)
+        handler = self._handlers.get(type(event.body))
+        if handler is not None:
+            handler(self, event, event.body)
         return self.state
+
+    def _step_started(self, event: Event, body: StepStarted) -> None:
+        if body.kind == "iteration":
+            self.state = advance(self.state, Iterated())
+
+    def _call_started(self, event: Event, body: CallStarted) -> None:
+        self.state = msgspec.structs.replace(self.state, messages=self._path(body.input))
+
+    def _call_ended(self, event: Event, body: CallEnded) -> None:
+        if body.status == "completed" and body.output is not None:
+            told = self._value(body.metadata) or {}
+            finish: Any = told.get("finish") or body.finish_reason
+            self.state = advance(self.state, Replied(self._path(body.output)[-1], finish))
+
+    def _tool_started(self, event: Event, body: ToolStarted) -> None:
+        self._tools[event.seq] = body
+
+    def _tool_ended(self, event: Event, body: ToolEnded) -> None:
+        self._answered(event.step, body)
+
+    def _limit_hit(self, event: Event, body: LimitHit) -> None:
+        if body.mode == "wrap_up" and body.refused_kind is None:
+            self.state = advance(self.state, Wrapped(body.metric))
+        elif body.mode == "wrap_up" and body.refused_kind == "tool":
+            self._wrap_up = self._wrap_up or body.metric
 
     def _answered(self, number: int, body: ToolEnded) -> None:
         started = self._tools.pop(number, None)
@@ -86,11 +105,30 @@ class RecordedState:
         said = read({"role": "tool", "content": INTERRUPTED if content is None else content}).content
         answer = msgspec.structs.replace(result(call, ""), content=said)
         self._results[started.index] = (answer, body.state == "completed")
-        if len(self._results) == len(self.state.open):
+        self._all_answered()
+
+    def _all_answered(self) -> None:
+        if self._results and len(self._results) == len(self.state.open):
             found = [self._results[index] for index in sorted(self._results)]
             self._results.clear()
             names = tuple(message.name or "" for message, done in found if done)
-            self.state = advance(self.state, Answered(tuple(message for message, _ in found), names))
+            answered = Answered(tuple(message for message, _ in found), names, self._wrap_up)
+            self.state, self._wrap_up = advance(self.state, answered), ""
+
+    def _conversed(self, data: dict[str, Any], seq: int) -> None:
+        """The conversation was put on record: as the run began, or with what somebody said."""
+        messages = self._path(data.get("node", seq - 1))
+        if data["by"] == "prompted":
+            self.state = advance(self.state, Prompted(messages[-1]))
+        self.state = msgspec.structs.replace(
+            self.state, messages=messages, phase=data.get("phase", self.state.phase)
+        )  # fmt: skip
+
+    def _note(self, event: Event, body: Note) -> None:
+        if body.name == CONVERSATION:
+            self._conversed(self._value(body.data) or {}, event.seq)
+        elif body.name in NOTED:
+            self._noted(body.name, self._value(body.data) or {})
 
     def _noted(self, name: str, data: dict[str, Any]) -> None:
         match name:
@@ -102,23 +140,24 @@ class RecordedState:
                 self.state = advance(self.state, Moved(data["to_phase"], data["text"]))
             case "gate_refused":
                 self.state = advance(self.state, Refused(data["gate"], data["text"]))
+            case "answer_accepted":
+                self.state = advance(self.state, Accepted(data.get("replaced")))
 
-    def _ended(self, body: RunEnded) -> None:
-        if self.state.open:
-            calls = tuple(result(call, INTERRUPTED) for call in self.state.open)
-            self.state = advance(self.state, Answered(calls))
+    def _run_ended(self, event: Event, body: RunEnded) -> None:
+        for index, call in enumerate(self.state.open):
+            self._results.setdefault(index, (result(call, INTERRUPTED), False))
+        self._all_answered()
         answer = self._value(body.output)
         self.state = advance(self.state, Ended(End(body.status, body.stop_reason, answer)))
 
-    def _path(self, node: int | None) -> Iterable[Message]:
+    def _path(self, node: int | None) -> tuple[Message, ...]:
         path = [message for message in self._messages.path(node) if not message.ephemeral]
-        for value in transcript.read(path, self._fetch):
+        unread = [message for message in path if message.node not in self._read]
+        for message, value in zip(unread, transcript.read(unread, self._fetch), strict=True):
             if value is None:
                 raise CodecError("a message of this run was not kept: its state cannot be read back")
-            yield read(value)
-
-    def _read(self, content: Content) -> Message:
-        return read(self._value(content))
+            self._read[message.node] = read(value)
+        return tuple(self._read[message.node] for message in path)
 
     def _value(self, content: Content | None) -> Any:
         if content is None:
@@ -127,6 +166,17 @@ class RecordedState:
         if text is None:
             raise CodecError("content of this run was not kept: its state cannot be read back")
         return msgspec.json.decode(text)
+
+    _handlers: ClassVar[Mapping[type, Callable[[RecordedState, Event, Any], None]]] = {
+        StepStarted: _step_started,
+        CallStarted: _call_started,
+        CallEnded: _call_ended,
+        ToolStarted: _tool_started,
+        ToolEnded: _tool_ended,
+        LimitHit: _limit_hit,
+        Note: _note,
+        RunEnded: _run_ended,
+    }
 
 
 def state_of(events: Iterable[Event], fetch: transcript.Fetch | None = None, state: State | None = None) -> State:

@@ -24,7 +24,6 @@ from tachograph.agent.request import ask
 from tachograph.agent.spec import HandOver
 from tachograph.agent.state import (
     Accepted,
-    Answered,
     Corrected,
     End,
     Ended,
@@ -59,6 +58,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
+            record.converse(live.state.messages, "begun", phase=live.state.phase)
             try:
                 await _work(live, prompt)
             except asyncio.CancelledError:
@@ -185,15 +185,13 @@ async def _fill(live: Live) -> None:
 
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
-    _advance(live, Answered(acted.results, acted.succeeded))
-    for message in acted.results:
+    _advance(live, acted.answered)
+    for message in acted.answered.results:
         live.emit(progress.MessageAdded(message=message))
     if acted.finished is not None:
         _over(live, End("completed", "tool_stop", acted.finished.answer, acted.finished.answer))
-    elif acted.limit is not None:
-        if acted.limit.mode != "wrap_up":
-            raise acted.limit
-        _advance(live, Wrapped(acted.limit.metric))
+    elif acted.limit is not None and acted.limit.mode != "wrap_up":
+        raise acted.limit
 
 
 def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
@@ -219,13 +217,18 @@ async def _check(live: Live, answer: str, value: Any) -> None:
             answer = replaced = said if isinstance(said, str) else to_json(said).text
             found = parse(live.spec.output, answer)
             if isinstance(found, Misfit):  # the loop has words for that
-                return _advance(live, Accepted(replaced))
+                return _accept(live, replaced)
             value = found.value
     if live.spec.verify is not None:
         wrong = await verified(live, live.spec.verify, answer, value)
         if wrong:
             return await _do(live, loop.refusal(live.spec, live.state, loop.VERIFICATION, wrong))
-    return _advance(live, Accepted(replaced))
+    return _accept(live, replaced)
+
+
+def _accept(live: Live, replaced: str | None) -> None:
+    live.note("answer_accepted", {"replaced": replaced})
+    _advance(live, Accepted(replaced))
 
 
 async def _finish(live: Live, end: End) -> None:
@@ -258,6 +261,7 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
                 return _over(live, End("completed", "tool_stop", answer, answer))
         if verdict.moment.prompt is not message.content:
             message = message_of(verdict.moment.prompt)
+    live.record.converse((*live.state.messages, message), "prompted")
     _advance(live, Prompted(message))
     live.emit(progress.MessageAdded(message=message))
     return None

@@ -101,13 +101,17 @@ class Answered(Struct, frozen=True):
     results: tuple[Message, ...]
     succeeded: tuple[str, ...] = ()
     """Names of those that completed."""
+    wrap_up: str = ""
+    """The metric of a limit that refused one of them and allows one more turn, without tools."""
 
     def onto(self, state: State) -> State:
         """Nothing is open any more."""
         known = state.succeeded
         done = known if known.issuperset(self.succeeded) else known.union(self.succeeded)
-        messages = (*state.messages, *self.results)
-        return _changed(state, messages=messages, open=(), succeeded=done, base=None, reply=None, finish=None)
+        return _changed(
+            state, messages=(*state.messages, *self.results), open=(), succeeded=done, base=None, reply=None,
+            finish=None, wrap_up=self.wrap_up or state.wrap_up,
+        )  # fmt: skip
 
 
 class Nudged(Struct, frozen=True):

@@ -222,8 +222,8 @@ class CallStep(Step[LLMCall]):
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         call, ticket = self.intent, self._ticket
         known, fresh = self._split or run.prefix.split(call.messages)
-        said = _said(recorder, [message for _, message in fresh])
-        reminders = _said(recorder, call.reminders) if call.reminders else []
+        said = said_of(recorder, [message for _, message in fresh])
+        reminders = said_of(recorder, call.reminders) if call.reminders else []
         reserved = None if ticket is None else ticket.reservation
         tools, params, facts = kept(recorder, call.tools), kept(recorder, call.params), kept(recorder, call.metadata)
         plain, word, refs = recorder.plain, recorder.word, recorder.words(call.refs)
@@ -231,7 +231,7 @@ class CallStep(Step[LLMCall]):
 
         def build(seq: int) -> list[Any]:
             tip = seq + len(said) - 1 if said else known
-            reminded = _chained(reminders, tip, seq + len(said), ephemeral=True)
+            reminded = chained(reminders, tip, seq + len(said), ephemeral=True)
             started = CallStarted(
                 provider=provider, model=model, operation=operation, parent=parent, iteration=whole(call.iteration),
                 attempt=whole(call.attempt) or 1, retry_of=whole(call.retry_of), streaming=bool(call.streaming),
@@ -239,12 +239,12 @@ class CallStep(Step[LLMCall]):
                 tier=word(call.tier), agent_type=word(call.agent_type), purpose=word(call.purpose), metadata=facts,
                 refs=refs, reserved=reserved,
             )  # fmt: skip
-            return [*_chained(said, known, seq), *reminded, (started, None)]
+            return [*chained(said, known, seq), *reminded, (started, None)]
 
         first = recorder.write(run, build, starts=True)
         if first is None:
             return None
-        self._tip = _learned(run, [key for key, _ in fresh], said, known, first)
+        self._tip = learned(run, [key for key, _ in fresh], said, known, first)
         number = first + len(said) + len(reminders)
         recorder.opened(run, number, "llm")
         return number
@@ -253,7 +253,7 @@ class CallStep(Step[LLMCall]):
         self, recorder: Recorder, run: LiveRun, number: int, status: Status, failure: Failure | None
     ) -> None:
         messages, beats, tip = self._messages(), self._beats, self._tip
-        said, metadata, word = _said(recorder, messages), kept(recorder, self.metadata), recorder.word
+        said, metadata, word = said_of(recorder, messages), kept(recorder, self.metadata), recorder.word
         usage, cost = self._spent()
         chunks = beats.chunks if beats and self.chunks is None else whole(self.chunks)
 
@@ -266,11 +266,11 @@ class CallStep(Step[LLMCall]):
                 http_status=whole(self.http_status), first_token_ns=self._first,
                 chunks=chunks, timeline=beats.timeline() if beats else None, error=failure, metadata=metadata,
             )  # fmt: skip
-            return [*_chained(said, tip, seq), (ended, number)]
+            return [*chained(said, tip, seq), (ended, number)]
 
         first = recorder.finish(run, build)
         if first is not None:
-            _learned(run, [key_of(message) for message in messages], said, tip, first)
+            learned(run, [key_of(message) for message in messages], said, tip, first)
 
     def _record_late(self, recorder: Recorder, run: LiveRun, number: int) -> None:
         usage, cost = self._spent()
@@ -315,14 +315,15 @@ Said = list[tuple[str, Content]]
 """(role, content) of messages about to be recorded, in order."""
 
 
-def _said(recorder: Recorder, messages: Sequence[Any]) -> Said:
+def said_of(recorder: Recorder, messages: Sequence[Any]) -> Said:
+    """Messages ready to be recorded."""
     return [
         (role_of(message), recorder.content(message.plain() if type(message) is Message else message))
         for message in messages
     ]
 
 
-def _chained(said: Said, parent: int | None, seq: int, *, ephemeral: bool = False) -> list[tuple[MessageAppended, int]]:
+def chained(said: Said, parent: int | None, seq: int, *, ephemeral: bool = False) -> list[tuple[MessageAppended, int]]:
     """The messages as events, each naming the one before; the first will be event `seq`."""
     bodies = []
     for role, content in said:
@@ -332,7 +333,7 @@ def _chained(said: Said, parent: int | None, seq: int, *, ephemeral: bool = Fals
     return bodies
 
 
-def _learned(run: LiveRun, keys: list[Any], said: Said, parent: int | None, first: int) -> int | None:
+def learned(run: LiveRun, keys: list[Any], said: Said, parent: int | None, first: int) -> int | None:
     """Remember what was recorded from `first` on; the node of the last message."""
     learn = run.prefix.learn
     for seq, key in enumerate(keys, first):

@@ -258,7 +258,7 @@ def as_recorded(state: State) -> State:
     reply = None if state.reply is None else read(_kept(state.reply.plain()))
     loose = {} if end is None else {"wrap_up": ""}  # whether one more turn was left means nothing behind the end
     return msgspec.structs.replace(
-        state, messages=messages, reply=reply, end=end, accepted=False, answer=None, **loose
+        state, messages=messages, reply=reply, end=end, **loose
     )  # fmt: skip
 
 

@@ -334,7 +334,7 @@ def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> Tool
 def _context(live: Live, state: State, plan: _Plan) -> ToolContext:
     return ToolContext(
         live.record.run_id or "", live.spec.name, plan.call.id, plan.call.name, state.iteration, live.record.deadline,
-        live.context, live.shelf.get,
+        live.context, live.shelf.get, live.state.scratch, live.keep,
     )  # fmt: skip
 
 

@@ -37,6 +37,8 @@ class Call:
 
     history: Sequence[Message | Mapping[str, Any]] = ()
     """The conversation so far, without instructions."""
+    state: State | None = None
+    """Where another run stood, to go on from there: its instructions are in it, and `history` is left out."""
     limits: Limits | str | None = None
     session: str | None = None
     user: str | None = None
@@ -73,7 +75,8 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     tools = call.toolbox or (lambda: own)
     limits = effective(spec, call.limits, tools())
     instructions = _instructions(spec, call)
-    if (prompt is None and not call.history) or (prompt is not None and not _says(cleaned(message_of(prompt))[0])):
+    nothing = not call.history and call.state is None if prompt is None else not _says(cleaned(message_of(prompt))[0])
+    if nothing:
         raise InvalidTranscript(len(call.history), "nothing is said: give a prompt, or a history to go on from")
     history = _history(call, tools(), instructions)
     recorder = scope.recorder()
@@ -85,7 +88,7 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         shelf=call.shelf or Shelf(), reminders=(*spec.reminders, *call.reminders), reminding=call.reminding,
         waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
     )  # fmt: skip
-    live.state = State(
+    live.state = call.state or State(
         messages=((system(instructions, cache=spec.cache),) if instructions else ()) + history,
         phase=spec.phases[0].name if spec.phases else "",
     )
@@ -147,6 +150,9 @@ def _history(call: Call, tools: Mapping[str, Tool], instructions: str) -> tuple[
 
 
 def _instructions(spec: Spec, call: Call) -> str:
+    if call.state is not None:
+        first = call.state.messages[:1]
+        return first[0].text if first and first[0].role == "system" else ""
     said = spec.instructions if call.instructions is None else call.instructions
     text = said if isinstance(said, str) else said(call.context)
     if spec.phases and spec.phases[0].instructions:

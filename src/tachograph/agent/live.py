@@ -11,18 +11,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from threading import Lock
 from typing import Any
+
+import msgspec
 
 from tachograph.agent.answer.outcome import Spending
 from tachograph.agent.hooks import Hooks, Moment, Verdict
 from tachograph.agent.progress import Emitter, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
-from tachograph.agent.state import Answered, State
+from tachograph.agent.state import Answered, Fact, Kept, State, advance
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
-from tachograph.errors import SettingsError
+from tachograph.errors import SettingsError, ToolError
 from tachograph.events.chat import HIDDEN, Part
 from tachograph.events.usage import MISSING, Cost, Usage
 from tachograph.fold.cost import PriceBook, price
@@ -84,6 +87,8 @@ class Live:
     """Why it was called off; empty while it was not."""
     step: Recorded | None = None
     """The iteration's step, while there is one."""
+    moving: Lock = field(default_factory=Lock)
+    """Held while the state moves: tools in threads keep things, too."""
 
     def toolbox(self) -> Mapping[str, Tool]:
         """The tools of the phase, which the next request may name; where a result was cut, also what shows the rest."""
@@ -127,6 +132,20 @@ class Live:
     def note(self, name: str, data: Any) -> None:
         """Record a fact for which there is no event of its own."""
         (self.step or self.record).note(name, data)
+
+    def advance(self, fact: Fact) -> None:
+        """Take the state a fact further."""
+        with self.moving:
+            self.state = advance(self.state, fact)
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value for the run as JSON says it; from any thread. Raises ToolError when the run is over."""
+        plain = msgspec.json.decode(to_json(value).text)
+        with self.moving:
+            if self.state.end is not None:
+                raise ToolError("The run is over, and keeps nothing more.")
+            self.record.note("kept", {"name": name, "value": plain})
+            self.state = advance(self.state, Kept(name, plain))
 
     def emit(self, value: Any) -> None:
         """Tell whoever listens."""

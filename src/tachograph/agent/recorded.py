@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from tachograph.agent.reminders import REMINDED, Reminding
 from tachograph.agent.state import (
     Accepted,
     Answered,
@@ -19,6 +20,7 @@ from tachograph.agent.state import (
     End,
     Ended,
     Iterated,
+    Kept,
     Moved,
     Nudged,
     Prompted,
@@ -28,6 +30,7 @@ from tachograph.agent.state import (
     Wrapped,
     advance,
 )
+from tachograph.agent.state import read as begun
 from tachograph.agent.transcript import INTERRUPTED, refused
 from tachograph.errors import CodecError
 from tachograph.events.call import CallEnded, CallStarted
@@ -41,20 +44,33 @@ from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold import transcript
 from tachograph.record.run import CONVERSATION
 
-NOTED = frozenset(
-    ("nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused", "answer_accepted")
-)  # fmt: skip
+NOTED = frozenset((
+    CONVERSATION, REMINDED, "nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused",
+    "answer_accepted", "kept",
+))  # fmt: skip
 """Notes that say where a run stands."""
+
+
+_MARK = "[not kept]"
+_NOT_KEPT = {role: Message(role, _MARK) for role in ("system", "user", "assistant")}
+"""What stands for a message that was not kept; for a result nothing, since nobody knows whose it was."""
 
 
 class RecordedState:
     """A `State` that grows with the events of its run."""
 
-    def __init__(self, fetch: transcript.Fetch | None = None, state: State | None = None) -> None:
+    def __init__(
+        self, fetch: transcript.Fetch | None = None, state: State | None = None, *, accept: bool = False
+    ) -> None:
+        """`accept` goes on where content was not kept: with a mark in its place, and a word in `losses`."""
         self.state = state or State()
-        self._fetch = fetch
+        self.reminding = Reminding()
+        """What the run was reminded of."""
+        self.losses: list[str] = []
+        """What could not be read back."""
+        self._fetch, self._accept = fetch, accept
         self._messages = transcript.Transcripts()
-        self._read: dict[int, Message] = {}
+        self._read: dict[int, Message | None] = {}
         """Messages by their node, read once."""
         self._tools: dict[int, ToolStarted] = {}
         self._results: dict[int, tuple[Message, bool]] = {}
@@ -72,6 +88,7 @@ class RecordedState:
     def _step_started(self, event: Event, body: StepStarted) -> None:
         if body.kind == "iteration":
             self.state = advance(self.state, Iterated())
+            self.reminding = msgspec.structs.replace(self.reminding, seen=len(self.state.messages))
 
     def _call_started(self, event: Event, body: CallStarted) -> None:
         self.state = msgspec.structs.replace(self.state, messages=self._path(body.input))
@@ -120,15 +137,18 @@ class RecordedState:
         messages = self._path(data.get("node", seq - 1))
         if data["by"] == "prompted":
             self.state = advance(self.state, Prompted(messages[-1]))
-        self.state = msgspec.structs.replace(
-            self.state, messages=messages, phase=data.get("phase", self.state.phase)
-        )  # fmt: skip
+        else:
+            self.state = begun(data.get("state", {}), messages)
 
     def _note(self, event: Event, body: Note) -> None:
+        if body.name not in NOTED or (data := self._value(body.data)) is None:
+            return
         if body.name == CONVERSATION:
-            self._conversed(self._value(body.data) or {}, event.seq)
-        elif body.name in NOTED:
-            self._noted(body.name, self._value(body.data) or {})
+            self._conversed(data, event.seq)
+        elif body.name == REMINDED:
+            self.reminding = msgspec.convert(data, Reminding)
+        else:
+            self._noted(body.name, data)
 
     def _noted(self, name: str, data: dict[str, Any]) -> None:
         match name:
@@ -140,6 +160,8 @@ class RecordedState:
                 self.state = advance(self.state, Moved(data["to_phase"], data["text"]))
             case "gate_refused":
                 self.state = advance(self.state, Refused(data["gate"], data["text"]))
+            case "kept":
+                self.state = advance(self.state, Kept(data["name"], data["value"]))
             case "answer_accepted":
                 self.state = advance(self.state, Accepted(data.get("replaced")))
 
@@ -155,16 +177,22 @@ class RecordedState:
         unread = [message for message in path if message.node not in self._read]
         for message, value in zip(unread, transcript.read(unread, self._fetch), strict=True):
             if value is None:
-                raise CodecError("a message of this run was not kept: its state cannot be read back")
-            self._read[message.node] = read(value)
-        return tuple(self._read[message.node] for message in path)
+                self._lost(f"the message {message.node} of this run was not kept")
+            self._read[message.node] = _NOT_KEPT.get(message.role) if value is None else read(value)
+        return tuple(found for message in path if (found := self._read[message.node]) is not None)
+
+    def _lost(self, what: str) -> None:
+        if not self._accept:
+            raise CodecError(f"{what}: its state cannot be read back")
+        self.losses.append(what)
 
     def _value(self, content: Content | None) -> Any:
         if content is None:
             return None
         text = transcript.text_of(content, self._fetch)
         if text is None:
-            raise CodecError("content of this run was not kept: its state cannot be read back")
+            self._lost("content of this run was not kept")
+            return None
         return msgspec.json.decode(text)
 
     _handlers: ClassVar[Mapping[type, Callable[[RecordedState, Event, Any], None]]] = {

@@ -21,6 +21,8 @@ from tachograph.events.chat import Message, Part, Text, user
 OPENING, CLOSING = "<system-reminder>", "</system-reminder>"
 _TAG = re.compile(f"{OPENING}|{CLOSING}")
 
+REMINDED = "reminded"
+"""Note with a `Reminding`: what was said so far."""
 Words = str | Callable[[Moment], str | None]
 
 

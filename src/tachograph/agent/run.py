@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from tachograph.agent import loop, progress
 from tachograph.agent.act import act, leave
 from tachograph.agent.answer.output import Misfit, parse
@@ -19,7 +21,7 @@ from tachograph.agent.live import Live
 from tachograph.agent.pace.bounded import Overdue, answer_of
 from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
-from tachograph.agent.reminders import cleaned, due
+from tachograph.agent.reminders import REMINDED, cleaned, due
 from tachograph.agent.request import ask
 from tachograph.agent.spec import HandOver
 from tachograph.agent.state import (
@@ -34,7 +36,7 @@ from tachograph.agent.state import (
     Refused,
     Replied,
     Wrapped,
-    advance,
+    plain,
 )
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.agent.verify import verified
@@ -58,7 +60,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
-            record.converse(live.state.messages, "begun", phase=live.state.phase)
+            record.converse(live.state.messages, "begun", state=plain(live.state))
             try:
                 await _work(live, prompt)
             except asyncio.CancelledError:
@@ -271,7 +273,10 @@ def _remind(live: Live) -> None:
     if not live.reminders:
         return
     moment = live.moment("agent_step", live.state, first=live.first, tools=tuple(live.toolbox()))
+    before = live.reminding
     texts, live.reminding = due(live.reminders, live.reminding, moment)
+    if live.reminding.given != before.given:
+        live.note(REMINDED, msgspec.to_builtins(live.reminding))
     for problem in live.reminding.problems:
         live.note("reminder_failed", {"problem": problem})
     live.waiting.extend(texts)
@@ -391,4 +396,4 @@ def _stalled(live: Live, stall: Stall) -> None:
 
 
 def _advance(live: Live, fact: Any) -> None:
-    live.state = advance(live.state, fact)
+    live.advance(fact)

@@ -57,6 +57,8 @@ class State(Struct, frozen=True):
     """Tools that completed at least once."""
     wrap_up: str = ""
     """The metric that allows one more turn, without tools."""
+    scratch: Mapping[str, Any] = {}
+    """What tools keep for the conversation, by name: values that JSON can say."""
     end: End | None = None
 
 
@@ -185,6 +187,30 @@ class Wrapped(Struct, frozen=True):
         return _changed(state, wrap_up=self.metric)
 
 
+class Kept(Struct, frozen=True):
+    """A tool keeps something for the conversation."""
+
+    name: str
+    value: Any
+    """None: nothing any more."""
+
+    def onto(self, state: State) -> State:
+        """The last value of a name counts."""
+        kept = {**state.scratch, self.name: self.value}
+        return _changed(state, scratch={name: value for name, value in kept.items() if value is not None})
+
+
+class Resumed(Struct, frozen=True):
+    """A run that had stopped goes on."""
+
+    def onto(self, state: State) -> State:
+        """It is not over, and patience with the model begins anew. What was open when it paused is open still."""
+        return _changed(
+            state, end=None, wrap_up="", accepted=False, answer=None, nudges=0, schema_attempts=0, base=None,
+            refusals={},
+        )  # fmt: skip
+
+
 class Ended(Struct, frozen=True):
     """The run has its outcome."""
 
@@ -198,7 +224,8 @@ class Ended(Struct, frozen=True):
 
 
 Fact = (
-    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Refused | Accepted | Wrapped | Ended
+    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Refused | Accepted | Wrapped | Kept
+    | Resumed | Ended
 )  # fmt: skip
 
 _changed = msgspec.structs.replace
@@ -207,6 +234,22 @@ _changed = msgspec.structs.replace
 def advance(state: State, fact: Fact) -> State:
     """The state after one more fact."""
     return fact.onto(state)
+
+
+def plain(state: State) -> dict[str, Any]:
+    """A state without its messages as plain values, for JSON; only what differs from a fresh one."""
+    fresh = State()
+    changed = {name: getattr(state, name) for name in State.__struct_fields__ if name != "messages"}
+    return {
+        name: msgspec.to_builtins(value, order="deterministic")
+        for name, value in changed.items()
+        if value != getattr(fresh, name)
+    }
+
+
+def read(values: Mapping[str, Any], messages: tuple[Message, ...]) -> State:
+    """A state from its plain values and its messages. Raises msgspec.ValidationError."""
+    return _changed(msgspec.convert(values, State), messages=messages)
 
 
 def _said(state: State, text: str, kind: str, **changes: Any) -> State:

@@ -37,6 +37,10 @@ def _nothing_kept(handle: str) -> str:
     raise ToolError(f"There is no result {handle!r}.")
 
 
+def _nowhere(name: str, value: Any) -> None:
+    raise ToolError(f"There is no run in which {name!r} could be kept.")
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """What a tool may know of the call; given to each parameter that is annotated with it."""
@@ -51,6 +55,10 @@ class ToolContext:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     expand: Callable[[str], str] = _nothing_kept
     """The whole text behind a handle. Raises ToolError when it is not kept."""
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+    """What tools have kept for the run so far, as the call began."""
+    keep: Callable[[str, Any], None] = _nowhere
+    """Keep a value that JSON can say under a name, for this run and whatever goes on from it; None forgets it."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,104 @@
+"""A fork: a new run that begins where a recorded one stood, with another model or other words.
+
+What tools returned then is returned again, so nothing is done twice. A call for which nothing was recorded is made when
+it only reads or may be repeated; one with effects is refused, and the model is told, unless the program says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from tachograph.agent.agent import Agent
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.call import Prompt
+from tachograph.agent.hooks import Block, Hooks, Moment, ReplaceOutput
+from tachograph.agent.resume.recording import Recording, recording
+from tachograph.agent.spec import toolbox
+from tachograph.agent.state import Answered, Resumed, State, advance
+from tachograph.agent.tools.tool import Tool
+from tachograph.agent.transcript import INTERRUPTED
+from tachograph.events.chat import read, result, system
+from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.fold.transcript import text_of
+from tachograph.limits.canonical import spelled
+from tachograph.store.ports import Reading
+
+Effects = Literal["recorded", "run"]
+"""recorded: a tool that is not repeatable runs only where nothing can come of it; run: like in any run."""
+_FIRST = 1_000_000
+"""Priority of the hook that gives recorded results: the program's own see what it makes of a call."""
+REFUSED = (
+    "Not run: this is a fork of an earlier run, nothing was recorded for this call, and it could have effects."
+)  # fmt: skip
+
+
+async def fork(
+    agent: Agent, execution_id: str, seq: int | None = None, *, prompt: Prompt | None = None,
+    instructions: str | None = None, effects: Effects = "recorded", store: Reading | None = None, accept: bool = False,
+    **call: Any,
+) -> Outcome[Any]:  # fmt: skip
+    """A new run of `agent` from where an execution's run stood after event `seq` (None: after its last).
+
+    Give another model with `agent.but(model=…)`. `instructions` stand in place of the recorded ones; `prompt` is what
+    is said next, and None lets the model go on. `accept` goes on where content was not kept. Raises NotFound,
+    InvalidParameter, CodecError, StoreUnavailable; else as `Agent.run`.
+    """
+    whole = recording(execution_id, store)
+    until = whole.until(seq)
+    folded = until.folded(accept=accept)
+    state = _going_on(folded.state, prompt, instructions)
+    hooks = Hooks()
+    if effects == "recorded":
+        replies = Replies(whole, until.seq, toolbox(agent.tools))
+        hooks.on("pre_tool_use", replies.give, priority=_FIRST, name="recorded results")
+    given: Hooks | None = call.pop("hooks", None)
+    origin = {"execution_id": whole.execution_id, "run": whole.run, "seq": until.seq}
+    metadata = {**call.pop("metadata", {}), "forked_from": origin}
+    return await agent.run(
+        prompt, state=state, reminding=folded.reminding, metadata=metadata,
+        hooks=hooks if given is None else hooks.merged(given), **call,
+    )  # fmt: skip
+
+
+def _going_on(state: State, prompt: Prompt | None, instructions: str | None) -> State:
+    """The state in which the new run begins."""
+    state = advance(state, Resumed())
+    if prompt is not None and state.open:
+        state = advance(state, Answered(tuple(result(call, INTERRUPTED) for call in state.open)))
+    if instructions is not None:
+        rest = state.messages[1:] if state.messages[:1] and state.messages[0].role == "system" else state.messages
+        state = msgspec.structs.replace(state, messages=(system(instructions), *rest))
+    return state
+
+
+class Replies:
+    """What tools returned in a recorded run after some event: each result is given once, in the order they came."""
+
+    def __init__(self, whole: Recording, seq: int, tools: Mapping[str, Tool]) -> None:
+        self._tools = tools
+        self._found: dict[tuple[str, bytes], deque[Any]] = defaultdict(deque)
+        begun: dict[int, tuple[str, bytes]] = {}
+        for event in whole.events:
+            body = event.body
+            if isinstance(body, ToolStarted):
+                text = None if body.arguments is None else text_of(body.arguments, whole.store.fetch)
+                begun[event.seq] = body.name, spelled(text)
+            elif isinstance(body, ToolEnded) and event.seq > seq and body.state == "completed" and body.result:
+                said = text_of(body.result, whole.store.fetch)
+                if said is not None and event.step in begun:
+                    given = read({"role": "tool", "content": msgspec.json.decode(said)})
+                    self._found[begun[event.step]].append(given.content)
+
+    async def give(self, moment: Moment) -> ReplaceOutput | Block | None:
+        """The recorded result of a call; without one, whether it may be made: None when it may."""
+        found = self._found.get((moment.tool_name or "", spelled(moment.arguments)))
+        if found:
+            return ReplaceOutput(found.popleft())
+        tool = self._tools.get(moment.tool_name or "")
+        if tool is None or tool.idempotent or tool.classification == "read":
+            return None
+        return Block(REFUSED)

@@ -1,0 +1,108 @@
+"""A run as it was recorded: its events, what its contents say, where it stood after any of them, and the runs below it.
+
+Everything is read from the store, in recorded form: what redaction masked is masked here, and what was not kept cannot
+be read back, which is said and never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tachograph import compose
+from tachograph.agent.recorded import RecordedState
+from tachograph.errors import InvalidParameter, NotFound
+from tachograph.events.call import CallStarted
+from tachograph.events.envelope import Event
+from tachograph.events.run import AUDIT, RunStarted
+from tachograph.fold.transcript import text_of
+from tachograph.store.ports import Reading
+from tachograph.store.query import Query, Where
+
+_FACTS = ("id", "execution_id", "parent_run", "parent_step", "source", "status", "started_at")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run, up to and with some event."""
+
+    store: Reading
+    run: str
+    execution_id: str
+    status: str
+    """How the run stands now, wherever the recording is cut."""
+    events: tuple[Event, ...]
+
+    @property
+    def seq(self) -> int:
+        """Its last event here."""
+        return self.events[-1].seq
+
+    @property
+    def started(self) -> RunStarted:
+        """How it began."""
+        body = self.events[0].body
+        assert isinstance(body, RunStarted)
+        return body
+
+    def folded(self, *, accept: bool = False) -> RecordedState:
+        """The fold of its events. Raises CodecError for content that was not kept, unless that is accepted."""
+        recorded = RecordedState(self.store.fetch, accept=accept)
+        for event in self.events:
+            recorded.apply(event)
+        return recorded
+
+    def offered(self) -> tuple[str, ...]:
+        """Names of the tools of its last request; empty where they were not kept."""
+        asked = next((e.body for e in reversed(self.events) if isinstance(e.body, CallStarted)), None)
+        text = None if asked is None or asked.tools is None else text_of(asked.tools, self.store.fetch)
+        return () if text is None else tuple(tool["function"]["name"] for tool in msgspec.json.decode(text))
+
+    def until(self, seq: int | None) -> Recording:
+        """The same up to and with event `seq`; None: all of it. Raises InvalidParameter for an event it has not."""
+        if seq is None or seq == self.seq:
+            return self
+        if not 0 <= seq < self.seq:
+            raise InvalidParameter("seq", str(seq), f"an event of the run: 0 to {self.seq}")
+        return Recording(self.store, self.run, self.execution_id, self.status, self.events[: seq + 1])
+
+    def children(self) -> Iterator[Recording]:
+        """Runs that steps of this one began, each as far as it had come at the last event here, in order."""
+        where = (Where("parent_run", "eq", self.run), Where("source", "ne", AUDIT))
+        rows = self.store.find(Query("runs", where, _FACTS, order=("started_at",), limit=None)).rows
+        for row in rows:
+            if (row["parent_step"] or 0) > self.seq:
+                continue
+            events = tuple(event for event in self.store.read(row["id"]) if event.at <= self.events[-1].at)
+            if events:
+                yield Recording(self.store, row["id"], row["execution_id"], row["status"], events)
+
+
+def recording(execution_id: str, store: Reading | None = None) -> Recording:
+    """The run of an execution: the newest that no other run of it began. A run's own id will do, too.
+
+    Without a store it is that of this process; what is recorded so far is brought there first. Raises NotFound,
+    StoreUnavailable.
+    """
+    store = here() if store is None else store
+    found = _rows(store, "execution_id", execution_id) or _rows(store, "id", execution_id)
+    if not found:
+        raise NotFound("run", execution_id)
+    ids = {row["id"] for row in found}
+    top = [row for row in found if row["parent_run"] not in ids]
+    row = max(top, key=lambda one: (one["started_at"], one["id"]))
+    return Recording(store, row["id"], row["execution_id"], row["status"], tuple(store.read(row["id"])))
+
+
+def here() -> Reading:
+    """The store of this process, with what it has recorded so far. Raises SettingsError, StoreUnavailable."""
+    compose.flush()
+    return compose.open_store(compose.current().settings)
+
+
+def _rows(store: Reading, column: str, value: str) -> Sequence[Mapping[str, Any]]:
+    where = (Where(column, "eq", value), Where("source", "ne", AUDIT))
+    return store.find(Query("runs", where, _FACTS, limit=None)).rows

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from tachograph.agent.hooks import Hooks
+from tachograph.agent.resume.fork import REFUSED, fork
+from tachograph.agent.resume.recording import Recording, recording
+from tachograph.agent.tools.tool import Tool
+from tachograph.events.run import RunStarted
+from tachograph.events.tool import ToolEnded
+from tachograph.providers.scripted import Call, ScriptedModel
+from tests.agent.running import agent
+
+pytestmark = pytest.mark.anyio
+done: list[str] = []
+
+
+async def look(key: str) -> str:
+    """Look something up."""
+    done.append(f"look {key}")
+    return f"{key} is here, {len(done)}"
+
+
+async def pay(amount: int) -> str:
+    """Pay."""
+    done.append(f"pay {amount}")
+    return f"paid {amount}"
+
+
+TOOLS = [Tool.of(look, classification="read"), Tool.of(pay, classification="write")]
+SCRIPT = [Call("look", {"key": "a"}), Call("pay", {"amount": 5}), "paid"]
+
+
+async def original() -> Recording:
+    """A run that looked something up and paid."""
+    done.clear()
+    outcome = await agent(SCRIPT, tools=TOOLS, instructions="Be exact.").run("go")
+    return recording(outcome.execution_id or "")
+
+
+def ended(whole: Recording, count: int) -> int:
+    """Seq of the end of the run's so-and-so-many-th tool call."""
+    return [event.seq for event in whole.events if isinstance(event.body, ToolEnded)][count - 1]
+
+
+async def test_a_fork_goes_on_from_the_middle_with_another_model_and_repeats_nothing() -> None:
+    """The conversation up to there is sent as it was; what tools returned then is returned again."""
+    whole = await original()
+    model = ScriptedModel([Call("pay", {"amount": 5}), "paid once"])
+    found = await fork(agent(model, tools=TOOLS), whole.execution_id, ended(whole, 1))
+    assert done == ["look a", "pay 5"]
+    assert (found.answer, found.messages[-2].text) == ("paid once", "paid 5")
+    assert [message.text for message in model.requests[0].messages] == ["Be exact.", "go", "", "a is here, 1"]
+    assert found.run_id != whole.run
+    started = recording(found.execution_id or "").events[0].body
+    assert isinstance(started, RunStarted)
+    assert started.parent_run is None
+    assert f'"seq":{ended(whole, 1)}' in (started.metadata.text or "" if started.metadata else "")
+
+
+async def test_effects_are_never_repeated_silently() -> None:
+    """A call with effects that was not recorded is refused, and the model reads why; one that only reads is made."""
+    whole = await original()
+    script = [Call("pay", {"amount": 6}), Call("look", {"key": "b"}), "done"]
+    found = await fork(agent(script, tools=TOOLS), whole.execution_id, ended(whole, 1))
+    assert done == ["look a", "pay 5", "look b"]
+    assert [message.text for message in found.messages if message.role == "tool"] == [
+        "a is here, 1", REFUSED, "b is here, 3",
+    ]  # fmt: skip
+
+
+async def test_a_recorded_result_is_given_once() -> None:
+    """The same call again is another call: nothing was recorded for it."""
+    whole = await original()
+    script = [Call("pay", {"amount": 5}), Call("pay", {"amount": 5}), "done"]
+    found = await fork(agent(script, tools=TOOLS), whole.execution_id, ended(whole, 1))
+    results = [message.text for message in found.messages if message.role == "tool"]
+    assert results[1] == "paid 5"
+    assert results[2].startswith(REFUSED)
+
+
+async def test_effects_run_when_the_program_says_so() -> None:
+    """`effects="run"` makes every call."""
+    whole = await original()
+    await fork(
+        agent([Call("pay", {"amount": 5}), "ok"], tools=TOOLS), whole.execution_id, ended(whole, 1), effects="run"
+    )
+    assert done == ["look a", "pay 5", "pay 5"]
+
+
+async def test_other_words_and_a_new_prompt() -> None:
+    """Instructions are replaced, and what is said next stands behind the conversation."""
+    whole = await original()
+    model = ScriptedModel(["hello again"])
+    found = await fork(
+        agent(model, tools=TOOLS), whole.execution_id, prompt="And now?", instructions="Be kind.", session="two"
+    )
+    texts = [message.text for message in model.requests[0].messages]
+    assert (texts[0], texts[-1], len(texts)) == ("Be kind.", "And now?", 8)
+    assert (found.answer, found.session) == ("hello again", "two")
+
+
+async def test_a_fork_between_a_call_and_its_result_answers_from_the_record() -> None:
+    """Open calls are made first: here with what came of them then; with a prompt they are closed as interrupted."""
+    whole = await original()
+    before = ended(whole, 2) - 1
+    model = ScriptedModel(["ok"])
+    await fork(agent(model, tools=TOOLS), whole.execution_id, before)
+    assert [message.text for message in model.requests[0].messages][-2:] == ["", "paid 5"]
+    asked = ScriptedModel(["ok"])
+    await fork(agent(asked, tools=TOOLS), whole.execution_id, before, prompt="Stop.")
+    texts = [message.text for message in asked.requests[0].messages]
+    assert texts[-2].startswith("interrupted")
+    assert texts[-1] == "Stop."
+    assert done == ["look a", "pay 5"]
+
+
+async def test_hooks_of_the_call_are_asked_too() -> None:
+    """What a fork gives from the record passes the program's own hooks."""
+    whole = await original()
+    seen: list[str | None] = []
+    hooks = Hooks()
+    hooks.on("post_tool_use", lambda moment: seen.append(moment.result))
+    await fork(agent([Call("pay", {"amount": 5}), "ok"], tools=TOOLS), whole.execution_id, ended(whole, 1), hooks=hooks)
+    assert seen == ["paid 5"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tachograph import compose
-from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter
 from tachograph.agent.reminders import Reminder, Reminding, cleaned
 from tachograph.agent.spec import Spec, effective, toolbox
-from tachograph.agent.state import End, State
+from tachograph.agent.state import End, State, Told
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed, hiding
@@ -39,6 +39,12 @@ class Call:
     """The conversation so far, without instructions."""
     state: State | None = None
     """Where another run stood, to go on from there: its instructions are in it, and `history` is left out."""
+    record: Run | None = None
+    """The run that goes on, where one that had stopped is taken up again; `state` is where it stood."""
+    spent: Spending = field(default_factory=Spending)
+    """What that run had used."""
+    facts: Sequence[Told] = ()
+    """What the runtime says before anything else happens."""
     limits: Limits | str | None = None
     session: str | None = None
     user: str | None = None
@@ -82,11 +88,13 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     recorder = scope.recorder()
     clock = recorder.clock
     live = Live(
-        spec=spec, port=port, limits=limits, record=_record(spec, port, prompt, call, limits), clock=clock,
+        spec=spec, port=port, limits=limits, clock=clock,
+        record=call.record or _record(spec, port, prompt, call, limits),
         prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
         hooks=spec.hooks if call.hooks is None else spec.hooks.merged(call.hooks), context=call.context,
         shelf=call.shelf or Shelf(), reminders=(*spec.reminders, *call.reminders), reminding=call.reminding,
         waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
+        spent=call.spent, again=call.record is not None, facts=call.facts,
     )  # fmt: skip
     live.state = call.state or State(
         messages=((system(instructions, cache=spec.cache),) if instructions else ()) + history,

@@ -21,7 +21,7 @@ from tachograph.agent.hooks import Hooks, Moment, Verdict
 from tachograph.agent.progress import Emitter, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
-from tachograph.agent.state import Answered, Fact, Kept, State, advance
+from tachograph.agent.state import Answered, Fact, Kept, State, Told, advance
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
@@ -85,6 +85,10 @@ class Live:
     """How long it took, once it is over."""
     cancelled: str = ""
     """Why it was called off; empty while it was not."""
+    facts: Sequence[Told] = ()
+    """What the runtime says before anything else happens."""
+    again: bool = False
+    """Whether it goes on in a run that had stopped."""
     step: Recorded | None = None
     """The iteration's step, while there is one."""
     moving: Lock = field(default_factory=Lock)

@@ -27,6 +27,7 @@ from tachograph.agent.state import (
     Refused,
     Replied,
     State,
+    Told,
     Wrapped,
     advance,
 )
@@ -46,7 +47,7 @@ from tachograph.record.run import CONVERSATION
 
 NOTED = frozenset((
     CONVERSATION, REMINDED, "nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused",
-    "answer_accepted", "kept",
+    "answer_accepted", "kept", "told",
 ))  # fmt: skip
 """Notes that say where a run stands."""
 
@@ -158,6 +159,8 @@ class RecordedState:
                 self.state = advance(self.state, Corrected(data["correction"]))
             case "agent_trace.phase_change":
                 self.state = advance(self.state, Moved(data["to_phase"], data["text"]))
+            case "told":
+                self.state = advance(self.state, Told(data["kind"], data["text"]))
             case "gate_refused":
                 self.state = advance(self.state, Refused(data["gate"], data["text"]))
             case "kept":

@@ -60,7 +60,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
-            record.converse(live.state.messages, "begun", state=plain(live.state))
+            _stand(live)
             try:
                 await _work(live, prompt)
             except asyncio.CancelledError:
@@ -244,6 +244,15 @@ async def _finish(live: Live, end: End) -> None:
 
 
 # ---- the beginning --------------------------------------------------------------------------------------------------
+
+
+def _stand(live: Live) -> None:
+    """Where the run begins, on record."""
+    if not live.again:  # else its own log says that already
+        live.record.converse(live.state.messages, "begun", state=plain(live.state))
+    for fact in live.facts:
+        live.note("told", {"kind": fact.kind, "text": fact.text})
+        _advance(live, fact)
 
 
 async def _prompted(live: Live, prompt: Prompt | None) -> None:

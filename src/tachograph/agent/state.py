@@ -153,6 +153,17 @@ class Moved(Struct, frozen=True):
         return _said(state, self.text, "phase", phase=self.phase, nudges=0)
 
 
+class Told(Struct, frozen=True):
+    """The runtime has something to say that is nobody's fault."""
+
+    kind: str
+    text: str
+
+    def onto(self, state: State) -> State:
+        """It stands behind whatever was said last."""
+        return _said(state, self.text, self.kind)
+
+
 class Refused(Struct, frozen=True):
     """A gate did not accept the answer."""
 
@@ -224,7 +235,7 @@ class Ended(Struct, frozen=True):
 
 
 Fact = (
-    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Refused | Accepted | Wrapped | Kept
+    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Accepted | Wrapped | Kept
     | Resumed | Ended
 )  # fmt: skip
 

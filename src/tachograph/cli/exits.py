@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tachograph.errors import Ambiguous, NotFound, SettingsError, StoreError, TachographError
+from tachograph.errors import Ambiguous, InvalidParameter, NotFound, SettingsError, StoreError, TachographError
 
 OK = 0
 FOUND_WRONG = 1
@@ -31,7 +31,7 @@ MEANINGS: Mapping[int, str] = {
 def code_for(problem: TachographError | OSError) -> int:
     """The exit code of an error: 2 for what is wrong with the request, 3 and 4 for what it asks for, 1 for the data."""
     match problem:
-        case SettingsError() | Ambiguous():
+        case SettingsError() | InvalidParameter() | Ambiguous():
             return USAGE
         case NotFound() | FileNotFoundError():
             return NOT_FOUND

@@ -36,37 +36,44 @@ REFUSED = (
 )  # fmt: skip
 
 
-async def fork(
+async def fork(agent: Agent, execution_id: str, seq: int | None = None, **call: Any) -> Outcome[Any]:
+    """A new run of `agent` from where an execution's run stood after event `seq` (None: after its last).
+
+    Give another model with `agent.but(model=…)`. For the keywords see `forked`; all others are those of every run.
+    Raises as `forked` and `Agent.run`.
+    """
+    prompt, call = forked(agent, execution_id, seq, **call)
+    return await agent.run(prompt, **call)
+
+
+def forked(
     agent: Agent, execution_id: str, seq: int | None = None, *, prompt: Prompt | None = None,
     instructions: str | None = None, effects: Effects = "recorded", store: Reading | None = None, accept: bool = False,
     **call: Any,
-) -> Outcome[Any]:  # fmt: skip
-    """A new run of `agent` from where an execution's run stood after event `seq` (None: after its last).
+) -> tuple[Prompt | None, dict[str, Any]]:  # fmt: skip
+    """The prompt and the call with which `agent` begins a fork: for `Agent.run`, `start` or `stream`.
 
-    Give another model with `agent.but(model=…)`. `instructions` stand in place of the recorded ones; `prompt` is what
-    is said next, and None lets the model go on. `accept` goes on where content was not kept. Raises NotFound,
-    InvalidParameter, CodecError, StoreUnavailable; else as `Agent.run`.
+    `prompt` is what is said next, and None lets the model go on; `instructions` stand in place of the recorded ones;
+    `accept` goes on where content was not kept. Raises NotFound, InvalidParameter, CodecError, StoreUnavailable.
     """
     whole = recording(execution_id, store)
     until = whole.until(seq)
     folded = until.folded(accept=accept)
-    state = _going_on(folded.state, prompt, instructions)
-    hooks = Hooks()
+    hooks = call.get("hooks") or Hooks()
     if effects == "recorded":
-        replies = Replies(whole, until.seq, toolbox(agent.tools))
-        hooks.on("pre_tool_use", replies.give, priority=_FIRST, name="recorded results")
-    given: Hooks | None = call.pop("hooks", None)
+        replies = Hooks()
+        given = Replies(whole, until.seq, toolbox(agent.tools))
+        replies.on("pre_tool_use", given.give, priority=_FIRST, name="recorded results")
+        hooks = replies.merged(hooks)
     origin = {"execution_id": whole.execution_id, "run": whole.run, "seq": until.seq}
-    metadata = {**call.pop("metadata", {}), "forked_from": origin}
-    return await agent.run(
-        prompt, state=state, reminding=folded.reminding, metadata=metadata,
-        hooks=hooks if given is None else hooks.merged(given), **call,
-    )  # fmt: skip
+    metadata = {**call.get("metadata", {}), "forked_from": origin}
+    state = _going_on(folded.state, prompt, instructions)
+    return prompt, {**call, "state": state, "reminding": folded.reminding, "metadata": metadata, "hooks": hooks}
 
 
 def _going_on(state: State, prompt: Prompt | None, instructions: str | None) -> State:
-    """The state in which the new run begins."""
-    state = advance(state, Resumed())
+    """The state in which the new run begins; it counts its own requests."""
+    state = msgspec.structs.replace(advance(state, Resumed()), iteration=0)
     if prompt is not None and state.open:
         state = advance(state, Answered(tuple(result(call, INTERRUPTED) for call in state.open)))
     if instructions is not None:

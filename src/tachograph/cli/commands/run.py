@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 
 from tachograph import compose
+from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.cli.command import command, command_app
 from tachograph.cli.draw.tree import draw
@@ -29,6 +31,7 @@ LimitsText = Annotated[
     str | None,
     typer.Option("--limits", metavar="TEXT", help='As in "15 turns, $1, 60s"; over the agent\'s own.'),
 ]
+Trace = Annotated[bool, typer.Option("--trace", help="Show the run as it grows, on stderr, and then whole.")]
 Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="The conversation the run belongs to.")]
 
 
@@ -41,27 +44,34 @@ def run(
     *,
     limits: LimitsText = None,
     session: Session = None,
-    trace: Annotated[
-        bool, typer.Option("--trace", help="Show the run as it grows, on stderr, and then whole.")
-    ] = False,
+    trace: Trace = False,
 ) -> int:
     """Run an agent once: its answer streams to stdout, what else happens to stderr.
 
     The exit code says how it ended: 0 an accepted answer, 5 stopped by a limit, 1 failed, 130 called off. With --json:
     the outcome as one object. The file is Python and is run: name only files you trust.
     """
+    asked = sys.stdin.read() if prompt == "-" else prompt
+    call: dict[str, Any] = {"limits": limits, "session": session, "platform": "cli"}
+    return fly(terminal, agent, lambda found: (found, asked, call), trace=trace)
+
+
+Prepared = tuple[Agent, Any, dict[str, Any]]
+"""An agent, what it is asked, and the call."""
+
+
+def fly(terminal: Terminal, file: str, prepared: Callable[[Agent], Prepared], *, trace: bool) -> int:
+    """Run an agent of a file, and tell of it; the exit code. `prepared` is called when the store is chosen."""
     if terminal.store_named:
         compose.configure(store=terminal.settings.store_url)
-    found = load(agent)
-    asked = sys.stdin.read() if prompt == "-" else prompt
     teller = Teller(terminal, trace=trace)
-    call: dict[str, Any] = {"limits": limits, "session": session, "platform": "cli"}
+    agent, asked, call = prepared(load(file))
 
     async def whole() -> Outcome[Any]:
         try:
-            return await turn(lambda: found.start(asked, **call), teller)
+            return await turn(lambda: agent.start(asked, **call), teller)
         finally:
-            await found.close()
+            await agent.close()
 
     with watched(terminal) if trace else nullcontext():
         outcome = asyncio.run(whole())

@@ -8,7 +8,7 @@ repetition like any other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -19,6 +19,8 @@ from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Approved, ToolBegan, ToolDone
 from tachograph.agent.state import Answered, State
+from tachograph.agent.team.handoff import Handoff
+from tachograph.agent.team.passing import NotPassed, Passed, pass_on, unfit
 from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
 from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
 from tachograph.agent.tools.execute import Ran, execute
@@ -49,6 +51,8 @@ class Acted(Struct, frozen=True):
     finished: Finished | None = None
     limit: LimitExceeded | None = None
     """A limit that ends the run."""
+    passed: Passed | None = None
+    """Who takes over."""
 
 
 class _Plan(Struct):
@@ -68,6 +72,14 @@ class _Plan(Struct):
     content: str | tuple[Part, ...] = INTERRUPTED
     finished: Finished | None = None
     limit: LimitExceeded | None = None
+    edge: Handoff | None = None
+    """What it hands over by, when it asks for that."""
+    passed: Passed | None = None
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether it is a hand-off that nothing stands against."""
+        return self.edge is not None and not self.refusal and not self.has_given
 
     @property
     def has_ended(self) -> bool:
@@ -87,14 +99,17 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
     """
     plans = [_Plan(call, index) for index, call in enumerate(state.open)]
     tools = live.toolbox()
-    finished = None
+    finished, handing = None, None
     try:
         for plan in plans:
-            if finished is None:
-                finished = await _authorise(live, state, plan, tools)
-            else:
+            if finished is not None:
                 plan.refusal = FINISHED_BEFORE
-        await _run_all(live, state, plans, asked_by)
+                continue
+            finished = await _authorise(live, state, plan, tools, None if handing is None else handing.edge)
+            handing = plan if plan.hands_over else handing
+        await _run_all(live, state, [plan for plan in plans if plan is not handing], asked_by)
+        if handing is not None:  # the last thing that is done: the next agent reads what came of everything else
+            await _hand_over(live, state, plans, handing, asked_by, finished)
     except BaseException:
         for plan in plans:
             _never_ran(live, state, plan, asked_by)
@@ -102,7 +117,12 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
         raise
     answered = _answered(plans)
     finished = finished or next((plan.finished for plan in plans if plan.finished is not None), None)
-    return Acted(answered, finished, next((plan.limit for plan in plans if plan.limit is not None), None))
+    return Acted(
+        answered,
+        finished,
+        next((plan.limit for plan in plans if plan.limit is not None), None),
+        next((plan.passed for plan in plans if plan.passed is not None), None),
+    )
 
 
 def leave(live: Live, state: State, why: str) -> Answered:
@@ -125,7 +145,7 @@ def _unrun(live: Live, state: State, plan: _Plan) -> None:
         plan.content = transcript.refused(refused.reason or refused.metric)
 
 
-def _answered(plans: list[_Plan]) -> Answered:
+def _answered(plans: Iterable[_Plan]) -> Answered:
     """What is known by now: the result of each call that has one, and that the others were interrupted."""
     return Answered(
         tuple(result(plan.call, plan.content) for plan in plans),
@@ -137,13 +157,19 @@ def _answered(plans: list[_Plan]) -> Answered:
 # ---- before a call is made ------------------------------------------------------------------------------------------
 
 
-async def _authorise(live: Live, state: State, plan: _Plan, tools: Mapping[str, Tool]) -> Finished | None:
-    """Whether a call may run, with which arguments; what ends the work instead."""
+async def _authorise(
+    live: Live, state: State, plan: _Plan, tools: Mapping[str, Tool], chosen: Handoff | None
+) -> Finished | None:  # fmt: skip
+    """Whether a call may run, with which arguments; what ends the work instead. `chosen`: a hand-off before it."""
     prepared = prepare(tools, plan.call)
     if isinstance(prepared, Unfit):
         plan.refusal = prepared.message
         return None
-    plan.prepared = prepared
+    plan.prepared, plan.edge = prepared, live.edges.get(plan.call.name)
+    if plan.edge is not None:
+        plan.refusal = unfit(plan.edge, state, chosen)
+        if plan.refusal:
+            return None
     finished = await _before(live, state, plan, prepared)
     if finished is None and not plan.refusal and not plan.has_given:
         await _approve(live, state, plan, plan.prepared)
@@ -231,8 +257,22 @@ async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int |
         raise
 
 
-async def _run(live: Live, state: State, plan: _Plan, asked_by: int | None) -> None:
-    """One call through the door. What it came to is in the plan, also when it is cancelled."""
+async def _hand_over(
+    live: Live, state: State, plans: list[_Plan], plan: _Plan, asked_by: int | None, finished: Finished | None
+) -> None:  # fmt: skip
+    """The one hand-off of a reply, when all its other calls have ended: unless they have ended the work."""
+    limit = next((before.limit for before in plans if before.limit is not None), None)
+    if finished is not None or any(before.finished is not None for before in plans):
+        plan.refusal = FINISHED_BEFORE
+    elif limit is not None:
+        plan.refusal = transcript.refused(limit.reason or limit.metric)
+    await _run(live, state, plan, asked_by, plans)
+
+
+async def _run(
+    live: Live, state: State, plan: _Plan, asked_by: int | None, plans: Iterable[_Plan] = ()
+) -> None:  # fmt: skip
+    """One call through the door. What it came to is in the plan, also when it is cancelled. `plans`: all calls."""
     plan.met = True
     record = step(_intent(live, state, plan, asked_by))
     began = live.clock.mono()
@@ -243,6 +283,8 @@ async def _run(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
             if hint:
                 said = plan.content
                 plan.content = f"{said}\n\n{hint}" if isinstance(said, str) else (*said, Text(hint))
+            if plan.hands_over and plan.state == "completed":
+                await _pass_on(live, state, plans, plan, record)
             if plan.has_ended and plan.content != record.output:
                 # The record keeps the whole result; what the model is told of it differs, and stands beside.
                 record.metadata = {"told": result(plan.call, plan.content).plain()["content"]}
@@ -253,6 +295,30 @@ async def _run(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
         seconds = (live.clock.mono() - began) / 1e9
         done = ToolDone(call=plan.call, state=plan.state or "cancelled", result=plan.content, seconds=seconds)
         live.emit(done)
+
+
+async def _pass_on(live: Live, state: State, plans: Iterable[_Plan], plan: _Plan, record: ToolStep) -> None:
+    """The hand-off itself. Until it is applied nothing is known of its call."""
+    assert plan.edge is not None
+    assert plan.prepared is not None
+    if plan.finished is not None:
+        plan.state, plan.content = "rejected", FINISHED_BEFORE
+        record.reject(FINISHED_BEFORE)
+        return
+    messages, said = (*state.messages, *_answered(plans).results), plan.content
+    plan.state, plan.content, record.output = None, INTERRUPTED, None
+    try:
+        came = await pass_on(live, state, plan.edge, str(plan.prepared.given.get("reason") or ""), messages)
+    except LimitExceeded as refused:
+        _refuse(plan, refused)
+        (record.skip if plan.state == "skipped" else record.reject)(refused.reason or refused.metric)
+        return
+    if isinstance(came, NotPassed):
+        plan.state, plan.content = "failed", came.text
+        record.fail(came.problem)
+    else:
+        plan.state, plan.content, plan.passed = "completed", said, came
+    record.output = _kept(plan.content)
 
 
 def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> None:
@@ -294,13 +360,15 @@ async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> N
 
 
 def _ended(record: ToolStep, ran: Ran) -> None:
-    record.output = (
-        ran.content if isinstance(ran.content, str) else result(ToolUse("", ""), ran.content).plain()["content"]
-    )
+    record.output = _kept(ran.content)
     if ran.state == "failed":
         record.fail(ran.error or "failed")
     elif ran.state != "completed":
         record.give_up(str(ran.error or ran.state), cancelled=ran.state == "cancelled")
+
+
+def _kept(content: str | tuple[Part, ...]) -> Any:
+    return content if isinstance(content, str) else result(ToolUse("", ""), content).plain()["content"]
 
 
 async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:

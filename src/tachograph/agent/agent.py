@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, TypeVar
 
 from tachograph.agent.answer.outcome import Outcome
@@ -22,10 +21,9 @@ from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter, running_loop
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
+from tachograph.agent.team.crew import members
 from tachograph.errors import SettingsError
 from tachograph.providers.loop_thread import LoopThread
-from tachograph.providers.models import model as model_of
-from tachograph.providers.port import ModelPort
 from tachograph.record import scope
 
 Result = TypeVar("Result")
@@ -35,11 +33,6 @@ log = logging.getLogger("tachograph.agent")
 @dataclass(frozen=True, kw_only=True)
 class Agent(Spec):
     """See `Spec` for its fields. The keywords of every way to run it are the fields of `Call`."""
-
-    @cached_property
-    def port(self) -> ModelPort:
-        """The model. Raises SettingsError, MissingExtra."""
-        return model_of(self.model) if isinstance(self.model, str) else self.model
 
     def but(self, **changes: Any) -> Agent:
         """The same agent with some fields changed."""
@@ -82,8 +75,11 @@ class Agent(Spec):
         return blocking(lambda: self.and_close(self.run(prompt, **call)))
 
     async def close(self) -> None:
-        """Let go of the model's connections of the running event loop."""
+        """Let go of the connections of the running event loop: of its model, and of those it may hand over to."""
         await self.port.close()
+        used = [one.port for one in members(self).values() if one is not self and "port" in vars(one)]
+        for port in {id(port): port for port in used if port is not self.port}.values():
+            await port.close()
 
     async def and_close(self, work: Awaitable[Result]) -> Result:
         """What `work` comes to; after it, `close`. What fails in that is logged: it is no part of the work."""

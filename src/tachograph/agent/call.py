@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from msgspec import structs
+
 from tachograph import compose
 from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.agent.hooks import Hooks
-from tachograph.agent.live import Live
+from tachograph.agent.live import Live, Post
 from tachograph.agent.progress import Emitter
 from tachograph.agent.reminders import Reminder, Reminding, cleaned
-from tachograph.agent.spec import Spec, effective, toolbox
+from tachograph.agent.spec import Spec, effective
 from tachograph.agent.state import End, State, Told
+from tachograph.agent.team.crew import Crew
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed, hiding
@@ -70,6 +73,8 @@ class Call:
     shelf: Shelf | None = None
     """Where results that are too large are kept; one of its own when None."""
     instructions: str | None = None
+    start: str | None = None
+    """Name of the agent that begins, of those that hand-offs lead to; None: the one that is called."""
     emitter: Emitter | None = None
     below: Recorded | str | None = None
     name: str | None = None
@@ -77,30 +82,52 @@ class Call:
 
 def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Live:
     """Everything a run needs, before anything is recorded. Raises SettingsError, InvalidTranscript."""
-    own = toolbox(spec.tools)
-    tools = call.toolbox or (lambda: own)
-    limits = effective(spec, call.limits, tools())
-    instructions = _instructions(spec, call)
+    crew = Crew(
+        lead=spec, port=port, hooks=call.hooks, reminders=call.reminders, context=call.context,
+        instructions=call.instructions, offered=call.toolbox,
+    )  # fmt: skip
+    tools = crew.tools()
+    limits = effective(spec, call.limits, tools)
+    at_work = call.start or ("" if call.state is None else call.state.agent) or spec.name
+    post = crew.post(at_work)
     nothing = not call.history and call.state is None if prompt is None else not _says(cleaned(message_of(prompt))[0])
     if nothing:
         raise InvalidTranscript(len(call.history), "nothing is said: give a prompt, or a history to go on from")
-    history = _history(call, tools(), instructions)
+    state = _stands(post, call, tools)
     recorder = scope.recorder()
     clock = recorder.clock
     live = Live(
-        spec=spec, port=port, limits=limits, clock=clock,
-        record=call.record or _record(spec, port, prompt, call, limits),
-        prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=tools, approve=spec.approve,
-        hooks=spec.hooks if call.hooks is None else spec.hooks.merged(call.hooks), context=call.context,
-        shelf=call.shelf or Shelf(), reminders=(*spec.reminders, *call.reminders), reminding=call.reminding,
-        waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(), instructions=instructions,
+        spec=post.spec, port=post.port, limits=limits, clock=clock,
+        record=call.record or _record(spec, post, prompt, call, limits),
+        prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=post.offered, approve=post.spec.approve,
+        hooks=post.hooks, context=call.context, shelf=call.shelf or Shelf(), reminders=post.reminders,
+        reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
+        instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
+        lead=spec.name, edges=post.edges, part=post.limits,
         spent=call.spent, again=call.record is not None, facts=call.facts,
     )  # fmt: skip
-    live.state = call.state or State(
-        messages=((system(instructions, cache=spec.cache),) if instructions else ()) + history,
-        phase=spec.phases[0].name if spec.phases else "",
-    )
+    live.state = state
     return live
+
+
+def _stands(post: Post, call: Call, tools: Mapping[str, Tool]) -> State:
+    """Where the run begins."""
+    name = post.spec.name
+    if call.state is not None:
+        visited = call.state.visited if name in call.state.visited else (*call.state.visited, name)
+        return structs.replace(call.state, agent=name, visited=visited)
+    said = post.instructions
+    return State(
+        messages=((system(said, cache=post.spec.cache),) if said else ()) + _history(call, tools, said),
+        phase=post.spec.phases[0].name if post.spec.phases else "",
+        agent=name,
+        visited=(name,),
+    )
+
+
+def _instructions(state: State) -> str:
+    first = state.messages[:1]
+    return first[0].text if first and first[0].role == "system" else ""
 
 
 def outcome_of(live: Live) -> Outcome[Any]:
@@ -111,7 +138,7 @@ def outcome_of(live: Live) -> Outcome[Any]:
         status=end.status, stop_reason=end.reason, answer=end.answer, output=end.value, detail=end.detail,
         error=live.error, spent=live.spent, iterations=state.iteration, seconds=live.seconds,
         run_id=live.record.run_id, execution_id=live.record.execution_id, session=live.record.trigger.session,
-        last_seq=live.record.last_seq, messages=messages,
+        last_seq=live.record.last_seq, messages=messages, agent=live.spec.name,
     )  # fmt: skip
 
 
@@ -157,22 +184,12 @@ def _history(call: Call, tools: Mapping[str, Tool], instructions: str) -> tuple[
     return hiding(found, {name: tool.redact for name, tool in tools.items() if tool.redact})
 
 
-def _instructions(spec: Spec, call: Call) -> str:
-    if call.state is not None:
-        first = call.state.messages[:1]
-        return first[0].text if first and first[0].role == "system" else ""
-    said = spec.instructions if call.instructions is None else call.instructions
-    text = said if isinstance(said, str) else said(call.context)
-    if spec.phases and spec.phases[0].instructions:
-        text = f"{text}\n\n{spec.phases[0].instructions}" if text else spec.phases[0].instructions
-    return text
-
-
-def _record(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call, limits: Limits) -> Run:
+def _record(spec: Spec, post: Post, prompt: Prompt | None, call: Call, limits: Limits) -> Run:
     told = None if prompt is None else message_of(prompt).plain()["content"]
+    begins = post.spec.name
     return run(
         call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=(*spec.tags, *call.tags),
-        metadata={"agent": spec.name, "model": port.model, **spec.metadata, **call.metadata}, version=spec.version,
-        environment=call.environment, platform=call.platform, agent_type=spec.name, refs=call.refs, input=told,
+        metadata={"agent": begins, "model": post.port.model, **spec.metadata, **call.metadata}, version=spec.version,
+        environment=call.environment, platform=call.platform, agent_type=begins, refs=call.refs, input=told,
         traceparent=call.traceparent, execution_id=call.execution_id, below=call.below, limits=limits,
     )  # fmt: skip

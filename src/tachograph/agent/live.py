@@ -38,6 +38,21 @@ from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
 
 
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """What an agent brings to its work in one run: everything that another agent replaces."""
+
+    spec: Spec
+    port: ModelPort
+    hooks: Hooks
+    offered: Callable[[], Mapping[str, Tool]]
+    edges: Mapping[str, Any]
+    reminders: Sequence[Reminder]
+    instructions: str
+    limits: Limits | None = None
+    """Of its part of the run; None: those of the run alone."""
+
+
 @dataclass(kw_only=True)
 class Live:
     """One run in the making."""
@@ -54,6 +69,14 @@ class Live:
     offered: Callable[[], Mapping[str, Tool]]
     """The program's tools, as they are now."""
     approve: Approve | None
+    posts: Callable[[str], Post]
+    """Agent of the crew → what it brings."""
+    lead: str = ""
+    """The agent that the run is of."""
+    edges: Mapping[str, Any] = field(default_factory=dict)
+    """Tool → the hand-off it asks for."""
+    part: Limits | None = None
+    """What the agent at work may use of the run, from when it is at work."""
     instructions: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
@@ -93,6 +116,14 @@ class Live:
     """The iteration's step, while there is one."""
     moving: Lock = field(default_factory=Lock)
     """Held while the state moves: tools in threads keep things, too."""
+
+    def take(self, post: Post) -> None:
+        """Another agent is at work. The one place where that is so."""
+        self.spec, self.port, self.hooks, self.approve = post.spec, post.port, post.hooks, post.spec.approve
+        self.offered, self.edges, self.part = post.offered, post.edges, post.limits
+        self.reminders, self.instructions = post.reminders, post.instructions
+        self.full = 0.0  # of another context window
+        self.record.narrow(self.part)
 
     def toolbox(self) -> Mapping[str, Tool]:
         """The tools of the phase, which the next request may name; where a result was cut, also what shows the rest."""

@@ -141,6 +141,15 @@ class Approved(Struct, frozen=True, kw_only=True):
     """`Allow`, `Deny` or `Edit`, of approval.py."""
 
 
+class HandedOff(Struct, frozen=True, kw_only=True):
+    """Another agent is at work."""
+
+    before: str
+    after: str
+    reason: str = ""
+    """In the model's words."""
+
+
 class RunDone(Struct, frozen=True, kw_only=True):
     """A run is over. Nothing follows it."""
 
@@ -149,7 +158,7 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 Progress: TypeAlias = (
     RunBegan | IterationBegan | MessageAdded | StreamReset | ToolBegan | ToolDone | Limited | Retrying | RetryExhausted
-    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | RunDone | Delta | Reply
+    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | RunDone | Delta | Reply
 )  # fmt: skip
 
 Kind: TypeAlias = type[Any] | tuple[type[Any], ...] | Callable[[Any], bool]

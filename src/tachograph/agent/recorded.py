@@ -19,6 +19,7 @@ from tachograph.agent.state import (
     Corrected,
     End,
     Ended,
+    Handed,
     Iterated,
     Kept,
     Moved,
@@ -32,6 +33,7 @@ from tachograph.agent.state import (
     advance,
 )
 from tachograph.agent.state import read as begun
+from tachograph.agent.team.carried import retold
 from tachograph.agent.transcript import INTERRUPTED, refused
 from tachograph.errors import CodecError
 from tachograph.events.call import CallEnded, CallStarted
@@ -40,7 +42,7 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, StepStarted
+from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold import transcript
 from tachograph.record.run import CONVERSATION
@@ -77,6 +79,10 @@ class RecordedState:
         self._results: dict[int, tuple[Message, bool]] = {}
         self._wrap_up = ""
         """The limit that refused one of these calls and allows one more turn."""
+        self._handing: tuple[int, int] = (-1, -1)
+        """The hand-off under way, and the call that asked for it."""
+        self._handed: dict[str, Any] | None = None
+        """What it came to, until its call has ended."""
 
     def apply(self, event: Event) -> State:
         """The state after one more event. Raises CodecError for content that was not kept."""
@@ -86,10 +92,20 @@ class RecordedState:
             handler(self, event, event.body)
         return self.state
 
+    def _run_started(self, event: Event, body: RunStarted) -> None:
+        if body.agent_type is not None and not self.state.agent:
+            self.state = msgspec.structs.replace(self.state, agent=body.agent_type, visited=(body.agent_type,))
+
     def _step_started(self, event: Event, body: StepStarted) -> None:
         if body.kind == "iteration":
             self.state = advance(self.state, Iterated())
             self.reminding = msgspec.structs.replace(self.reminding, seen=len(self.state.messages))
+        elif body.kind == "handoff" and body.action_type == "agent":
+            self._handing = event.seq, body.parent
+
+    def _step_ended(self, event: Event, body: StepEnded) -> None:
+        if event.step == self._handing[0] and body.status == "completed":
+            self._handed = self._value(body.output)
 
     def _call_started(self, event: Event, body: CallStarted) -> None:
         self.state = msgspec.structs.replace(self.state, messages=self._path(body.input))
@@ -123,15 +139,24 @@ class RecordedState:
         said = read({"role": "tool", "content": INTERRUPTED if content is None else content}).content
         answer = msgspec.structs.replace(result(call, ""), content=said)
         self._results[started.index] = (answer, body.state == "completed")
-        self._all_answered()
+        self._all_answered(number, body.state)
 
-    def _all_answered(self) -> None:
+    def _all_answered(self, number: int = -1, state: str = "") -> None:
+        """Take the results in when each call has one; the last came from the step `number`."""
         if self._results and len(self._results) == len(self.state.open):
             found = [self._results[index] for index in sorted(self._results)]
             self._results.clear()
             names = tuple(message.name or "" for message, done in found if done)
             answered = Answered(tuple(message for message, _ in found), names, self._wrap_up)
             self.state, self._wrap_up = advance(self.state, answered), ""
+            # A hand-off is the last thing that is done about a reply.
+            if self._handed is not None and (number, state) == (self._handing[1], "completed"):
+                self._passed(self._handed)
+            self._handed = None
+
+    def _passed(self, told: dict[str, Any]) -> None:
+        messages = retold(told["messages"], self.state.messages)
+        self.state = advance(self.state, Handed(told["to"], messages, told["phase"]))
 
     def _conversed(self, data: dict[str, Any], seq: int) -> None:
         """The conversation was put on record: as the run began, or with what somebody said."""
@@ -199,7 +224,9 @@ class RecordedState:
         return msgspec.json.decode(text)
 
     _handlers: ClassVar[Mapping[type, Callable[[RecordedState, Event, Any], None]]] = {
+        RunStarted: _run_started,
         StepStarted: _step_started,
+        StepEnded: _step_ended,
         CallStarted: _call_started,
         CallEnded: _call_ended,
         ToolStarted: _tool_started,

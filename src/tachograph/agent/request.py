@@ -76,7 +76,7 @@ def _choice(live: Live, state: State, offered: tuple[ToolSpec, ...]) -> str:
     if said not in ("auto", "none", "required") and all(said != tool.name for tool in offered):
         return "auto"
     # A tool that must be used is used once: asked for again and again, it would be the only thing a model ever says.
-    return said if said in ("auto", "none") or state.iteration <= 1 else "auto"
+    return said if said in ("auto", "none") or state.iteration - state.since <= 1 else "auto"
 
 
 def _offered(live: Live) -> tuple[ToolSpec, ...]:

@@ -7,6 +7,7 @@ recorded end of the run, and a conversation that any provider would take.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -59,6 +60,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
     heed()
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
+            record.narrow(live.part)
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
             _stand(live)
             try:
@@ -89,15 +91,31 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
         _warn(live)
         await _prompted(live, prompt)
         while live.state.end is None:
-            if live.left() == 0.0:  # what came while the loop was blocked is too late to count
-                live.expire()
-            await _do(live, loop.decide(live.spec, live.state))
+            await _part(live)
     except LimitExceeded as refused:
         await _limited(live, refused)
     except ModelError as error:
         await _model_failed(live, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a function of the program: the run ends, honestly
         _over(live, End("failed", "internal_error", detail=f"{type(error).__name__}: {error}"), error)
+
+
+async def _part(live: Live) -> None:
+    """One agent's part of the run, to the end or to a hand-off. All parts but a run's own agent's first are steps."""
+    turn, refused = len(live.state.visited), None
+    own = turn == 1 and live.state.agent == live.lead
+    with nullcontext() if own else step(live.spec.name, kind="agent", agent_type=live.spec.name) as part:
+        try:
+            while live.state.end is None and len(live.state.visited) == turn:
+                if live.left() == 0.0:  # what came while the loop was blocked is too late to count
+                    live.expire()
+                await _do(live, loop.decide(live.spec, live.state))
+        except LimitExceeded as error:
+            if part is not None:  # as for an iteration
+                part.cancel()
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 async def _do(live: Live, decision: loop.Decision) -> None:
@@ -188,8 +206,14 @@ async def _fill(live: Live) -> None:
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
     _advance(live, acted.answered)
+    passed = acted.passed
+    if passed is not None:
+        live.take(passed.post)
+        _advance(live, passed.fact)
     for message in acted.answered.results:
         live.emit(progress.MessageAdded(message=message))
+    if passed is not None:
+        live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
     if acted.finished is not None:
         _over(live, End("completed", "tool_stop", acted.finished.answer, acted.finished.answer))
     elif acted.limit is not None and acted.limit.mode != "wrap_up":
@@ -347,7 +371,9 @@ async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
     assert live.spec.hand_over is not None
     asked = HandOver(live.record.run_id, live.record.trigger.session, refused.metric, str(refused))
     try:
-        with step("handoff", kind="handoff", input={"metric": asked.metric, "reason": asked.reason}) as handing:
+        with step(
+            "handoff", kind="handoff", action_type="person", input={"metric": asked.metric, "reason": asked.reason}
+        ) as handing:
             # A run whose time is over is handed over all the same, in a time of its own.
             seconds = live.within(HANDING_OVER) or HANDING_OVER
             handing.output, problem = await answer_of(live.spec.hand_over, asked, seconds=seconds)

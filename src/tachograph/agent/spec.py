@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
 from tachograph.limits.limit import Limits, Shipped
 from tachograph.limits.text import read
+from tachograph.providers.models import model as model_of
 from tachograph.providers.port import ModelPort, Params
 
 SHIPPED = Limits()
@@ -49,6 +51,10 @@ class HandOver(Struct, frozen=True):
     reason: str
 
 
+class Edge:
+    """A way from one agent to another: `Handoff` (team/handoff.py)."""
+
+
 _LEAST: Mapping[str, int] = {
     "parallel": 1, "max_tokens": 1, "gate_refusals": 0, "nudges": 0, "schema_retries": 0,
 }  # fmt: skip
@@ -70,7 +76,7 @@ class Spec(Rules):
     max_tokens: int | None = None
     """Most tokens of output a request may ask for; None: 4,096, or what is left."""
     tool_choice: str = "auto"
-    """auto, none, required, or a tool's name. The last two hold for the first request of a run, and `auto` after it."""
+    """auto, none, required, or a tool's name. The last two hold for an agent's first request, and `auto` after it."""
     cache: bool = False
     """Whether a provider that wants to be told may cache tools and instructions."""
     streaming: bool = True
@@ -83,6 +89,8 @@ class Spec(Rules):
     """Asked before tools that need approval."""
     hand_over: Callable[[HandOver], Any | Awaitable[Any]] | None = None
     """What gives a run to a person, for limits of mode `handoff`. Returning means that it is done."""
+    handoffs: Sequence[Spec | Edge] = ()
+    """Agents that may go on in this one's place: they, or a `Handoff` that says more."""
     retry: Retry | None = None
     """None: as the profile says."""
     scheduler: Scheduler = SHARED
@@ -111,6 +119,11 @@ class Spec(Rules):
         limits_of(self.limits)
         super().__post_init__()
 
+    @cached_property
+    def port(self) -> ModelPort:
+        """The model. Raises SettingsError, MissingExtra."""
+        return model_of(self.model) if isinstance(self.model, str) else self.model
+
     @property
     def retrying(self) -> Retry:
         """How requests are repeated."""
@@ -119,7 +132,7 @@ class Spec(Rules):
 
 _KINDS: Mapping[str, Any] = {
     "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
-    "verify": Verify | None,
+    "verify": Verify | None, "handoffs": Spec | Edge,
 }  # fmt: skip
 """Field → what it, or each item of it, must be."""
 

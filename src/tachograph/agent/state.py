@@ -34,6 +34,12 @@ class State(Struct, frozen=True):
 
     messages: tuple[Message, ...] = ()
     """What the next request will begin with; valid whenever `open` is empty."""
+    agent: str = ""
+    """Who is at work."""
+    visited: tuple[str, ...] = ()
+    """Who was, in order; the last one is."""
+    since: int = 0
+    """Requests begun before it was at work."""
     iteration: int = 0
     """Requests begun, attempts of one counted once."""
     reply: Message | None = None
@@ -177,6 +183,23 @@ class Refused(Struct, frozen=True):
         )
 
 
+class Handed(Struct, frozen=True):
+    """Another agent is at work."""
+
+    agent: str
+    messages: tuple[Message, ...]
+    """The conversation it begins with, its instructions first."""
+    phase: str = ""
+
+    def onto(self, state: State) -> State:
+        """What was counted of the last agent's replies is forgotten; what tools have done stays done."""
+        return _changed(
+            state, agent=self.agent, visited=(*state.visited, self.agent), since=state.iteration,
+            messages=self.messages, phase=self.phase, reply=None, finish=None, base=None, nudges=0, schema_attempts=0,
+            refusals={},
+        )  # fmt: skip
+
+
 class Accepted(Struct, frozen=True):
     """Nothing stands against the answer."""
 
@@ -235,8 +258,8 @@ class Ended(Struct, frozen=True):
 
 
 Fact = (
-    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Accepted | Wrapped | Kept
-    | Resumed | Ended
+    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Handed | Accepted | Wrapped
+    | Kept | Resumed | Ended
 )  # fmt: skip
 
 _changed = msgspec.structs.replace

@@ -43,6 +43,8 @@ class Held(Struct):
     """Monotonic ns of the admission."""
     place: Place | None = None
     taken: Taken | None = None
+    purses: tuple[Purse, ...] = ()
+    """What it draws from."""
     open: bool = True
 
     def claim(self) -> bool:
@@ -113,17 +115,10 @@ class Budget:
         self.session = session
         self.policies: tuple[Limits, ...] = ((limits,) if limits else ()) + (above.policies if above else ())
         self._purse = Purse(limits, started)
-        self.purses: tuple[Purse, ...] = (self._purse, *(above.purses if above else ()))
-        self.deadline: int | None = min(purse.deadline for purse in self.purses)
-        """Monotonic nanoseconds at which its time is over, and that of whatever is inside it; None: never."""
-        self._ends = min(purse.ends for purse in self.purses)
-        if self.deadline == NEVER:
-            self.deadline = None
+        self._above: tuple[Purse, ...] = above.purses if above else ()
         self._detector = Detector(self.limits.loops)
-        self._early = any(purse.early for purse in self.purses)
         self._strict = any(policy.strict for policy in self.policies)
-        self._call_ends = min(purse.call_ns for purse in self.purses)
-        """Nanoseconds that a model request may take."""
+        self._draw(self._purse, *self._above)
         self._refused: tuple[Refused | None, Place | None] = (None, None)
         """The last call that the detector refused, and its place there."""
         self._broken = ""
@@ -131,6 +126,23 @@ class Budget:
         self.lines: tuple[Line, ...] = tuple(self._lines(above))
         """Its limits of sessions and tenants, and those of the runs above it."""
         self._accounts = Accounts(self.lines, self._ledger, self.world.utc)
+
+    def narrow(self, limits: Limits | None, now: int) -> None:
+        """From now on (monotonic ns) it also keeps to these, which count from now; None: to its own alone again."""
+        with self.tree.lock:
+            parts = () if limits is None else (Purse(limits, now, part=True),)
+            self._draw(*parts, self._purse, *self._above)
+
+    def _draw(self, *purses: Purse) -> None:
+        """What it draws from, and what follows from that."""
+        self.purses: tuple[Purse, ...] = purses
+        deadline = min(purse.deadline for purse in purses)
+        self.deadline: int | None = None if deadline == NEVER else deadline
+        """Monotonic nanoseconds at which its time is over, and that of whatever is inside it; None: never."""
+        self._ends = min(purse.ends for purse in purses)
+        self._early = any(purse.early for purse in purses)
+        self._call_ends = min(purse.call_ns for purse in purses)
+        """Nanoseconds that a model request may take."""
 
     # ---- asked before ---------------------------------------------------------------------------------------------
 
@@ -188,7 +200,7 @@ class Budget:
             if not held.claim():
                 return ()
             if asked is not None:
-                for purse in self.purses:
+                for purse in held.purses:
                     purse.turn_in((asked.tokens, asked.nano), (found.tokens, found.nano))
                 notices = (*self._learn(asked, found), *self._slow(held, now))
             elif held.place is not None:
@@ -270,7 +282,7 @@ class Budget:
             for purse in self.purses:
                 hit = purse.over_time(now)
                 # Handing over is what a limit of that mode asks for: it does not stand in its way.
-                if hit is not None and (intent.kind, hit.limit.mode) != ("handoff", "handoff"):
+                if hit is not None and not (intent.kind in ("handoff", "person") and hit.limit.mode == "handoff"):
                     yield hit, ""
         metric = COUNTED.get(intent.kind)
         if metric is not None:
@@ -314,7 +326,7 @@ class Budget:
 
     def _deep(self) -> Iterator[tuple[Hit, str]]:
         """Runs inside runs: a run with limits is at depth 1 of its own."""
-        for depth, purse in enumerate(self.purses, 1):
+        for depth, purse in enumerate((purse for purse in self.purses if not purse.part), 1):
             limit = purse.caps.get("max_depth")
             if limit is not None and depth > limit.threshold:
                 yield Hit(limit, depth - 1, 1), ""
@@ -324,7 +336,8 @@ class Budget:
     def _take(self, held: Held) -> None:
         metric = COUNTED.get(held.kind)
         tokens, nano = (held.asked.tokens, held.asked.nano) if held.asked else (0, 0)
-        for purse in self.purses:
+        held.purses = self.purses
+        for purse in held.purses:
             purse.take(metric, tokens, nano)
 
     def _claim(self, held: Held, now: int) -> Taken | Refused:
@@ -337,7 +350,7 @@ class Budget:
         finally:
             if not isinstance(taken, Taken):
                 with self.tree.lock:
-                    for purse in self.purses:
+                    for purse in held.purses:
                         purse.untake(COUNTED.get(held.kind), tokens, nano)
         held.taken = taken if isinstance(taken, Taken) else None
         return taken

@@ -22,7 +22,7 @@ class Intent(Struct, frozen=True):
 
     run: str
     kind: str
-    """llm, tool, iteration, or the kind of a user step; run for a run that begins."""
+    """llm, tool, iteration, or the kind of a user step; run for a run that begins, person for a hand-off to one."""
     name: str
     """Tool or step name; for a model call its model."""
     provider: str = ""

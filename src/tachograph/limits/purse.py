@@ -43,10 +43,12 @@ class Purse:
 
     __slots__ = (
         "call_ns", "calls", "caps", "counts", "deadline", "early", "ends", "given", "held_nano", "held_tokens",
-        "most_nano", "most_tokens", "nano", "started", "tokens",
+        "most_nano", "most_tokens", "nano", "part", "started", "tokens",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits | None, started: int) -> None:
+    def __init__(self, limits: Limits | None, started: int, *, part: bool = False) -> None:
+        self.part = part
+        """Whether it is of a part of a run, and no run's own."""
         each = () if limits is None else tuple(limits.each())
         self.caps = {limit.metric: limit for limit in each if limit.scope == "run"}
         self.calls = {limit.metric: limit for limit in each if limit.scope == "call"}

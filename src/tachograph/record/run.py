@@ -57,6 +57,12 @@ class Run(Recorded):
         """Number of its last event; -1 when nothing of it was recorded."""
         return -1 if self._live is None else self._live.next_seq - 1
 
+    def narrow(self, limits: Limits | None) -> None:
+        """From now on it also keeps to these limits, counted from now; None: to its own alone again."""
+        live = self._live
+        if live is not None and live.guard is not None:
+            live.guard.narrow(limits, live.recorder.clock.mono())
+
     def remaining(self) -> Mapping[str, float]:
         """Metric → how much of it is left, by the strictest limit: counts, tokens, USD, seconds; empty without any."""
         live = self._live

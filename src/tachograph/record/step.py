@@ -34,6 +34,12 @@ class WorkStep(Step[Work]):
     def _kind_asked(self) -> str:
         return one_of(self.intent.kind, StepKind, "custom")  # type: ignore[no-any-return]  # a word of StepKind
 
+    def _asked(self, run: LiveRun) -> limits.Intent:
+        asked, work = super()._asked(run), self.intent
+        if (work.kind, work.action_type) != ("handoff", "person"):
+            return asked
+        return msgspec.structs.replace(asked, kind="person")  # those between agents are what is counted
+
     def _record_start(self, recorder: Recorder, run: LiveRun, parent: int) -> int | None:
         work = self.intent
         started = StepStarted(

@@ -72,6 +72,8 @@ class Outcome(Generic[Answer]):
     """By its own loop; what tools spend by `LLM` or by other agents is in the totals of the run and of theirs."""
     iterations: int = 0
     seconds: float = 0.0
+    agent: str = ""
+    """Who was at work at the end."""
     run_id: str | None = None
     execution_id: str | None = None
     session: str | None = None

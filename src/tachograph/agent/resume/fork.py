@@ -19,6 +19,7 @@ from tachograph.agent.hooks import Block, Hooks, Moment, ReplaceOutput
 from tachograph.agent.resume.recording import Recording, recording
 from tachograph.agent.spec import toolbox
 from tachograph.agent.state import Answered, Resumed, State, advance
+from tachograph.agent.team.crew import members
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.events.chat import read, result, system
@@ -62,18 +63,24 @@ def forked(
     hooks = call.get("hooks") or Hooks()
     if effects == "recorded":
         replies = Hooks()
-        given = Replies(whole, until.seq, toolbox(agent.tools))
+        tools = {name: tool for one in members(agent).values() for name, tool in toolbox(one.tools).items()}
+        given = Replies(whole, until.seq, tools)
         replies.on("pre_tool_use", given.give, priority=_FIRST, name="recorded results")
         hooks = replies.merged(hooks)
     origin = {"execution_id": whole.execution_id, "run": whole.run, "seq": until.seq}
     metadata = {**call.get("metadata", {}), "forked_from": origin}
-    state = _going_on(folded.state, prompt, instructions)
+    state = _going_on(agent, folded.state, prompt, instructions)
     return prompt, {**call, "state": state, "reminding": folded.reminding, "metadata": metadata, "hooks": hooks}
 
 
-def _going_on(state: State, prompt: Prompt | None, instructions: str | None) -> State:
-    """The state in which the new run begins; it counts its own requests."""
+def _going_on(agent: Agent, state: State, prompt: Prompt | None, instructions: str | None) -> State:
+    """The state in which the new run begins; it counts its own requests.
+
+    Where the agent that was at work is none of this one's hand-offs, this one is at work.
+    """
     state = msgspec.structs.replace(advance(state, Resumed()), iteration=0)
+    if state.agent not in members(agent):
+        state = msgspec.structs.replace(state, agent=agent.name, visited=(agent.name,))
     if prompt is not None and state.open:
         state = advance(state, Answered(tuple(result(call, INTERRUPTED) for call in state.open)))
     if instructions is not None:

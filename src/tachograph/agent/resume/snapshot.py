@@ -93,7 +93,7 @@ def of_recording(recorded: Recording, *, accept: bool = False) -> Snapshot:
     run, folded, started = totals.snapshot(), recorded.folded(accept=accept), recorded.started
     return Snapshot(
         execution_id=recorded.execution_id, run=recorded.run, seq=recorded.seq, at=recorded.events[-1].at,
-        agent=started.agent_type or started.name, session=started.session, user=started.user, tenant=started.tenant,
+        agent=folded.state.agent or started.name, session=started.session, user=started.user, tenant=started.tenant,
         status=run.status, stop_reason=run.stop_reason, state=folded.state, reminding=folded.reminding,
         totals=msgspec.to_builtins(run.totals), limits=msgspec.to_builtins(run.limits), tools=recorded.offered(),
         children=tuple(of_recording(child, accept=accept) for child in recorded.children()),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tachograph.agent.chat import Chat as Chat
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.reminders import Reminder as Reminder
+    from tachograph.agent.team.handoff import Handoff as Handoff
+    from tachograph.agent.team.starting import starting_agent as starting_agent
     from tachograph.agent.tools.tool import Tool as Tool
     from tachograph.compose import configure as configure
     from tachograph.compose import flush as flush
@@ -37,6 +39,7 @@ _HOMES = {
     "Agent": "tachograph.agent.agent:Agent",
     "Chat": "tachograph.agent.chat:Chat",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
+    "Handoff": "tachograph.agent.team.handoff:Handoff",
     "Hooks": "tachograph.agent.hooks:Hooks",
     "LLM": "tachograph.instrument.llm:LLM",
     "LLMCall": "tachograph.record.intent:LLMCall",
@@ -57,6 +60,7 @@ _HOMES = {
     "metadata": "tachograph.store.schema:metadata",
     "model": "tachograph.providers.models:model",
     "run": "tachograph.record.run:run",
+    "starting_agent": "tachograph.agent.team.starting:starting_agent",
     "step": "tachograph.record.step:step",
     "tool": "tachograph.instrument.functions:tool",
     "trace": "tachograph.instrument.trace",
@@ -67,6 +71,7 @@ __all__ = [
     "Agent",
     "Chat",
     "ExecutionLogger",
+    "Handoff",
     "Hooks",
     "LLM",
     "LLMCall",
@@ -86,6 +91,7 @@ __all__ = [
     "metadata",
     "model",
     "run",
+    "starting_agent",
     "step",
     "tool",
     "trace",

@@ -10,6 +10,7 @@ import pytest
 
 from tachograph.agent.agent import Agent
 from tachograph.agent.reminders import Reminder
+from tachograph.agent.team.handoff import Handoff
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.providers.port import Exchange
 from tachograph.testing import Captured
@@ -85,6 +86,37 @@ async def test_the_wire_is_in_the_record_without_its_secrets(server: ReplayServe
     assert first["sent"] > 0
     assert set(first) <= set(Exchange.__struct_fields__)
     assert all("k" * 20 not in str(event.body) for event in recorded)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("chat", "anthropic"), ("anthropic", "gemini"), ("gemini", "responses"), ("responses", "chat")],
+)
+async def test_a_conversation_is_handed_from_one_wire_to_another(
+    first: str, second: str, server: ReplayServer, recorded: Captured
+) -> None:
+    """Each provider gets its own agent's instructions and tools, and the second one what was said to the first."""
+    here, there = WIRES[first], WIRES[second]
+    over = here.begin + here.call(json.dumps({"reason": "a parcel"})) + here.end_of_calls() + here.over
+    asked = server.play(f"{first}-from", Answer(events(over), headers=SSE))
+    seen = server.play(f"{second}-to", *script(there)[1:])
+    parcels = Agent(
+        name="parcels", model=port(second, server.url(f"{second}-to")), instructions="Find parcels.", tools=[lookup]
+    )
+    desk = Agent(
+        name="desk", model=port(first, server.url(f"{first}-from")), instructions="Be the desk.",
+        handoffs=[Handoff(parcels, name="lookup")],
+    )  # fmt: skip
+    found = valid(await desk.run("Where?"), recorded)
+    await desk.close()
+    assert (found.status, found.answer, found.agent, found.iterations) == ("completed", "It is found.", "parcels", 4)
+    assert [event.body.agent_type for event in recorded.of(CallStarted)] == ["desk", *["parcels"] * 3]
+    bodies = [json.dumps(one.body) for one in (*asked, *seen)]
+    assert ["Be the desk." in body for body in bodies] == [True, False, False, False]
+    assert ["Find parcels." in body for body in bodies] == [False, True, True, True]
+    assert ["Hand this conversation over" in body for body in bodies] == [True, False, False, False]
+    assert ["Handed over to parcels." in body for body in bodies] == [False, True, True, True]
+    assert ["Where?" in body for body in bodies] == [True] * 4
 
 
 @pytest.fixture

@@ -86,6 +86,53 @@ def test_a_run_inside_a_run_draws_from_both() -> None:
     assert (one.remaining(0)["max_tool_calls"], other.remaining(0)["max_tool_calls"]) == (0, 0)
 
 
+def test_a_part_of_a_run_keeps_to_limits_of_its_own_too() -> None:
+    """They count from when they begin, they widen nothing, and they are over with the part."""
+    guard = budget(**{**FREE, "tool_calls": 6})
+    admitted(guard, "tool", "a")
+    guard.narrow(Limits(**{**FREE, "tool_calls": 2, "seconds": 9}), now=SECOND)
+    assert guard.deadline == 10 * SECOND
+    admitted(guard, "tool", "b", now=SECOND)
+    admitted(guard, "tool", "c", now=SECOND)
+    assert refused(guard, "tool", "d", now=SECOND) == Refused("max_tool_calls", 2, 1, 2, "run", "stop")
+    assert refused(guard, "tool", "d", now=10 * SECOND).metric == "deadline"
+    guard.narrow(Limits(**{**FREE, "tool_calls": 90}), now=10 * SECOND)
+    for name in "efg":
+        admitted(guard, "tool", name, now=10 * SECOND)
+    assert refused(guard, "tool", "h", now=10 * SECOND).threshold == 6
+    guard.narrow(None, now=11 * SECOND)
+    assert (guard.deadline, guard.remaining(11 * SECOND)["max_tool_calls"]) == (1800 * SECOND, 0)
+
+
+def test_what_a_part_set_aside_is_turned_in_to_it() -> None:
+    """A request that is settled when the next part has begun leaves nothing set aside, and costs that part nothing."""
+    guard = budget(usd=None, tokens=100_000)
+    guard.narrow(Limits(usd=None, tokens=50_000), now=0)
+    late = admitted(guard, max_output=100)
+    guard.narrow(Limits(usd=None, tokens=40_000), now=0)
+    before = guard.remaining(0)["token_budget"]
+    guard.settle(late, Settled(usage=Usage(10, output=5, basis="provider")), 0)
+    assert (before, guard.remaining(0)["token_budget"]) == (40_000, 40_000)
+    guard.narrow(None, now=0)
+    assert guard.room(Intent("run", "llm", "m")) == 100_000 - 15 - tokens_of(0, "m")
+
+
+def test_a_part_is_no_deeper_than_its_run() -> None:
+    """Runs inside it are counted as if there were none."""
+    top = budget(depth=2)
+    top.narrow(Limits(tool_calls=1), now=0)
+    child = budget(top)
+    admitted(child, "run", "child")
+    assert refused(budget(child), "run", "grandchild").metric == "max_depth"
+
+
+def test_a_hand_off_to_a_person_is_none_of_those_that_are_counted() -> None:
+    """It may be made after the last one between agents, and past a deadline of that mode."""
+    guard = budget(**{**FREE, "handoffs": 0, "seconds": 1, "modes": {"seconds": "handoff"}})
+    assert refused(guard, "handoff", "billing").metric == "max_handoffs"
+    admitted(guard, "person", "desk", now=2 * SECOND)
+
+
 def test_what_a_child_is_refused_costs_its_parent_nothing() -> None:
     """All or nothing: the parent has as much as before."""
     top = budget(tokens=100_000, usd=None)

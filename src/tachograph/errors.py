@@ -178,6 +178,7 @@ class LimitExceeded(TachographError):
 
     `metric` is what was measured, `used` how much of it, `requested` how much more was wanted, `threshold` the limit.
     `mode` says what its policy wants done: `block` and `skip` refuse this action alone, every other mode ends the run.
+    `above` is how many runs above the one that was refused the limit belongs to: 0 is its own.
     """
 
     def __init__(
@@ -190,9 +191,10 @@ class LimitExceeded(TachographError):
         scope: str = "run",
         mode: str = "raise",
         reason: str = "",
+        above: int = 0,
     ) -> None:
         self.metric, self.used, self.requested, self.threshold = metric, used, requested, threshold
-        self.scope, self.mode, self.reason = scope, mode, reason
+        self.scope, self.mode, self.reason, self.above = scope, mode, reason, above
         super().__init__(
             reason
             or f"{scope} limit on {metric}: {used:.12g} used, {requested:.12g} more asked for, {threshold:.12g} allowed"

@@ -72,10 +72,13 @@ def ask(guard: Budget, kind: str = "run", **facts: Any) -> Ticket | Refused:
     return guard.admit(Intent("run", kind, "m", **facts), Spent(), 0)
 
 
-def denied(what: str, used: float, wanted: float, allowed: float, scope: str = "session") -> Refused:
+def denied(
+    what: str, used: float, wanted: float, allowed: float, scope: str = "session", above: int = 0
+) -> Refused:  # fmt: skip
     """A refusal that says of what, and how much."""
     words = f"{scope} limit on {what}: {used:.12g} used, {wanted:.12g} more asked for, {allowed:.12g} allowed"
-    return Refused("quota" if scope == "tenant" else "session_limit", used, wanted, allowed, scope, "stop", words)
+    metric = "quota" if scope == "tenant" else "session_limit"
+    return Refused(metric, used, wanted, allowed, scope, "stop", words, above=above)
 
 
 def test_runs_of_a_session_are_counted_across_budgets() -> None:
@@ -101,7 +104,7 @@ def test_a_run_inside_a_run_of_its_session_is_no_further_one() -> None:
     elsewhere = begin(top, session="t")
     assert isinstance(ask(elsewhere), Ticket)
     assert isinstance(ask(elsewhere, "tool"), Ticket)
-    assert ask(child, "tool") == denied("tool calls", 1, 1, 1, "tenant")
+    assert ask(child, "tool") == denied("tool calls", 1, 1, 1, "tenant", above=1)
     assert ask(begin(top, session="t")) == denied("runs", 1, 1, 1)
 
 
@@ -206,7 +209,7 @@ def test_a_limit_that_warns_hides_none_that_refuses(order: int) -> None:
     answers = [ask(guard, "tool", arguments=turn) for turn in range(4)]
     told = [[notice.used for notice in answer.notices] for answer in answers if isinstance(answer, Ticket)]
     assert told == [[], [], [2]]
-    assert answers[3] == denied("tool calls", 3, 1, 3)
+    assert answers[3] == denied("tool calls", 3, 1, 3, above=int(order == 1))
     assert ledger.used(Account.of_session("acme", "s", "tool_calls"), None, 10 * DAY) == 3
 
 
@@ -230,7 +233,7 @@ def test_each_window_has_its_own_limit(order: int) -> None:
     assert guard.room(Intent("run", "llm", "m")) == 1_000 - tokens_of(0, "m")
     assert [use(1_000), use(100)] == [True, False]
     found = ask(guard, "llm", max_output=100 - tokens_of(0, "m"))
-    assert found == denied("tokens", 3_000, 100, 3_000, "tenant")
+    assert found == denied("tokens", 3_000, 100, 3_000, "tenant", above=int(order == 1))
     assert ledger.used(Account.of_tenant("acme", "tokens"), None, clock.at) == 3_000
 
 
@@ -243,4 +246,4 @@ def test_a_run_inside_draws_from_the_session_above_too() -> None:
     assert all(isinstance(ask(child), Ticket) for child in children)
     answers = [ask(child, "tool") for child in children]
     assert [isinstance(answer, Ticket) for answer in answers] == [True, True, False]
-    assert answers[2] == denied("tool calls", 2, 1, 2)
+    assert answers[2] == denied("tool calls", 2, 1, 2, above=1)

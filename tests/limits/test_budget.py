@@ -80,9 +80,9 @@ def test_a_run_inside_a_run_draws_from_both() -> None:
     one, other = budget(top, tool_calls=2), budget(top)
     admitted(one, "tool", "a")
     admitted(one, "tool", "b")
-    assert refused(one, "tool", "c").threshold == 2
+    assert refused(one, "tool", "c") == Refused("max_tool_calls", 2, 1, 2, "run", "stop", above=0)
     admitted(other, "tool", "d")
-    assert refused(other, "tool", "e") == Refused("max_tool_calls", 3, 1, 3, "run", "stop")
+    assert refused(other, "tool", "e") == Refused("max_tool_calls", 3, 1, 3, "run", "stop", above=1)
     assert (one.remaining(0)["max_tool_calls"], other.remaining(0)["max_tool_calls"]) == (0, 0)
 
 
@@ -149,7 +149,7 @@ def test_depth_counts_runs_inside_runs() -> None:
     third = budget(second, depth=9)
     assert isinstance(ask(top, "run"), Ticket)
     assert isinstance(ask(second, "run"), Ticket)
-    assert refused(third, "run") == Refused("max_depth", 2, 1, 2, "run", "stop")
+    assert refused(third, "run") == Refused("max_depth", 2, 1, 2, "run", "stop", above=2)
 
 
 def test_deadlines_nest() -> None:
@@ -159,7 +159,7 @@ def test_deadlines_nest() -> None:
     assert (top.deadline, hasty.deadline, slow.deadline) == (11 * SECOND, 5 * SECOND, 11 * SECOND)
     assert isinstance(ask(hasty, "custom", now=5 * SECOND - 1), Ticket)
     assert refused(hasty, "custom", now=5 * SECOND) == Refused("deadline", 3, 0, 3, "run", "stop")
-    assert refused(slow, "tool", now=11 * SECOND) == Refused("deadline", 10, 0, 10, "run", "stop")
+    assert refused(slow, "tool", now=11 * SECOND) == Refused("deadline", 10, 0, 10, "run", "stop", above=1)
     assert (slow.until("tool", 3 * SECOND), slow.until("llm", 3 * SECOND)) == (11 * SECOND, 11 * SECOND)
     assert budget(seconds=None, call_seconds=5).until("llm", SECOND) == 6 * SECOND
     assert budget(seconds=None).deadline is None

@@ -107,6 +107,7 @@ class Budget:
     ) -> None:
         self.world: World = world or (above.world if above else World())
         self.tree: Tree = above.tree if above else Tree(self.world.lock())
+        self._above = above
         self.own = limits
         """As stated for this run itself."""
         self.limits: Limits = limits or (above.limits if above else Limits())
@@ -115,10 +116,11 @@ class Budget:
         self.session = session
         self.policies: tuple[Limits, ...] = ((limits,) if limits else ()) + (above.policies if above else ())
         self._purse = Purse(limits, started)
-        self._above: tuple[Purse, ...] = above.purses if above else ()
+        self._others: tuple[Purse, ...] = above.purses if above else ()
+        """Of the runs above."""
         self._detector = Detector(self.limits.loops)
         self._strict = any(policy.strict for policy in self.policies)
-        self._draw(self._purse, *self._above)
+        self._draw(self._purse, *self._others)
         self._refused: tuple[Refused | None, Place | None] = (None, None)
         """The last call that the detector refused, and its place there."""
         self._broken = ""
@@ -131,7 +133,7 @@ class Budget:
         """From now on (monotonic ns) it also keeps to these, which count from now; None: to its own alone again."""
         with self.tree.lock:
             parts = () if limits is None else (Purse(limits, now, part=True),)
-            self._draw(*parts, self._purse, *self._above)
+            self._draw(*parts, self._purse, *self._others)
 
     def _draw(self, *purses: Purse) -> None:
         """What it draws from, and what follows from that."""
@@ -143,6 +145,13 @@ class Budget:
         self._early = any(purse.early for purse in purses)
         self._call_ends = min(purse.call_ns for purse in purses)
         """Nanoseconds that a model request may take."""
+
+    def _ranked(self) -> Iterator[tuple[int, Purse]]:
+        """Its purses, each with how far above its run lies: a part of a run lies where its run does."""
+        above = 0
+        for purse in self.purses:
+            yield above, purse
+            above += not purse.part
 
     # ---- asked before ---------------------------------------------------------------------------------------------
 
@@ -279,16 +288,16 @@ class Budget:
     def _hits(self, intent: Intent, asked: Asked | None, now: int) -> Iterator[tuple[Hit, str]]:
         """Limits that do not allow an action, with what there is to say beside the figures; the nearest run's first."""
         if now >= self._ends:
-            for purse in self.purses:
+            for above, purse in self._ranked():
                 hit = purse.over_time(now)
                 # Handing over is what a limit of that mode asks for: it does not stand in its way.
                 if hit is not None and not (intent.kind in ("handoff", "person") and hit.limit.mode == "handoff"):
-                    yield hit, ""
+                    yield hit.of(above), ""
         metric = COUNTED.get(intent.kind)
         if metric is not None:
-            for purse in self.purses:
+            for above, purse in self._ranked():
                 if (hit := purse.over_count(metric)) is not None:
-                    yield hit, ""
+                    yield hit.of(above), ""
         if asked is not None:
             yield from self._dear(asked)
         elif intent.kind == "run":
@@ -300,15 +309,15 @@ class Budget:
             caps = ((purse, metric) for metric in ("token_budget", "cost_budget") for purse in self.purses)
             for purse, metric in [(purse, metric) for purse, metric in caps if metric in purse.caps][:1]:
                 yield Hit(purse.caps[metric], purse.used(metric, 0) or 0, 0), self._broken
-        for purse in self.purses:
+        for above, purse in self._ranked():
             for hit in purse.over_tokens(asked.tokens):
-                yield hit, ""
+                yield hit.of(above), ""
         if asked.reserved.nano is None:
             yield from self._unpriced(asked)
             return
-        for purse in self.purses:
+        for above, purse in self._ranked():
             for hit in purse.over_money(asked.reserved.nano):
-                yield hit, ""
+                yield hit.of(above), ""
 
     def _unpriced(self, asked: Asked) -> Iterator[tuple[Hit, str]]:
         """A limit on money that somebody stated cannot hold without a price; of the shipped one, we say so once."""
@@ -326,10 +335,10 @@ class Budget:
 
     def _deep(self) -> Iterator[tuple[Hit, str]]:
         """Runs inside runs: a run with limits is at depth 1 of its own."""
-        for depth, purse in enumerate((purse for purse in self.purses if not purse.part), 1):
-            limit = purse.caps.get("max_depth")
-            if limit is not None and depth > limit.threshold:
-                yield Hit(limit, depth - 1, 1), ""
+        for above, purse in self._ranked():
+            limit = None if purse.part else purse.caps.get("max_depth")
+            if limit is not None and above + 1 > limit.threshold:
+                yield Hit(limit, above, 1, above), ""
 
     # ---- taking ---------------------------------------------------------------------------------------------------
 
@@ -353,7 +362,17 @@ class Budget:
                     for purse in held.purses:
                         purse.untake(COUNTED.get(held.kind), tokens, nano)
         held.taken = taken if isinstance(taken, Taken) else None
-        return taken
+        return taken if isinstance(taken, Taken) else structs.replace(taken, above=self._whose(taken))
+
+    def _whose(self, refused: Refused) -> int:
+        """How far above the shared limit was stated that refuses: it is the affair of the topmost run that has it."""
+        key, above, budget = (refused.metric, refused.threshold, refused.scope, refused.mode), 0, self._above
+        while budget is not None and any(
+            (limit.metric, limit.threshold, limit.scope, limit.mode) == key
+            for limit in (line.limit for line in budget.lines if line.account.of != "runs")
+        ):
+            above, budget = above + 1, budget._above  # noqa: SLF001 - of its own kind
+        return above
 
     def _lines(self, above: Budget | None) -> Iterable[Line]:
         inside = above is not None and above.session == self.session
@@ -370,7 +389,8 @@ class Budget:
 
 def _refused(hit: Hit, reason: str) -> Refused:
     limit = hit.limit
-    return Refused(limit.metric, hit.used, hit.requested, limit.threshold, limit.scope, limit.mode, reason)
+    said = limit.metric, hit.used, hit.requested, limit.threshold, limit.scope, limit.mode
+    return Refused(*said, reason, above=hit.above)
 
 
 def _notice(hit: Hit, reason: str) -> Notice:

@@ -84,18 +84,22 @@ class Refused(Struct, frozen=True):
     mode: Mode = "raise"
     reason: str = ""
     evidence: tuple[int, ...] = ()
+    above: int = 0
+    """How many runs above the one that asks the limit belongs to; 0: its own."""
 
 
 def hit_of(said: Refused | Notice, kind: str | None = None, name: str | None = None) -> LimitHit:
     """A refusal of a step of this kind and name, or a notice, as it is recorded."""
-    return LimitHit(**structs.asdict(said), refused_kind=kind, refused_name=name)
+    facts = structs.asdict(said)
+    facts.pop("above", None)  # it stands in the record of the run that it belongs to, when it ends that
+    return LimitHit(**facts, refused_kind=kind, refused_name=name)
 
 
 def error_of(refused: Refused) -> LimitExceeded:
     """A refusal as it is raised."""
     return LimitExceeded(
         refused.metric, refused.used, refused.requested, refused.threshold, scope=refused.scope, mode=refused.mode,
-        reason=refused.reason,
+        reason=refused.reason, above=refused.above,
     )  # fmt: skip
 
 

@@ -36,6 +36,12 @@ class Hit(NamedTuple):
     limit: Limit
     used: float
     requested: float
+    above: int = 0
+    """Whose it is: 0 the run's own, 1 that of the run above it, and so on."""
+
+    def of(self, above: int) -> Hit:
+        """The same of a run so far above. What bounds a single call is the affair of whoever makes it."""
+        return self if self.limit.scope == "call" else self._replace(above=above)
 
 
 class Purse:

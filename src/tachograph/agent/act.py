@@ -14,11 +14,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from tachograph.agent import transcript
+from tachograph.agent import delegation, transcript
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Approved, ToolBegan, ToolDone
 from tachograph.agent.state import Answered, State
+from tachograph.agent.team.delegate import DelegateTool
 from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.team.passing import NotPassed, Passed, pass_on, unfit
 from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
@@ -36,12 +37,11 @@ from tachograph.record.step import ToolStep, step
 ONE_CALL = frozenset({"block", "skip"})
 """Modes that refuse one call and let the run go on."""
 FINISHED_BEFORE = "not run: the work was finished before it"
+CALLED_OFF = "called off: the whole run was finished by another call"
 
 
-class Finished(Struct, frozen=True):
-    """A hook ended the work."""
-
-    answer: str
+Finished = FinishAgent | FinishRun
+"""A hook ended the work: of this agent, or of the whole run."""
 
 
 class Acted(Struct, frozen=True):
@@ -75,6 +75,10 @@ class _Plan(Struct):
     edge: Handoff | None = None
     """What it hands over by, when it asks for that."""
     passed: Passed | None = None
+    delegated: bool = False
+    """Whether a delegate is at work on it."""
+    called_off: bool = False
+    """Whether another call of the reply has ended the whole run meanwhile."""
 
     @property
     def hands_over(self) -> bool:
@@ -116,7 +120,8 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
         live.answered = _answered(plans)
         raise
     answered = _answered(plans)
-    finished = finished or next((plan.finished for plan in plans if plan.finished is not None), None)
+    ends = [plan.finished for plan in plans if plan.finished is not None]
+    finished = finished or next((end for end in ends if isinstance(end, FinishRun)), ends[0] if ends else None)
     return Acted(
         answered,
         finished,
@@ -168,8 +173,10 @@ async def _authorise(
     plan.prepared, plan.edge = prepared, live.edges.get(plan.call.name)
     if plan.edge is not None:
         plan.refusal = unfit(plan.edge, state, chosen)
-        if plan.refusal:
-            return None
+    elif isinstance(prepared.tool, DelegateTool):
+        plan.refusal = delegation.refused(live, prepared.tool)
+    if plan.refusal:
+        return None
     finished = await _before(live, state, plan, prepared)
     if finished is None and not plan.refusal and not plan.has_given:
         await _approve(live, state, plan, plan.prepared)
@@ -190,9 +197,9 @@ async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> 
             plan.refusal = message or "Tool execution was blocked by a hook."
         case ReplaceOutput(value=value):
             plan.given, plan.has_given = value, True
-        case FinishAgent(answer=answer) | FinishRun(answer=answer):
+        case FinishAgent() | FinishRun() as finish:
             plan.refusal = FINISHED_BEFORE
-            return Finished(answer)
+            return finish
     if verdict.moment.arguments is not shown:
         _edited(plan, prepared.tool, verdict.moment.arguments)
     return None
@@ -241,13 +248,18 @@ async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int |
             await _run(live, state, plan, asked_by)
         return
     places = asyncio.Semaphore(live.spec.parallel)
+    tasks: list[asyncio.Task[None]] = []
 
     async def placed(plan: _Plan) -> None:
         async with places:
+            if _over(plans):
+                plan.refusal = FINISHED_BEFORE
             await _run(live, state, plan, asked_by)
+            if isinstance(plan.finished, FinishRun):
+                _call_off(plans, tasks)
 
     with scope.lending():
-        tasks = [asyncio.ensure_future(placed(plan)) for plan in plans]
+        tasks += [asyncio.ensure_future(placed(plan)) for plan in plans]
     try:
         await asyncio.gather(*tasks)
     except BaseException:
@@ -267,6 +279,19 @@ async def _hand_over(
     elif limit is not None:
         plan.refusal = transcript.refused(limit.reason or limit.metric)
     await _run(live, state, plan, asked_by, plans)
+
+
+def _over(plans: list[_Plan]) -> bool:
+    """Whether one of the calls has ended the whole run."""
+    return any(isinstance(plan.finished, FinishRun) for plan in plans)
+
+
+def _call_off(plans: list[_Plan], tasks: list[asyncio.Task[None]]) -> None:
+    """The whole run is over: delegates at work are called off. Other tools that run are let finish what they do."""
+    for plan, task in zip(plans, tasks, strict=True):
+        if plan.delegated and not plan.called_off:
+            plan.called_off = True
+            task.cancel()
 
 
 async def _run(
@@ -347,16 +372,38 @@ async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> N
         plan.state, plan.content = "rejected", plan.refusal
         return
     live.emit(ToolBegan(call=plan.call, arguments=prepared.given, iteration=state.iteration))
+    finished: Finished | None = None
     if plan.has_given:
         ran = Ran("completed", live.text_of(plan.given))
+    elif isinstance(prepared.tool, DelegateTool):
+        ran, finished = await _delegate(live, plan, prepared, prepared.tool, record)
     else:
         seconds = live.within(prepared.tool.timeout)
         ran = await execute(
             prepared.tool, prepared.arguments, _context(live, state, plan), seconds, late=_late(live, plan)
         )
     ran = await _after(live, state, plan, ran)
+    plan.finished = finished or plan.finished
     plan.state, plan.content = ran.state, live.shelf.fit(ran.content, prepared.tool.most_chars)
     _ended(record, ran)
+
+
+async def _delegate(
+    live: Live, plan: _Plan, prepared: Prepared, tool: DelegateTool, record: ToolStep
+) -> tuple[Ran, Finished | None]:
+    """Another agent does it: what came of that, and whether it ended the whole run."""
+    plan.delegated = True
+    try:
+        found = await delegation.delegate(live, tool, plan.call, prepared.arguments, record)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not plan.called_off or task is None or task.uncancel():  # the run itself is called off
+            raise
+        return Ran("cancelled", CALLED_OFF), None
+    finally:
+        plan.delegated = False
+    plan.limit = found.limit
+    return found.ran, None if found.finished is None else FinishRun(found.finished)
 
 
 def _ended(record: ToolStep, ran: Ran) -> None:
@@ -381,8 +428,8 @@ async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
     except TimeoutError:  # the run is over with the next thing it does
         return ran
     match verdict.effect:
-        case FinishAgent(answer=answer) | FinishRun(answer=answer):
-            plan.finished = Finished(answer)
+        case FinishAgent() | FinishRun() as finish:
+            plan.finished = finish
     changed = verdict.moment.result
     return ran if changed is ran.content else Ran(ran.state, live.text_of(changed), ran.error)
 
@@ -395,7 +442,7 @@ def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> Tool
     return ToolCall(
         plan.call.name, arguments, call_id=plan.call.id, requested_by=asked_by, index=plan.index,
         classification="other" if tool is None else tool.classification, iteration=state.iteration,
-        agent_type=live.spec.name,
+        agent_type=live.spec.name, metadata=tool.told if isinstance(tool, DelegateTool) else None,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -22,8 +22,10 @@ from tachograph.agent.progress import Emitter, running_loop
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
 from tachograph.agent.team.crew import members
+from tachograph.agent.team.delegate import Delegate
 from tachograph.errors import SettingsError
 from tachograph.providers.loop_thread import LoopThread
+from tachograph.providers.port import ModelPort
 from tachograph.record import scope
 
 Result = TypeVar("Result")
@@ -62,6 +64,10 @@ class Agent(Spec):
 
         return Handle(work, live.emitter)
 
+    async def perform(self, live: Live, prompt: Prompt | None) -> Live:
+        """Perform a run that was begun, for whoever delegates to it. Raises as `run`."""
+        return await fly(live, prompt)
+
     def stream(self, prompt: Prompt | None, **call: Any) -> Stream[Any]:
         """Begin a run and read what it tells as it happens."""
         return Stream(self.start(prompt, **call))
@@ -75,10 +81,8 @@ class Agent(Spec):
         return blocking(lambda: self.and_close(self.run(prompt, **call)))
 
     async def close(self) -> None:
-        """Let go of the connections of the running event loop: of its model, and of those it may hand over to."""
-        await self.port.close()
-        used = [one.port for one in members(self).values() if one is not self and "port" in vars(one)]
-        for port in {id(port): port for port in used if port is not self.port}.values():
+        """Let go of the connections of the running event loop: of its model, and of those it hands or asks on to."""
+        for port in {id(port): port for port in (self.port, *_ports(self))}.values():
             await port.close()
 
     async def and_close(self, work: Awaitable[Result]) -> Result:
@@ -95,6 +99,21 @@ class Agent(Spec):
 
     def _begin(self, prompt: Prompt | None, call: dict[str, Any]) -> Live:
         return begin(self, self.port, prompt, call_of(call))
+
+
+def _ports(agent: Agent) -> Iterator[ModelPort]:
+    """The models of an agent's hand-offs and delegates, and of theirs, as far as they were asked."""
+    known: set[int] = set()
+    waiting: list[Any] = [agent]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in known:
+            continue
+        known.add(id(one))
+        if isinstance(one, Agent):
+            waiting += (*members(one).values(), *(Delegate.of(other).worker for other in one.delegates))
+        if "port" in vars(one):
+            yield one.port
 
 
 def blocking(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

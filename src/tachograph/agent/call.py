@@ -17,6 +17,7 @@ from tachograph.agent.reminders import Reminder, Reminding, cleaned
 from tachograph.agent.spec import Spec, effective
 from tachograph.agent.state import End, State, Told
 from tachograph.agent.team.crew import Crew
+from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed, hiding
@@ -72,6 +73,8 @@ class Call:
     """Asked before every request, for sets of tools that change."""
     shelf: Shelf | None = None
     """Where results that are too large are kept; one of its own when None."""
+    team: Team | None = None
+    """What was said to delegates in earlier runs of this conversation; nothing when None."""
     instructions: str | None = None
     start: str | None = None
     """Name of the agent that begins, of those that hand-offs lead to; None: the one that is called."""
@@ -100,7 +103,8 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         spec=post.spec, port=post.port, limits=limits, clock=clock,
         record=call.record or _record(spec, post, prompt, call, limits),
         prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=post.offered, approve=post.spec.approve,
-        hooks=post.hooks, context=call.context, shelf=call.shelf or Shelf(), reminders=post.reminders,
+        hooks=post.hooks, context=call.context, shelf=call.shelf or Shelf(), team=call.team or Team(),
+        reminders=post.reminders,
         reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
         instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
         lead=spec.name, edges=post.edges, part=post.limits,
@@ -139,6 +143,7 @@ def outcome_of(live: Live) -> Outcome[Any]:
         error=live.error, spent=live.spent, iterations=state.iteration, seconds=live.seconds,
         run_id=live.record.run_id, execution_id=live.record.execution_id, session=live.record.trigger.session,
         last_seq=live.record.last_seq, messages=messages, agent=live.spec.name,
+        children=tuple(live.children),
     )  # fmt: skip
 
 

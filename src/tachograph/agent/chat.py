@@ -27,7 +27,8 @@ from tachograph.agent.pace.schedule import Scheduler
 from tachograph.agent.progress import Callback, Emitter, Kind, Subscription, running_loop
 from tachograph.agent.reminders import Reminding, cleaned
 from tachograph.agent.run import fly
-from tachograph.agent.spec import toolbox
+from tachograph.agent.spec import equipment
+from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed
@@ -55,13 +56,14 @@ class Chat:
         self._messages: tuple[Message, ...] = ()
         self._rewritten = 0
         """How often something other than an addition was made of the conversation."""
-        self._tools: dict[str, Tool] = toolbox(agent.tools)
+        self._tools: dict[str, Tool] = equipment(agent)
         self._immutable: set[str] = set()
         self._instructions: str | None = None
         self._ephemeral: list[str] = []
         self._reminding = Reminding()
         self._skill: str | None = None
         self._shelf = Shelf()
+        self._team = Team()
         self._turns = Scheduler(concurrency=1)
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where an ask is under way."""
@@ -164,8 +166,9 @@ class Chat:
                 self.configure_system_prompt(message.text)
 
     def clear_conversation(self) -> None:
-        """Forget what was said, and the reminders that wait; instructions and tools stay."""
+        """Forget what was said, to delegates too, and the reminders that wait; instructions and tools stay."""
         self._rewrite(())
+        self._team.clear()
         self._ephemeral.clear()
         self._reminding = Reminding()
         self.usage.clear()
@@ -360,7 +363,7 @@ class Chat:
         }  # fmt: skip
         return Call(
             history=self._messages, context=context, said=said, reminding=self._reminding, shelf=self._shelf,
-            toolbox=lambda: self._tools, **ours,
+            team=self._team, toolbox=lambda: self._tools, **ours,
         )  # fmt: skip
 
     def _bare(self) -> Agent:

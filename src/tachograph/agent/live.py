@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
-from tachograph.agent.answer.outcome import Spending
+from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.agent.hooks import Hooks, Moment, Verdict
 from tachograph.agent.progress import Emitter, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
 from tachograph.agent.state import Answered, Fact, Kept, State, Told, advance
+from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
@@ -80,6 +81,14 @@ class Live:
     instructions: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
     shelf: Shelf = field(default_factory=Shelf)
+    above: Live | None = None
+    """The run that waits for this one, when it is a delegate's."""
+    team: Team = field(default_factory=Team)
+    """What was said to its delegates."""
+    children: list[Outcome[Any]] = field(default_factory=list)
+    """What its delegates came to, in the order in which they ended."""
+    finishing: bool = False
+    """Whether a hook ended not only this run but all that wait for it."""
     reminders: Sequence[Reminder] = ()
     reminding: Reminding = field(default_factory=Reminding)
     waiting: list[str] = field(default_factory=list)
@@ -140,6 +149,18 @@ class Live:
         """Shows more of a result that was cut."""
         return self.shelf.tool()
 
+    # ---- the team -------------------------------------------------------------------------------------------------
+
+    @property
+    def ancestry(self) -> tuple[str, ...]:
+        """Names of the agents at work, from the first one to this one."""
+        return (*(() if self.above is None else self.above.ancestry), self.spec.name)
+
+    @property
+    def share(self) -> str:
+        """Whose turns its requests take: a run and its delegates have those of one run together."""
+        return (self.record.run_id or "") if self.above is None else self.above.share
+
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def left(self) -> float | None:
@@ -150,7 +171,7 @@ class Live:
     @property
     def called_off(self) -> str:
         """Why it is cancelled, when it is."""
-        return self.cancelled or "user_cancel"
+        return self.cancelled or ("user_cancel" if self.above is None else self.above.called_off)
 
     def expire(self) -> None:
         """Meet the deadline at the door, so that it is recorded like any other limit. Raises LimitExceeded."""

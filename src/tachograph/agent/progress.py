@@ -150,6 +150,16 @@ class HandedOff(Struct, frozen=True, kw_only=True):
     """In the model's words."""
 
 
+class WorkerTold(Struct, frozen=True, kw_only=True):
+    """A delegate that is at work tells something: one of these values, also one of its own delegates."""
+
+    worker: str
+    """Name of the agent."""
+    call: ToolUse
+    """The call that it works for."""
+    value: Any
+
+
 class RunDone(Struct, frozen=True, kw_only=True):
     """A run is over. Nothing follows it."""
 
@@ -158,7 +168,7 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 Progress: TypeAlias = (
     RunBegan | IterationBegan | MessageAdded | StreamReset | ToolBegan | ToolDone | Limited | Retrying | RetryExhausted
-    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | RunDone | Delta | Reply
+    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | RunDone | Delta | Reply
 )  # fmt: skip
 
 Kind: TypeAlias = type[Any] | tuple[type[Any], ...] | Callable[[Any], bool]

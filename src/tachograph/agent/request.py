@@ -128,9 +128,7 @@ class _Attempt:
         live, admitted = self.live, False
         expected = (live.last_usage.total or 0) + (self.request.max_tokens or 0)
         try:
-            async with live.spec.scheduler.permit(
-                self._lane, live.record.run_id or "", expected, live.left()
-            ) as permit:
+            async with live.spec.scheduler.permit(self._lane, live.share, expected, live.left()) as permit:
                 admitted = True
                 return await self._send(permit)
         except TimeoutError:

@@ -215,7 +215,7 @@ async def _act(live: Live, asked_by: int | None) -> None:
     if passed is not None:
         live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
     if acted.finished is not None:
-        _over(live, End("completed", "tool_stop", acted.finished.answer, acted.finished.answer))
+        _finished(live, acted.finished)
     elif acted.limit is not None and acted.limit.mode != "wrap_up":
         raise acted.limit
 
@@ -236,8 +236,8 @@ async def _check(live: Live, answer: str, value: Any) -> None:
         match verdict.effect:
             case Reprompt(prompt=prompt):
                 return await _do(live, loop.refusal(live.spec, live.state, "agent_stop", prompt))
-            case FinishRun(answer=given):
-                return _over(live, End("completed", "tool_stop", given, given))
+            case FinishRun() as finish:
+                return _finished(live, finish)
         if verdict.moment.answer != answer:
             said = verdict.moment.answer
             answer = replaced = said if isinstance(said, str) else to_json(said).text
@@ -292,8 +292,8 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
         match verdict.effect:
             case Block(message=text):
                 return _over(live, End("failed", "guardrail_block", None, None, text or f"blocked by {event}"))
-            case FinishAgent(answer=answer) | FinishRun(answer=answer):
-                return _over(live, End("completed", "tool_stop", answer, answer))
+            case FinishAgent() | FinishRun() as finish:
+                return _finished(live, finish)
         if verdict.moment.prompt is not message.content:
             message = message_of(verdict.moment.prompt)
     live.record.converse((*live.state.messages, message), "prompted")
@@ -327,8 +327,8 @@ async def _step_hooks(live: Live) -> None:
         return
     verdict = await _fire(live, "agent_step", reply=live.state.reply)
     match verdict.effect:
-        case FinishAgent(answer=answer) | FinishRun(answer=answer):
-            _over(live, End("completed", "tool_stop", answer, answer))
+        case FinishAgent() | FinishRun() as finish:
+            _finished(live, finish)
 
 
 async def _fire(live: Live, event: str, **facts: Any) -> Verdict:
@@ -349,7 +349,7 @@ async def _limited(live: Live, refused: LimitExceeded) -> None:
         raise refused
     live.error = refused
     end = _stopped(refused)
-    if refused.mode == "handoff" and live.spec.hand_over is not None:
+    if _hands_over(live, refused):
         end = await _handed_over(live, refused, end)
     _over(live, end, refused)
 
@@ -357,13 +357,19 @@ async def _limited(live: Live, refused: LimitExceeded) -> None:
 async def _not_begun(live: Live, refused: LimitExceeded) -> None:
     """The run was refused as a whole, or a limit of mode `raise` has ended it. Raises that."""
     end = _stopped(refused)
-    if refused.mode == "handoff" and live.spec.hand_over is not None and live.state.end is None:
+    if _hands_over(live, refused) and live.state.end is None:
         # Its own record has ended: that a person was asked is a run of the same conversation.
         with run(f"{live.spec.name}: handoff", session=live.record.trigger.session, tenant=live.record.trigger.tenant):
             end = await _handed_over(live, refused, end)
     _over(live, end, refused)
     if refused.mode == "raise":
         raise refused
+
+
+def _hands_over(live: Live, refused: LimitExceeded) -> bool:
+    """Whether this run gives its work to a person; a limit of a run that waits for it is the affair of that."""
+    passed_on = refused.above and live.above is not None
+    return refused.mode == "handoff" and live.spec.hand_over is not None and not passed_on
 
 
 async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
@@ -393,6 +399,12 @@ async def _model_failed(live: Live, error: ModelError) -> None:
         except LimitExceeded as refused:
             return await _limited(live, refused)
     return _over(live, End("failed", "provider_error", None, None, str(error)), error)
+
+
+def _finished(live: Live, finish: FinishAgent | FinishRun) -> None:
+    """A hook ended this run, or everything that waits for it too."""
+    live.finishing = live.finishing or isinstance(finish, FinishRun)
+    _over(live, End("completed", "tool_stop", finish.answer, finish.answer))
 
 
 def _stopped(refused: LimitExceeded) -> End:

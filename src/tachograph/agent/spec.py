@@ -18,6 +18,7 @@ from tachograph.agent.pace.retry import Retry
 from tachograph.agent.pace.schedule import SHARED, Scheduler
 from tachograph.agent.reminders import Reminder
 from tachograph.agent.rules import Phase, Rules
+from tachograph.agent.team.delegate import Delegate, Worker
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
@@ -71,6 +72,8 @@ class Spec(Rules):
     """The system prompt; a function gets the `context` of the run."""
     tools: Sequence[Any] = ()
     """Functions, `Tool`s, objects that can be called, JSON-schema mappings."""
+    delegates: Sequence[Worker | Delegate] = ()
+    """Agents that it may ask: each is a tool, `ask_<name>` unless a `Delegate` says another."""
     limits: Limits | str = SHIPPED
     params: Params = PLAINLY
     max_tokens: int | None = None
@@ -116,6 +119,8 @@ class Spec(Rules):
             for item in value if several else (value,):
                 if not isinstance(item, kind):
                     raise SettingsError(name, item, f"{getattr(kind, '__name__', kind)}")
+        for one in self.delegates:
+            Delegate.of(one)
         limits_of(self.limits)
         super().__post_init__()
 
@@ -152,6 +157,11 @@ def effective(spec: Spec, limits: Limits | str | None, tools: Mapping[str, Tool]
         loops = msgspec.structs.replace(found.loops, tools={**stated, **found.loops.tools})
         found = replace(found, loops=loops)
     return found
+
+
+def equipment(spec: Spec) -> dict[str, Tool]:
+    """Everything an agent can use, by name: its tools, and its delegates. Raises SettingsError."""
+    return toolbox((*spec.tools, *(Delegate.of(one).tool for one in spec.delegates)))
 
 
 def toolbox(tools: Sequence[Any]) -> dict[str, Tool]:

@@ -26,7 +26,7 @@ class ToolStarted(Recorded, frozen=True, kw_only=True, tag="tool_started"):
     iteration: int | None = None
     arguments: Content | None = None
     classification: str = "other"
-    """read, write, exec, network, other."""
+    """read, write, exec, network, delegation, other."""
     agent_type: str | None = None
     metadata: Content | None = None
     refs: Mapping[str, str] | None = None

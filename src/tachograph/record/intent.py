@@ -55,7 +55,7 @@ class ToolCall(Struct, frozen=True, gc=False):
     index: int = 0
     """Position among the calls of that reply."""
     classification: str = "other"
-    """read, write, exec, network, other."""
+    """read, write, exec, network, delegation, other."""
     iteration: int | None = None
     agent_type: str | None = None
     metadata: Any = None

@@ -49,6 +49,16 @@ class Spending:
             unpriced=self.unpriced + (cost.total is None),
         )
 
+    def plus(self, other: Spending) -> Spending:
+        """Both together."""
+        return Spending(
+            llm_calls=self.llm_calls + other.llm_calls,
+            tool_calls=self.tool_calls + other.tool_calls,
+            usage=_plus(self.usage, other.usage),
+            nano_usd=self.nano_usd + other.nano_usd,
+            unpriced=self.unpriced + other.unpriced,
+        )
+
     def plus_tool_call(self) -> Spending:
         """With one more tool call."""
         return replace(self, tool_calls=self.tool_calls + 1)
@@ -69,7 +79,7 @@ class Outcome(Generic[Answer]):
     error: BaseException | None = None
     """What ended it, where that was an exception."""
     spent: Spending = field(default_factory=Spending)
-    """By its own loop; what tools spend by `LLM` or by other agents is in the totals of the run and of theirs."""
+    """By its own loop, without its delegates (see `total`). What tools spend by `LLM` is in the totals of the run."""
     iterations: int = 0
     seconds: float = 0.0
     agent: str = ""
@@ -81,6 +91,8 @@ class Outcome(Generic[Answer]):
     """The last event of the run; -1 when it could not be recorded."""
     messages: tuple[Message, ...] = ()
     """The conversation as it stands: what a next run may begin with."""
+    children: tuple[Outcome[Any], ...] = ()
+    """What its delegates came to, in the order in which they ended."""
     metadata: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -102,6 +114,14 @@ class Outcome(Generic[Answer]):
     def cost(self) -> Decimal:
         """USD of all attempts that have a price."""
         return self.spent.cost
+
+    @property
+    def total(self) -> Spending:
+        """What it spent together with its delegates, and theirs."""
+        found = self.spent
+        for child in self.children:
+            found = found.plus(child.total)
+        return found
 
     def or_raise(self) -> Outcome[Answer]:
         """Itself when completed. Raises RunFailed else."""

@@ -1,1 +1,1 @@
-"""Several agents: who may hand over to whom inside one run, and who begins."""
+"""Several agents: who asks whom, who hands over to whom, what each knows of the conversation, and who begins."""

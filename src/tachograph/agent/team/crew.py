@@ -14,7 +14,7 @@ from typing import Any
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Post
 from tachograph.agent.reminders import Reminder
-from tachograph.agent.spec import Spec, limits_of, toolbox
+from tachograph.agent.spec import Spec, equipment, limits_of
 from tachograph.agent.team.handoff import Handoff, edges_of
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
@@ -109,7 +109,7 @@ def part_of(spec: Spec) -> Limits | None:
 
 
 def _box(spec: Spec, given: Box | None) -> Box:
-    own = toolbox(spec.tools)
+    own = equipment(spec)
     edges: Mapping[str, Handoff] = edges_of(spec)
     ways = {name: edge.tool for name, edge in edges.items()}
     for name in (own if given is None else given()).keys() & ways.keys():

@@ -27,7 +27,7 @@ from tachograph.errors import SettingsError, ToolError
 from tachograph.limits.loops import Repeat
 from tachograph.providers.port import ToolSpec
 
-CLASSIFICATIONS = ("read", "write", "exec", "network", "other")
+CLASSIFICATIONS = ("read", "write", "exec", "network", "delegation", "other")
 MARK = "__tachograph_tool__"
 """Attribute of a function that records its own calls: (function without that, name, classification)."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -73,7 +73,7 @@ class Tool:
     function: Callable[..., Any]
     """Called with the arguments by name, plain or async; a generator's items are joined."""
     classification: str = "other"
-    """read, write, exec, network, other."""
+    """read, write, exec, network, delegation, other."""
     idempotent: bool = False
     """Whether running it twice does no more than running it once."""
     timeout: float = 120.0

@@ -1,0 +1,121 @@
+"""A call of a delegate: a run of its own below the tool's step, inside everything that bounds whoever asked.
+
+It draws from the asker's budget, ends with its deadline, waits in its scheduler and is called off with it. What it
+comes to is handed over in words; what ends more than the worker's own run is handed over as what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.call import Call, begin, outcome_of
+from tachograph.agent.live import Live
+from tachograph.agent.progress import Emitter, WorkerTold
+from tachograph.agent.team.ancestry import barred
+from tachograph.agent.team.delegate import MESSAGE, RESET, DelegateTool
+from tachograph.agent.team.dialogues import Dialogue, forked
+from tachograph.agent.team.report import answer_of, report
+from tachograph.agent.tools.execute import Ran, told
+from tachograph.errors import LimitExceeded, RunFailed
+from tachograph.events.chat import ToolUse
+from tachograph.record.door import Recorded
+
+_OF_ONE_CALL = frozenset({"block", "skip"})
+_ENDING_DEPTH = frozenset({"raise", "handoff"})
+"""Modes in which too deep a call ends whoever made it; in all others the call alone fails."""
+
+
+class Delegated(Struct, frozen=True):
+    """What came of the call."""
+
+    ran: Ran
+    finished: str | None = None
+    """The answer of the whole run, where a hook inside has ended that."""
+    limit: LimitExceeded | None = None
+    """A limit of the asker's, or of a run above it, that ended the worker's run."""
+
+
+def refused(live: Live, tool: DelegateTool) -> str:
+    """Why this delegate may not be asked here, in words for the model; empty when it may."""
+    return barred(live.ancestry, tool.delegate.worker.name, recursive=tool.delegate.recursive)
+
+
+async def delegate(
+    live: Live, tool: DelegateTool, call: ToolUse, arguments: Mapping[str, Any], record: Recorded
+) -> Delegated:
+    """Have the worker do it; `record` is the step of the call. Raises CancelledError alone."""
+    how, dialogue = tool.delegate, live.team.dialogue(live.spec.name, tool.name)
+    try:
+        async with dialogue.turn(how.parallel, live.left()):
+            if how.mode == "persistent":
+                with dialogue.joined(reset=bool(arguments.get(RESET))) as joined:
+                    return await _asked(live, tool, call, arguments[MESSAGE], record, joined)
+            apart = Dialogue(forked(live.state.messages), live.shelf) if how.mode == "fork" else Dialogue()
+            return await _asked(live, tool, call, arguments[MESSAGE], record, apart)
+    except TimeoutError as late:
+        name = how.worker.name
+        return Delegated(Ran("cancelled", f"{name} was not asked: no time was left to wait for its turn.", late))
+
+
+async def _asked(
+    live: Live, tool: DelegateTool, call: ToolUse, message: str, record: Recorded, dialogue: Dialogue
+) -> Delegated:
+    worker = tool.delegate.worker
+    try:
+        child = _begun(live, tool, call, message, record, dialogue)
+    except Exception as problem:  # noqa: BLE001 - whatever keeps it from beginning, whoever asked can go on
+        return Delegated(Ran("failed", f"{worker.name} could not begin: {told(problem)}", problem))
+    ended: LimitExceeded | None = None
+    try:
+        await worker.perform(child, message)
+    except LimitExceeded as raised:
+        ended = raised
+    finally:
+        outcome = outcome_of(child)
+        live.children.append(outcome)
+        dialogue.keep(outcome.messages, child.reminding)
+    return _handed_over(child, outcome, ended, record)
+
+
+def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, record: Recorded, dialogue: Dialogue) -> Live:
+    """Everything its run needs. Raises as `begin` does."""
+    how, trigger, worker = tool.delegate, live.record.trigger, tool.delegate.worker
+    changes = {} if how.output is None else {"output": how.output}
+    emitter = Emitter()
+    emitter.subscribe(object, lambda value: live.emit(WorkerTold(worker=worker.name, call=call, value=value)))
+    asked = Call(
+        history=dialogue.messages, limits=how.limits, session=trigger.session, user=trigger.user, tenant=trigger.tenant,
+        platform=trigger.platform, environment=trigger.environment, context=live.context, shelf=dialogue.shelf,
+        metadata={"ancestry": list(live.ancestry)}, reminding=dialogue.reminding, emitter=emitter, below=record,
+    )  # fmt: skip
+    child = begin(worker.but(scheduler=live.spec.scheduler, **changes), worker.port, message, asked)
+    child.above, child.team, child.approve = live, dialogue.team, child.approve or live.approve
+    return child
+
+
+def _handed_over(child: Live, outcome: Outcome[Any], ended: LimitExceeded | None, record: Recorded) -> Delegated:
+    name = child.spec.name
+    if outcome.completed:
+        ran = Ran("completed", answer_of(name, outcome))
+        return Delegated(ran, finished=(outcome.answer or "") if child.finishing else None)
+    failed = RunFailed(outcome.status, outcome.stop_reason, outcome.detail, outcome)
+    limit = _passed_on(ended or child.error)
+    if limit is not None and not limit.above:
+        record.reached(limit)
+    return Delegated(Ran("failed", report(name, outcome), failed), limit=limit)
+
+
+def _passed_on(error: BaseException | None) -> LimitExceeded | None:
+    """A limit that was not the worker's own, as whoever asked it meets it."""
+    if not isinstance(error, LimitExceeded) or not error.above or error.mode in _OF_ONE_CALL:
+        return None
+    if error.metric == "max_depth" and error.mode not in _ENDING_DEPTH:
+        return None
+    return LimitExceeded(
+        error.metric, error.used, error.requested, error.threshold, scope=error.scope, mode=error.mode,
+        reason=error.reason, above=error.above - 1,
+    )  # fmt: skip

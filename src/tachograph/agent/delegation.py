@@ -16,7 +16,7 @@ from tachograph.agent.call import Call, begin, outcome_of
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter, WorkerTold
 from tachograph.agent.team.ancestry import barred
-from tachograph.agent.team.delegate import MESSAGE, RESET, DelegateTool
+from tachograph.agent.team.delegate import MESSAGE, RESET, Delegate, DelegateTool
 from tachograph.agent.team.dialogues import Dialogue, forked
 from tachograph.agent.team.report import answer_of, report
 from tachograph.agent.tools.execute import Ran, told
@@ -51,14 +51,19 @@ async def delegate(
     how, dialogue = tool.delegate, live.team.dialogue(live.spec.name, tool.name)
     try:
         async with dialogue.turn(how.parallel, live.left()):
-            if how.mode == "persistent":
-                with dialogue.joined(reset=bool(arguments.get(RESET))) as joined:
-                    return await _asked(live, tool, call, arguments[MESSAGE], record, joined)
-            apart = Dialogue(forked(live.state.messages), live.shelf) if how.mode == "fork" else Dialogue()
-            return await _asked(live, tool, call, arguments[MESSAGE], record, apart)
+            context = _context(live, how, dialogue, reset=bool(arguments.get(RESET)))
+            return await _asked(live, tool, call, arguments[MESSAGE], record, context)
     except TimeoutError as late:
         name = how.worker.name
         return Delegated(Ran("cancelled", f"{name} was not asked: no time was left to wait for its turn.", late))
+
+
+def _context(live: Live, how: Delegate, dialogue: Dialogue, *, reset: bool) -> Dialogue:
+    """What the worker knows, and where it is kept what it says."""
+    if how.mode == "persistent":
+        reply = None if how.parallel == 1 else live.state.reply  # one after the other is not at once
+        return dialogue.joined(reply, reset=reset)
+    return Dialogue(forked(live.state.messages), live.shelf) if how.mode == "fork" else Dialogue()
 
 
 async def _asked(

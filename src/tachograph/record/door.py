@@ -108,9 +108,12 @@ class Recorded(ABC):
 
     def reached(self, limit: LimitExceeded) -> None:
         """A limit of this run was reached by a run below it, in whose record the refusal stands."""
-        facts = limit.metric, limit.scope, one_of(limit.mode, Mode, "stop")
-        figures = limit.used, limit.requested, limit.threshold
-        self._say(lambda recorder: LimitHit(*facts, *figures, recorder.plain(limit.reason)))
+        self._say(
+            lambda recorder: LimitHit(
+                metric=limit.metric, scope=limit.scope, mode=one_of(limit.mode, Mode, "stop"), used=limit.used,
+                requested=limit.requested, threshold=limit.threshold, reason=recorder.plain(limit.reason),
+            )
+        )  # fmt: skip
 
     def score(self, name: str, value: float | None = None, *, label: str | None = None, **facts: Any) -> None:
         """Judge this step. `facts`: kind (user, judge, rule, benchmark), comment, author."""

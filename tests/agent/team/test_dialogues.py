@@ -32,19 +32,21 @@ def test_what_is_kept_is_valid() -> None:
 
 
 def test_one_call_goes_on_with_a_dialogue_and_others_with_copies() -> None:
-    """They know what was said when they began; what they say is forgotten, also to workers of the worker."""
+    """They know what was said before the reply, however quick the first is; what they say is forgotten, all of it."""
     dialogue = Dialogue([user("before")])
     dialogue.team.dialogue("w", "ask_v").messages = (user("deep"),)
-    with dialogue.joined() as first, dialogue.joined() as second, dialogue.joined(reset=True) as third:
-        assert first is dialogue
-        assert (second.messages, third.messages) == ((user("before"),), ())
-        second.keep([user("aside")], Reminding())
-        second.team.dialogue("w", "ask_v").messages = ()
-        first.keep([user("before"), assistant("said")], Reminding())
+    reply = assistant("", CALL, CALL, CALL)
+    first = dialogue.joined(reply)
+    assert first is dialogue
+    first.keep([user("before"), assistant("said")], Reminding())
+    second, third = dialogue.joined(reply), dialogue.joined(reply, reset=True)
+    assert (second.messages, third.messages) == ((user("before"),), ())
+    second.keep([user("aside")], Reminding())
+    second.team.dialogue("w", "ask_v").messages = ()
     assert dialogue.messages == (user("before"), assistant("said"))
     assert dialogue.team.dialogue("w", "ask_v").messages == (user("deep"),)
-    with dialogue.joined() as again:
-        assert again is dialogue
+    assert dialogue.joined(assistant("", CALL)) is dialogue
+    assert [dialogue.joined(), dialogue.joined()] == [dialogue, dialogue]
 
 
 def test_a_reset_forgets_everything() -> None:
@@ -52,8 +54,8 @@ def test_a_reset_forgets_everything() -> None:
     dialogue = Dialogue([user("before")])
     dialogue.shelf.put("x" * 100, 50)
     dialogue.team.dialogue("w", "ask_v").messages = (user("deep"),)
-    with dialogue.joined(reset=True) as joined:
-        assert (joined.messages, joined.shelf.holds, joined.team.plain()) == ((), False, [])
+    joined = dialogue.joined(reset=True)
+    assert (joined is dialogue, joined.messages, joined.shelf.holds, joined.team.plain()) == (True, (), False, [])
 
 
 def test_turns_are_waited_for_in_order_and_in_time() -> None:

@@ -11,6 +11,8 @@ from tachograph.agent.team.report import MOST_DETAIL, answer_of, report
 
 @dataclass
 class Order:
+    """What is handed over."""
+
     number: int
 
 

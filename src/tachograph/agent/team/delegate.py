@@ -69,7 +69,10 @@ class Delegate:
     """What the model is told of it; None: what the agent says of itself."""
     mode: Mode = "persistent"
     parallel: int | None = None
-    """Most calls of it at the same time in one conversation; None: as many as one reply may run."""
+    """Most calls of it at the same time in one conversation; None: as many as one reply may run.
+
+    With 1, calls of one reply go on with what the one before them said; else each has a context of its own.
+    """
     limits: Limits | str | None = None
     """Of each call; None: the agent's own. Those of whoever asks hold in any case."""
     output: Any = None

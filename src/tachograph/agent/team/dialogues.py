@@ -2,13 +2,14 @@
 
 They belong to one conversation of whoever asks, so they last as long as that: for a run, or for all runs of a `Chat`.
 Two agents that ask the same worker have a dialogue each, and what a worker says to its own workers belongs to its
-dialogue. Only one call at a time may go on with a dialogue; whoever comes meanwhile goes on with a copy of it.
+dialogue. Of several calls in one reply the first goes on with the dialogue, each other with a copy of it as it stood
+before: which of them is quicker decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tachograph.agent.pace.schedule import Scheduler
@@ -28,7 +29,10 @@ class Dialogue:
         self.reminding = Reminding()
         self.team = Team()
         """The worker's own dialogues."""
-        self._busy = False
+        self._reply: object = None
+        """The last reply that asked here."""
+        self._before: Dialogue | None = None
+        """As it stood before that."""
         self._turns: Scheduler | None = None
 
     def clear(self) -> None:
@@ -45,19 +49,17 @@ class Dialogue:
         copy.reminding, copy.team = self.reminding, self.team.copy()
         return copy
 
-    @contextmanager
-    def joined(self, *, reset: bool = False) -> Iterator[Dialogue]:
-        """Go on with it; with a copy that is forgotten afterwards, while somebody else does. `reset`: from nothing."""
-        if self._busy:
-            yield Dialogue() if reset else self.copy()
-            return
-        self._busy = True
-        try:
-            if reset:
-                self.clear()
-            yield self
-        finally:
-            self._busy = False
+    def joined(self, reply: object = None, *, reset: bool = False) -> Dialogue:
+        """What a call goes on with: this, or a copy where another call of the same reply has it.
+
+        None is a reply of its own. `reset`: from nothing.
+        """
+        if reply is not None and reply is self._reply and self._before is not None:
+            return Dialogue() if reset else self._before.copy()
+        if reset:
+            self.clear()
+        self._reply, self._before = reply, self.copy()
+        return self
 
     @asynccontextmanager
     async def turn(self, most: int | None, seconds: float | None) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tachograph.agent.chat import Chat as Chat
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.reminders import Reminder as Reminder
+    from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
     from tachograph.agent.team.starting import starting_agent as starting_agent
     from tachograph.agent.tools.tool import Tool as Tool
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": "tachograph.agent.agent:Agent",
     "Chat": "tachograph.agent.chat:Chat",
+    "Delegate": "tachograph.agent.team.delegate:Delegate",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
     "Handoff": "tachograph.agent.team.handoff:Handoff",
     "Hooks": "tachograph.agent.hooks:Hooks",
@@ -70,6 +72,7 @@ _HOMES = {
 __all__ = [
     "Agent",
     "Chat",
+    "Delegate",
     "ExecutionLogger",
     "Handoff",
     "Hooks",

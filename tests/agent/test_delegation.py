@@ -9,6 +9,7 @@ import pytest
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.chat import Chat
+from tachograph.agent.pace.schedule import Scheduler
 from tachograph.agent.progress import RunDone, WorkerTold
 from tachograph.agent.spec import HandOver
 from tachograph.agent.team.ancestry import barred
@@ -23,7 +24,7 @@ from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import Request
-from tachograph.providers.scripted import Call, Say
+from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tachograph.record.clock import SYSTEM
 from tachograph.testing import Captured
 from tests.agent.running import agent
@@ -48,7 +49,7 @@ async def test_an_agent_asks_another(events: Captured) -> None:
     assert (below.name, below.session, below.user, below.tenant) == ("billing", "s", "u", "acme")
     assert (call.body.name, call.body.classification) == ("ask_billing", "delegation")
     assert call.body.metadata.text == '{"worker":"billing","context":"persistent"}'
-    assert '"ancestry":["lead"]' in below.metadata.text
+    assert '"ancestry":["lead"]' in str(below.metadata.text)
     assert above.name == "lead"
 
 
@@ -58,7 +59,7 @@ async def test_the_worker_is_known_by_reference(events: Captured) -> None:
     lead = agent([Call("forward", {"message": "x"}), "ok"], name="lead", delegates=[Delegate(worker, name="forward")])
     await lead.run("go")
     assert [event.body.name for event in events.of(RunStarted)] == ["lead", "slackAgent"]
-    assert '"worker":"slackAgent"' in events.of(ToolStarted)[0].body.metadata.text
+    assert '"worker":"slackAgent"' in str(events.of(ToolStarted)[0].body.metadata.text)
 
 
 async def test_a_worker_is_told_from_other_tools(events: Captured) -> None:
@@ -420,7 +421,6 @@ async def test_a_limit_of_the_asker_does_what_its_mode_says(events: Captured, mo
     limits = Limits(tool_calls=3, modes={"tool_calls": mode})
     script = [asks("worker"), "the end"][: 2 if mode == "wrap_up" else 1]
     lead = agent(script, name="lead", delegates=[worker], limits=limits, hand_over=handed.append)
-    runs = lambda: {event.body.name: event.run for event in events.of(RunStarted)}  # noqa: E731
     if mode == "raise":
         with pytest.raises(LimitExceeded, match="max_tool_calls"):
             await lead.run("go")
@@ -429,9 +429,10 @@ async def test_a_limit_of_the_asker_does_what_its_mode_says(events: Captured, mo
     assert ends(events)[0] == ("worker", "failed", "max_tool_calls")
     if mode == "handoff":
         assert (found.status, found.stop_reason) == ("completed", "human_handoff")
-        assert [one.run_id for one in handed] == [runs()["lead"]]
+        assert [one.run_id for one in handed] == [found.run_id]
     else:
         assert "so far" in told(found)[0]
+        assert (found.status, found.stop_reason, found.answer) == ("failed", "max_tool_calls", "the end")
 
 
 async def test_the_askers_deadline_is_the_workers(events: Captured) -> None:
@@ -450,3 +451,73 @@ async def _hangs() -> str:
     """Sleep."""
     await asyncio.sleep(30)
     return "never"
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "status"),
+    [
+        (Limits(session_tool_calls=3), None, "failed"),
+        (Limits(), Limits(session_tool_calls=2), "completed"),
+        (Limits(call_tokens=2_000), None, "completed"),
+    ],
+    ids=["session of the asker", "session of the worker", "one call"],
+)
+async def test_whose_limit_it_is_decides_who_ends(
+    events: Captured, above: Limits, below: Limits | None, status: str
+) -> None:
+    """A session's limit that the asker states ends the asker; one that the worker states, or of one call, does not."""
+    worker = agent(
+        lambda request: Call("add", {"a": len(request.messages), "b": 0}), name="worker", max_tokens=100,
+        instructions="x " * 9_000 if above.call_tokens else "",
+    )  # fmt: skip
+    script = [asks("worker"), "ok"][: 1 + (status == "completed")]
+    lead = agent(script, limits=above, delegates=[Delegate(worker, limits=below)], tools=[], max_tokens=10)
+    found = whole(await lead.run("go", session="s"), events)
+    assert (found.status, found.children[0].status) == (status, "failed")
+    if status == "failed":
+        assert found.stop_reason == found.children[0].stop_reason == "session_limit"
+
+
+# ---- what it takes --------------------------------------------------------------------------------------------------
+
+
+class Turns(Scheduler):
+    """Keeps whose turns were taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[str] = []
+
+    def permit(self, model: str, run: str = "", tokens: int = 0, seconds: float | None = None) -> Any:
+        """As ever."""
+        self.taken.append(run)
+        return super().permit(model, run, tokens, seconds)
+
+
+async def test_a_team_takes_the_turns_of_one_run(events: Captured) -> None:
+    """In the scheduler of whoever leads it, whatever its workers would have waited in."""
+    own, shared = Turns(), Turns()
+    worker = agent([asks("leaf"), "w"], name="w", delegates=[agent(["x"], name="leaf")], scheduler=own)
+    found = await agent([asks("w"), "ok"], delegates=[worker], scheduler=shared).run("go")
+    assert (own.taken, shared.taken) == ([], [found.run_id] * 5)
+
+
+class Closing(ScriptedModel):
+    """Counts how often it was closed."""
+
+    closed = 0
+
+    async def close(self) -> None:
+        """Once more."""
+        self.closed += 1
+
+
+async def test_closing_an_agent_closes_what_its_delegates_opened(events: Captured) -> None:
+    """Models that were asked, each once; those that never were are not made for it."""
+    model = Closing(["deep", "x"])
+    leaf = agent(model, name="leaf")
+    worker = agent([asks("leaf"), "w"], name="w", delegates=[leaf])
+    idle = Agent(name="idle", model="no-such-provider:m", delegates=[worker])
+    lead = agent([asks("w"), asks("leaf"), "ok"], delegates=[worker, leaf, idle])
+    await lead.and_close(lead.run("go"))
+    assert (model.closed, "port" in vars(idle)) == (1, False)

@@ -83,7 +83,7 @@ async def _asked(
         outcome = outcome_of(child)
         live.children.append(outcome)
         dialogue.keep(outcome.messages, child.reminding)
-    return _handed_over(child, outcome, ended, record)
+    return _handed_over(live, child, outcome, ended)
 
 
 def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, record: Recorded, dialogue: Dialogue) -> Live:
@@ -102,15 +102,15 @@ def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, record: 
     return child
 
 
-def _handed_over(child: Live, outcome: Outcome[Any], ended: LimitExceeded | None, record: Recorded) -> Delegated:
+def _handed_over(live: Live, child: Live, outcome: Outcome[Any], ended: LimitExceeded | None) -> Delegated:
     name = child.spec.name
     if outcome.completed:
         ran = Ran("completed", answer_of(name, outcome))
         return Delegated(ran, finished=(outcome.answer or "") if child.finishing else None)
     failed = RunFailed(outcome.status, outcome.stop_reason, outcome.detail, outcome)
-    limit = _passed_on(ended or child.error)
+    limit = _passed_on(ended or child.error or child.wrapping)
     if limit is not None and not limit.above:
-        record.reached(limit)
+        live.record.reached(limit)
     return Delegated(Ran("failed", report(name, outcome), failed), limit=limit)
 
 

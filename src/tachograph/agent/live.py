@@ -26,7 +26,7 @@ from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
-from tachograph.errors import SettingsError, ToolError
+from tachograph.errors import LimitExceeded, SettingsError, ToolError
 from tachograph.events.chat import HIDDEN, Part
 from tachograph.events.usage import MISSING, Cost, Usage
 from tachograph.fold.cost import PriceBook, price
@@ -87,6 +87,8 @@ class Live:
     """What was said to its delegates."""
     children: list[Outcome[Any]] = field(default_factory=list)
     """What its delegates came to, in the order in which they ended."""
+    wrapping: LimitExceeded | None = None
+    """What a tool call was refused by, where that leaves one more turn."""
     finishing: bool = False
     """Whether a hook ended not only this run but all that wait for it."""
     reminders: Sequence[Reminder] = ()

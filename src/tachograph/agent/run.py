@@ -216,8 +216,10 @@ async def _act(live: Live, asked_by: int | None) -> None:
         live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
     if acted.finished is not None:
         _finished(live, acted.finished)
-    elif acted.limit is not None and acted.limit.mode != "wrap_up":
-        raise acted.limit
+    elif acted.limit is not None:
+        if acted.limit.mode != "wrap_up":
+            raise acted.limit
+        live.wrapping = acted.limit
 
 
 def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:

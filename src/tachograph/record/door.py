@@ -18,7 +18,6 @@ from msgspec import structs
 from tachograph.errors import LimitExceeded
 from tachograph.events.content import Content
 from tachograph.events.ids import is_execution_id, step_id
-from tachograph.events.limit import LimitHit, Mode
 from tachograph.events.note import Note, Score, ScoreKind
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status
 from tachograph.limits import guard as limits
@@ -105,15 +104,6 @@ class Recorded(ABC):
     def note(self, name: str, data: Any = None) -> None:
         """Remember something at this point."""
         self._say(lambda recorder: Note(name=recorder.plain(name), data=kept(recorder, data)))
-
-    def reached(self, limit: LimitExceeded) -> None:
-        """A limit of this run was reached by a run below it, in whose record the refusal stands."""
-        self._say(
-            lambda recorder: LimitHit(
-                metric=limit.metric, scope=limit.scope, mode=one_of(limit.mode, Mode, "stop"), used=limit.used,
-                requested=limit.requested, threshold=limit.threshold, reason=recorder.plain(limit.reason),
-            )
-        )  # fmt: skip
 
     def score(self, name: str, value: float | None = None, *, label: str | None = None, **facts: Any) -> None:
         """Judge this step. `facts`: kind (user, judge, rule, benchmark), comment, author."""

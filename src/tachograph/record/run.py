@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from tachograph.errors import LimitExceeded
+from tachograph.events.limit import LimitHit, Mode
 from tachograph.events.note import Note
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
 from tachograph.record.door import Place, Recorded, kept, open_run
 from tachograph.record.failure import reason_for
-from tachograph.record.intent import Trigger
+from tachograph.record.intent import Trigger, one_of
 from tachograph.record.recorder import LiveRun, Recorder, log
 from tachograph.record.step import chained, learned, said_of
 
@@ -90,6 +92,15 @@ class Run(Recorded):
             _converse(self._recorder, live, messages, {"by": by, **facts})
         except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps
             self._recorder.fault("note", problem)
+
+    def reached(self, limit: LimitExceeded) -> None:
+        """A limit of this run was reached by a run below it, in whose record the refusal stands."""
+        self._say(
+            lambda recorder: LimitHit(
+                metric=limit.metric, scope=limit.scope, mode=one_of(limit.mode, Mode, "stop"), used=limit.used,
+                requested=limit.requested, threshold=limit.threshold, reason=recorder.plain(limit.reason),
+            )
+        )  # fmt: skip
 
     def _again(self) -> Run:
         again = Run(self.trigger, self.below, self.limits)

@@ -51,3 +51,21 @@ def test_spending_adds_up_and_keeps_apart_what_nobody_said() -> None:
         llm_calls=3, tool_calls=1, nano_usd=150, unpriced=1,
         usage=Usage(input_uncached=7, cache_read=1, output=4, basis="provider"),
     )  # fmt: skip
+
+
+def test_what_a_team_spent_is_a_sum() -> None:
+    """Its own, its delegates' and theirs, class by class; what nobody counted adds nothing."""
+    leaf: Outcome[str] = Outcome(
+        status="failed", stop_reason="deadline", spent=Spending(llm_calls=1, usage=MISSING, unpriced=1)
+    )
+    worker: Outcome[str] = Outcome(
+        status="completed", stop_reason="final_answer", children=(leaf, leaf),
+        spent=Spending(llm_calls=2, tool_calls=3, usage=Usage(10, output=5, basis="provider"), nano_usd=7),
+    )  # fmt: skip
+    lead: Outcome[str] = Outcome(
+        status="completed", stop_reason="final_answer", children=(worker,),
+        spent=Spending(llm_calls=1, tool_calls=1, usage=Usage(1, output=1, basis="provider"), nano_usd=1),
+    )  # fmt: skip
+    usage = Usage(11, output=6, basis="provider")
+    assert lead.total == Spending(llm_calls=5, tool_calls=4, usage=usage, nano_usd=8, unpriced=2)
+    assert (lead.spent.llm_calls, leaf.total) == (1, leaf.spent)

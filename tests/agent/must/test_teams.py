@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as some
+from msgspec import structs
 from rich.console import Console
 
 from tachograph.agent import delegation
 from tachograph.agent.agent import Agent
+from tachograph.agent.call import outcome_of
+from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
 from tachograph.agent.pace.schedule import Scheduler
 from tachograph.agent.recorded import state_of
@@ -28,8 +31,10 @@ from tachograph.queries.run import run as run_detail
 from tachograph.record.clock import SYSTEM
 from tachograph.testing import Captured, capture
 from tests.agent.must import laws
-from tests.agent.running import agent
-from tests.agent.teams import asks, whole
+from tests.agent.must.adversary import DEEPEST, Adversary, Case, _tools, cases, crowds, hooks
+from tests.agent.must.test_laws import EXAMPLES, Flown
+from tests.agent.running import QUICK, agent
+from tests.agent.teams import asks, family, whole
 
 
 @pytest.mark.anyio
@@ -73,7 +78,7 @@ class Team:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[tuple[Live, State]] = []
-        begin = delegation.begin
+        begin = delegation.begin  # type: ignore[attr-defined]
 
         def begins(*arguments: Any) -> Live:
             live = begin(*arguments)
@@ -139,6 +144,72 @@ def test_a_tree_of_agents_keeps_every_limit_and_its_record(
     for live, begun in team.begun:
         mine = [event for event in events if event.run == live.record.run_id]
         if any(isinstance(event.body, CallStarted) for event in mine):
+            assert laws.differences(laws.as_recorded(state_of(mine, state=begun)), laws.as_recorded(live.state)) == {}
+
+
+class Asking(Adversary):
+    """An adversary that asks its workers."""
+
+    def _said(self, answer: Any) -> Any:
+        said = super()._said(answer)
+        if isinstance(said, tuple):
+            return tuple(map(_asking, said))
+        if isinstance(said, Say):
+            return structs.replace(said, calls=tuple(map(_asking, said.calls)))
+        return _asking(said)
+
+
+def _asking(said: Any) -> Any:
+    if not isinstance(said, Call) or said.name != "child":
+        return said
+    prompt = said.arguments.get("prompt", "go") if isinstance(said.arguments, dict) else "go"
+    return Call("child", {"message": prompt})
+
+
+class Teamed(Flown):
+    """A case whose agents are each other's delegates, run to its end."""
+
+    def __init__(self, case: Case, mode: Any, hooked: int) -> None:
+        self.model = Asking(case.script, case.delay)
+        self.agents: list[Agent] = []
+        for level in reversed(range(DEEPEST)):
+            below = [Delegate(self.agents[0], name="child", mode=mode)] if self.agents else []
+            made = Agent(
+                name=f"level{level}", model=self.model, tools=_tools(None, None), delegates=below, retry=QUICK,
+                limits=case.limits[min(level, len(case.limits) - 1)],
+                hooks=hooks(case.hooks) if level == hooked else Hooks(), **case.fields,
+            )  # fmt: skip
+            self.agents.insert(0, made)
+        with capture(clock=SYSTEM) as events, pytest.MonkeyPatch.context() as patch:
+            self.team = Team(patch)
+            self.begun, self.live = asyncio.run(self._fly(case))
+        self.events = events
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True, deadline=None)
+@given(
+    case=some.one_of(cases(), crowds()),
+    mode=some.sampled_from(["persistent", "fork", "fresh"]),
+    hooked=some.integers(0, 2),
+)
+def test_the_laws_hold_for_delegates(case: Case, mode: Any, hooked: int) -> None:
+    """Whatever models and hooks do, at whatever level, and whenever it is called off."""
+    note(repr(case))
+    flown = Teamed(case, mode, hooked)
+    events, model = flown.events, flown.model
+    tree = laws.Tree(events, {agent.name: agent.limits for agent in flown.agents})  # type: ignore[misc]
+    laws.counts_hold(events, tree)
+    laws.reservations_fit(events, tree, model.safe)
+    laws.sent_validly(model.requests)
+    laws.starts_end_once(events)
+    laws.tools_end_once(events)
+    store = laws.stored(events)
+    for outcome in family(outcome_of(flown.live)):
+        laws.outcome_is_honest(outcome, events)
+        laws.totals_are_sums(outcome, store)
+    for live, begun in ((flown.live, flown.begun), *flown.team.begun):
+        mine = [event for event in events if event.run == live.record.run_id]
+        if live.record.run_id is not None and any(isinstance(event.body, CallStarted) for event in mine):
             assert laws.differences(laws.as_recorded(state_of(mine, state=begun)), laws.as_recorded(live.state)) == {}
 
 

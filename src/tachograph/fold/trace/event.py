@@ -47,7 +47,7 @@ class ToolExecution(TraceEvent, frozen=True, kw_only=True, tag="tool_execution")
     status: str
     """`ok`, or `error` for one that failed, was cancelled or was abandoned."""
     classification: str
-    """read, write, exec, network, other."""
+    """read, write, exec, network, delegation, other."""
     iteration: int
 
 

@@ -32,7 +32,7 @@ class ToolCallLog(Struct, frozen=True, kw_only=True):
     call_id: Annotated[str | None, Meta(description="The provider's id for it. Models repeat them.")]
     state: ToolCallState
     reason: Annotated[str | None, Meta(description="Why it was rejected or skipped.")]
-    classification: Annotated[str, Meta(description="read, write, exec, network or other.")]
+    classification: Annotated[str, Meta(description="read, write, exec, network, delegation or other.")]
     agent_type: str
     start_time: Time
     end_time: Annotated[Time | None, Meta(description="Null while it is open.")]
@@ -50,7 +50,7 @@ class ToolCallsAsked(PageAsked, frozen=True, kw_only=True, forbid_unknown_fields
 
     tool_name: Annotated[Text | None, Meta(description="The tool.")] = None
     state: Annotated[ToolCallState | None, Meta(description="How it stands; `started` while it is open.")] = None
-    classification: Annotated[Text | None, Meta(description="read, write, exec, network or other.")] = None
+    classification: Annotated[Text | None, Meta(description="read, write, exec, network, delegation or other.")] = None
     agent_type: Annotated[Text | None, Meta(description="The agent at work.")] = None
     execution_id: Annotated[Text | None, Meta(description="The execution it was made in.")] = None
     session_id: Annotated[Text | None, Meta(description="The session of its run.")] = None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +51,7 @@ async def test_an_agent_asks_another(events: Captured) -> None:
     assert (below.name, below.session, below.user, below.tenant) == ("billing", "s", "u", "acme")
     assert (call.body.name, call.body.classification) == ("ask_billing", "delegation")
     assert call.body.metadata.text == '{"worker":"billing","context":"persistent"}'
-    assert '"ancestry":["lead"]' in str(below.metadata.text)
+    assert '"ancestry":["lead"],"context":"persistent"' in str(below.metadata.text)
     assert above.name == "lead"
 
 
@@ -97,6 +99,17 @@ async def test_what_a_worker_tells_is_told_as_its(events: Captured) -> None:
     ]
     deeper = [one.value for one in inside if isinstance(one.value, WorkerTold)]
     assert {(one.worker, one.call.name) for one in deeper} == {("leaf", "ask_leaf")}
+
+
+async def test_the_log_of_a_chat_leaves_out_pieces(events: Captured, caplog: pytest.LogCaptureFixture) -> None:
+    """Those of a worker's stream too: its reply repeats them."""
+    chat = Chat(agent([asks("w"), "ok"], delegates=[agent(["one two"], name="w")]))
+    chat.setup_logging()
+    with caplog.at_level(logging.INFO, "tachograph.chat"):
+        await chat.ask("go")
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("WorkerTold")]
+    assert [text for text in told if "one two" in text and "'message'" not in text and "outcome" not in text] == []
+    assert any("one two" in text for text in told)
 
 
 async def test_what_the_team_spends_is_known(events: Captured) -> None:
@@ -232,6 +245,8 @@ async def test_of_calls_at_once_the_first_is_remembered(events: Captured) -> Non
     assert said(worker.port) == [  # type: ignore[arg-type]
         ["0"], ["0", "re 0", "a"], ["0", "re 0", "b"], ["c"], ["0", "re 0", "a", "re a", "1"],
     ]  # fmt: skip
+    below = [json.loads(str(event.body.metadata.text)) for event in events.of(RunStarted)[1:]]
+    assert [facts["context"] for facts in below] == ["persistent", "persistent", "copy", "copy", "persistent"]
 
 
 async def test_calls_take_turns_where_they_are_told_to(events: Captured) -> None:

@@ -24,7 +24,7 @@ from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
 from tachograph.agent.pace.schedule import Scheduler
-from tachograph.agent.progress import Callback, Emitter, Kind, Subscription, running_loop
+from tachograph.agent.progress import Callback, Emitter, Kind, Subscription, WorkerTold, running_loop
 from tachograph.agent.reminders import Reminding, cleaned
 from tachograph.agent.run import fly
 from tachograph.agent.spec import equipment
@@ -390,7 +390,10 @@ def _read(message: Said) -> Message:
 def _log(value: object) -> None:
     import logging  # noqa: PLC0415 - only who asks for it
 
-    if not isinstance(value, Delta):
+    told = value
+    while isinstance(told, WorkerTold):
+        told = told.value
+    if not isinstance(told, Delta):
         facts = _clear(msgspec.to_builtins(value, enc_hook=repr))
         logging.getLogger("tachograph.chat").info("%s %s", type(value).__name__, facts)
 

@@ -7,7 +7,8 @@ comes to is handed over in words; what ends more than the worker's own run is ha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -27,6 +28,16 @@ from tachograph.record.door import Recorded
 _OF_ONE_CALL = frozenset({"block", "skip"})
 _ENDING_DEPTH = frozenset({"raise", "handoff"})
 """Modes in which too deep a call ends whoever made it; in all others the call alone fails."""
+
+
+class _Below(NamedTuple):
+    """Where the worker's run begins."""
+
+    record: Recorded
+    """The step of the call."""
+    dialogue: Dialogue
+    kind: str
+    """What that is: persistent, copy, fork, fresh."""
 
 
 class Delegated(Struct, frozen=True):
@@ -49,13 +60,15 @@ async def delegate(
 ) -> Delegated:
     """Have the worker do it; `record` is the step of the call. Raises CancelledError alone."""
     how, dialogue = tool.delegate, live.team.dialogue(live.spec.name, tool.name)
-    try:
-        async with dialogue.turn(how.parallel, live.left()):
-            context = _context(live, how, dialogue, reset=bool(arguments.get(RESET)))
-            return await _asked(live, tool, call, arguments[MESSAGE], record, context)
-    except TimeoutError as late:
-        name = how.worker.name
-        return Delegated(Ran("cancelled", f"{name} was not asked: no time was left to wait for its turn.", late))
+    async with AsyncExitStack() as turn:
+        try:
+            await turn.enter_async_context(dialogue.turn(how.parallel, live.left()))
+        except TimeoutError as late:
+            said = f"{how.worker.name} was not asked: no time was left to wait for its turn."
+            return Delegated(Ran("cancelled", said, late))
+        context = _context(live, how, dialogue, reset=bool(arguments.get(RESET)))
+        kind = "copy" if how.mode == "persistent" and context is not dialogue else how.mode
+        return await _asked(live, tool, call, arguments[MESSAGE], _Below(record, context, kind))
 
 
 def _context(live: Live, how: Delegate, dialogue: Dialogue, *, reset: bool) -> Dialogue:
@@ -66,12 +79,10 @@ def _context(live: Live, how: Delegate, dialogue: Dialogue, *, reset: bool) -> D
     return Dialogue(forked(live.state.messages), live.shelf) if how.mode == "fork" else Dialogue()
 
 
-async def _asked(
-    live: Live, tool: DelegateTool, call: ToolUse, message: str, record: Recorded, dialogue: Dialogue
-) -> Delegated:
+async def _asked(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _Below) -> Delegated:
     worker = tool.delegate.worker
     try:
-        child = _begun(live, tool, call, message, record, dialogue)
+        child = _begun(live, tool, call, message, below)
     except Exception as problem:  # noqa: BLE001 - whatever keeps it from beginning, whoever asked can go on
         return Delegated(Ran("failed", f"{worker.name} could not begin: {told(problem)}", problem))
     ended: LimitExceeded | None = None
@@ -82,20 +93,21 @@ async def _asked(
     finally:
         outcome = outcome_of(child)
         live.children.append(outcome)
-        dialogue.keep(outcome.messages, child.reminding)
+        below.dialogue.keep(outcome.messages, child.reminding)
     return _handed_over(live, child, outcome, ended)
 
 
-def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, record: Recorded, dialogue: Dialogue) -> Live:
+def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _Below) -> Live:
     """Everything its run needs. Raises as `begin` does."""
-    how, trigger, worker = tool.delegate, live.record.trigger, tool.delegate.worker
+    how, trigger, worker, dialogue = tool.delegate, live.record.trigger, tool.delegate.worker, below.dialogue
     changes = {} if how.output is None else {"output": how.output}
     emitter = Emitter()
     emitter.subscribe(object, lambda value: live.emit(WorkerTold(worker=worker.name, call=call, value=value)))
     asked = Call(
         history=dialogue.messages, limits=how.limits, session=trigger.session, user=trigger.user, tenant=trigger.tenant,
         platform=trigger.platform, environment=trigger.environment, context=live.context, shelf=dialogue.shelf,
-        metadata={"ancestry": list(live.ancestry)}, reminding=dialogue.reminding, emitter=emitter, below=record,
+        metadata={"ancestry": list(live.ancestry), "context": below.kind}, reminding=dialogue.reminding,
+        emitter=emitter, below=below.record,
     )  # fmt: skip
     child = begin(worker.but(scheduler=live.spec.scheduler, **changes), worker.port, message, asked)
     child.above, child.team, child.approve = live, dialogue.team, child.approve or live.approve

@@ -214,6 +214,7 @@ async def _act(live: Live, asked_by: int | None) -> None:
         live.emit(progress.MessageAdded(message=message))
     if passed is not None:
         live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
+        _warn(live)
     if acted.finished is not None:
         _finished(live, acted.finished)
     elif acted.limit is not None:

@@ -75,7 +75,7 @@ def steps(events: Captured) -> list[tuple[str, str]]:
     return [(event.body.name, ends[event.seq]) for event in begun]
 
 
-def rejected(events: Captured) -> list[str]:
+def rejected(events: Captured) -> list[Any]:
     """Why calls were refused, one entry an event."""
     return [event.body.reason for event in events.of(ToolEnded) if event.body.state == "rejected"]
 
@@ -85,7 +85,7 @@ def hits(events: Captured) -> list[tuple[str, str | None]]:
     return [(event.body.metric, event.body.refused_kind) for event in events.of(LimitHit)]
 
 
-def workers(events: Captured) -> list[str]:
+def workers(events: Captured) -> list[Any]:
     """Whose requests they were."""
     return [event.body.agent_type for event in events.of(CallStarted)]
 

@@ -17,7 +17,7 @@ from tachograph.events.run import RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import Params
-from tachograph.providers.scripted import Call, Say
+from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tachograph.testing import Captured
 from tests.agent.running import agent, ran
 from tests.agent.team.crews import handed, hits, over, rejected, requests, steps, workers
@@ -357,6 +357,21 @@ async def test_a_conversation_goes_on_with_the_agent_that_was_last_at_work(event
         "user",
         "assistant",
     ]
+
+
+async def test_connections_of_those_that_were_at_work_are_let_go(events: Captured) -> None:
+    """Once each, also where two agents share a model; a model that was never made is not made for that."""
+    closed: list[str] = []
+
+    class Closing(ScriptedModel):
+        async def close(self) -> None:
+            closed.append(self.model)
+
+    shared = Closing([Call("handoff_to_billing"), "done"], name="shared")
+    unused = Agent(name="unused", model=Closing([], name="unused"))
+    billing = over("billing", shared, over("returns", Closing([], name="other"), unused))
+    outcome = await (desk := over("desk", shared, billing)).and_close(desk.run("go"))
+    assert (outcome.agent, closed) == ("billing", ["shared"])
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------

@@ -59,6 +59,12 @@ def raising(messages: Conversation) -> Conversation:
     raise ValueError("secret words")
 
 
+def sleeps(messages: Conversation) -> Conversation:
+    """Longer than the run has."""
+    time.sleep(0.6)
+    return messages
+
+
 async def exits(messages: Conversation) -> Conversation:
     """A fault that is no Exception."""
     raise SystemExit(3)
@@ -94,9 +100,7 @@ async def test_what_no_provider_would_take_is_not_handed_over(
 
 async def test_a_filter_has_no_longer_than_the_run(events: Captured) -> None:
     """One that hangs in its thread ends with the deadline, and nothing is handed over."""
-    desk = over(
-        "desk", [Call("handoff_to_billing")], Handoff(over("billing", []), input_filter=lambda messages: time.sleep(1))
-    )
+    desk = over("desk", [Call("handoff_to_billing")], Handoff(over("billing", []), input_filter=sleeps))
     found = await handed(desk, events, limits="0.1s")
     assert (found.stop_reason, found.agent) == ("deadline", "desk")
     assert steps(events) == [("handoff to billing", "failed")]
@@ -107,8 +111,8 @@ async def test_a_model_that_cannot_be_had_is_not_handed_over_to(events: Captured
 
     class Missing(Agent):
         @property
-        def port(self) -> Any:  # type: ignore[override]
-            raise MissingExtra("a model", "agents")
+        def port(self) -> Any:
+            raise MissingExtra("model", "gpt-5-mini", "agents")
 
     billing = Missing(name="billing", model="gpt-5-mini")
     found = await handed(over("desk", [Call("handoff_to_billing"), "I do it."], billing), events)

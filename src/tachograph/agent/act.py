@@ -15,13 +15,13 @@ from typing import Any
 from msgspec import Struct
 
 from tachograph.agent import delegation, transcript
+from tachograph.agent.crew.passing import NotPassed, Passed, pass_on, unfit
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Approved, ToolBegan, ToolDone
 from tachograph.agent.state import Answered, State
 from tachograph.agent.team.delegate import DelegateTool
 from tachograph.agent.team.handoff import Handoff
-from tachograph.agent.team.passing import NotPassed, Passed, pass_on, unfit
 from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
 from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
 from tachograph.agent.tools.execute import Ran, execute

@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Prompt, begin, call_of, outcome_of
+from tachograph.agent.crew.crew import members
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter, running_loop
 from tachograph.agent.run import fly
 from tachograph.agent.spec import Spec
-from tachograph.agent.team.crew import members
 from tachograph.agent.team.delegate import Delegate
 from tachograph.errors import SettingsError
 from tachograph.providers.loop_thread import LoopThread

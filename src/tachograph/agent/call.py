@@ -10,13 +10,13 @@ from msgspec import structs
 
 from tachograph import compose
 from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.agent.crew.crew import Crew
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live, Post
 from tachograph.agent.progress import Emitter
 from tachograph.agent.reminders import Reminder, Reminding, cleaned
 from tachograph.agent.spec import Spec, effective
 from tachograph.agent.state import End, State, Told
-from tachograph.agent.team.crew import Crew
 from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool

@@ -19,6 +19,7 @@ from tachograph.agent.pace.schedule import SHARED, Scheduler
 from tachograph.agent.reminders import Reminder
 from tachograph.agent.rules import Phase, Rules
 from tachograph.agent.team.delegate import Delegate, Worker
+from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
@@ -50,10 +51,6 @@ class HandOver(Struct, frozen=True):
     session: str | None
     metric: str
     reason: str
-
-
-class Edge:
-    """A way from one agent to another: `Handoff` (team/handoff.py)."""
 
 
 _LEAST: Mapping[str, int] = {
@@ -92,7 +89,7 @@ class Spec(Rules):
     """Asked before tools that need approval."""
     hand_over: Callable[[HandOver], Any | Awaitable[Any]] | None = None
     """What gives a run to a person, for limits of mode `handoff`. Returning means that it is done."""
-    handoffs: Sequence[Spec | Edge] = ()
+    handoffs: Sequence[Spec | Handoff] = ()
     """Agents that may go on in this one's place: they, or a `Handoff` that says more."""
     retry: Retry | None = None
     """None: as the profile says."""
@@ -137,7 +134,7 @@ class Spec(Rules):
 
 _KINDS: Mapping[str, Any] = {
     "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
-    "verify": Verify | None, "handoffs": Spec | Edge,
+    "verify": Verify | None, "handoffs": Spec | Handoff,
 }  # fmt: skip
 """Field → what it, or each item of it, must be."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 
 from msgspec import Struct, structs
 
@@ -116,11 +117,10 @@ class Budget:
         self.session = session
         self.policies: tuple[Limits, ...] = ((limits,) if limits else ()) + (above.policies if above else ())
         self._purse = Purse(limits, started)
-        self._others: tuple[Purse, ...] = above.purses if above else ()
-        """Of the runs above."""
+        self._outer: tuple[Purse, ...] = above.purses if above else ()
         self._detector = Detector(self.limits.loops)
         self._strict = any(policy.strict for policy in self.policies)
-        self._draw(self._purse, *self._others)
+        self._draw(self._purse, *self._outer)
         self._refused: tuple[Refused | None, Place | None] = (None, None)
         """The last call that the detector refused, and its place there."""
         self._broken = ""
@@ -133,11 +133,14 @@ class Budget:
         """From now on (monotonic ns) it also keeps to these, which count from now; None: to its own alone again."""
         with self.tree.lock:
             parts = () if limits is None else (Purse(limits, now, part=True),)
-            self._draw(*parts, self._purse, *self._others)
+            self._draw(*parts, self._purse, *self._outer)
 
     def _draw(self, *purses: Purse) -> None:
         """What it draws from, and what follows from that."""
         self.purses: tuple[Purse, ...] = purses
+        above = accumulate((not purse.part for purse in purses), initial=0)
+        self._levels: tuple[tuple[int, Purse], ...] = tuple(zip(above, purses, strict=False))
+        """How many runs above this one each belongs to, and it: that of a part of a run to the run."""
         deadline = min(purse.deadline for purse in purses)
         self.deadline: int | None = None if deadline == NEVER else deadline
         """Monotonic nanoseconds at which its time is over, and that of whatever is inside it; None: never."""
@@ -145,13 +148,6 @@ class Budget:
         self._early = any(purse.early for purse in purses)
         self._call_ends = min(purse.call_ns for purse in purses)
         """Nanoseconds that a model request may take."""
-
-    def _ranked(self) -> Iterator[tuple[int, Purse]]:
-        """Its purses, each with how far above its run lies: a part of a run lies where its run does."""
-        above = 0
-        for purse in self.purses:
-            yield above, purse
-            above += not purse.part
 
     # ---- asked before ---------------------------------------------------------------------------------------------
 
@@ -288,14 +284,14 @@ class Budget:
     def _hits(self, intent: Intent, asked: Asked | None, now: int) -> Iterator[tuple[Hit, str]]:
         """Limits that do not allow an action, with what there is to say beside the figures; the nearest run's first."""
         if now >= self._ends:
-            for above, purse in self._ranked():
+            for above, purse in self._levels:
                 hit = purse.over_time(now)
                 # Handing over is what a limit of that mode asks for: it does not stand in its way.
                 if hit is not None and not (intent.kind in ("handoff", "person") and hit.limit.mode == "handoff"):
                     yield hit.of(above), ""
         metric = COUNTED.get(intent.kind)
         if metric is not None:
-            for above, purse in self._ranked():
+            for above, purse in self._levels:
                 if (hit := purse.over_count(metric)) is not None:
                     yield hit.of(above), ""
         if asked is not None:
@@ -309,13 +305,13 @@ class Budget:
             caps = ((purse, metric) for metric in ("token_budget", "cost_budget") for purse in self.purses)
             for purse, metric in [(purse, metric) for purse, metric in caps if metric in purse.caps][:1]:
                 yield Hit(purse.caps[metric], purse.used(metric, 0) or 0, 0), self._broken
-        for above, purse in self._ranked():
+        for above, purse in self._levels:
             for hit in purse.over_tokens(asked.tokens):
                 yield hit.of(above), ""
         if asked.reserved.nano is None:
             yield from self._unpriced(asked)
             return
-        for above, purse in self._ranked():
+        for above, purse in self._levels:
             for hit in purse.over_money(asked.reserved.nano):
                 yield hit.of(above), ""
 
@@ -335,7 +331,7 @@ class Budget:
 
     def _deep(self) -> Iterator[tuple[Hit, str]]:
         """Runs inside runs: a run with limits is at depth 1 of its own."""
-        for above, purse in self._ranked():
+        for above, purse in self._levels:
             limit = None if purse.part else purse.caps.get("max_depth")
             if limit is not None and above + 1 > limit.threshold:
                 yield Hit(limit, above, 1, above), ""

@@ -24,9 +24,9 @@ from tachograph.limits.limit import Limits
 from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.record.clock import SYSTEM
 from tachograph.testing import Captured, capture
+from tests.agent.crew.crews import follows, loose, rejected, steps
+from tests.agent.crew.test_passing import raising, summary, without_tools
 from tests.agent.running import QUICK, add, same, valid
-from tests.agent.team.crews import follows, loose, rejected, steps
-from tests.agent.team.test_passing import raising, summary, without_tools
 
 NAMES = "abcd"
 FILTERS = (None, without_tools, summary, raising)

@@ -7,7 +7,7 @@ import pytest
 
 from tachograph.agent.team.starting import starting_agent
 from tachograph.errors import SettingsError
-from tests.agent.team.crews import over
+from tests.agent.crew.crews import over
 
 DESK, BILLING, RETURNS = over("desk", []), over("billing", []), over("returns", [])
 AGENTS = [DESK, BILLING, RETURNS]

@@ -15,11 +15,11 @@ import msgspec
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Prompt
+from tachograph.agent.crew.crew import members
 from tachograph.agent.hooks import Block, Hooks, Moment, ReplaceOutput
 from tachograph.agent.resume.recording import Recording, recording
 from tachograph.agent.spec import toolbox
 from tachograph.agent.state import Answered, Resumed, State, advance
-from tachograph.agent.team.crew import members
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.events.chat import read, result, system

@@ -1,1 +1,1 @@
-"""Several agents: who asks whom, who hands over to whom, what each knows of the conversation, and who begins."""
+"""Several agents, as values: who asks whom, who hands over to whom, what each knows, and who begins."""

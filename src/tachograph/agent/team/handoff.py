@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
-from tachograph.agent.spec import Edge, Spec
+from tachograph.agent.rules import Rules
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
 from tachograph.events.chat import Message
@@ -33,11 +33,30 @@ REASON: Mapping[str, Any] = {
 _UNFIT = re.compile(r"[^a-z0-9_-]+")
 
 
+class Colleague(Protocol):
+    """An agent, as far as handing over to it goes."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the record."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it says of itself."""
+        ...
+
+    @property
+    def handoffs(self) -> Sequence[Any]:
+        """Where it may lead on to."""
+        ...
+
+
 @dataclass(frozen=True)
-class Handoff(Edge):
+class Handoff:
     """One way out of an agent. Raises SettingsError."""
 
-    to: Spec | Callable[[], Spec]
+    to: Colleague | Callable[[], Colleague]
     """The agent, or a function that gives it, for one that is made later."""
     name: str | None = None
     """Of the tool; None: `handoff_to_<agent>`."""
@@ -50,16 +69,16 @@ class Handoff(Edge):
 
     def __post_init__(self) -> None:
         """Say at once what cannot be used."""
-        if not (isinstance(self.to, Spec) or callable(self.to)):
+        if not (isinstance(self.to, Rules) or callable(self.to)):
             raise SettingsError("to", self.to, "an agent, or a function that gives one")
         if self.input_filter is not None and not callable(self.input_filter):
             raise SettingsError("input_filter", self.input_filter, "a function of the messages")
 
     @cached_property
-    def target(self) -> Spec:
+    def target(self) -> Colleague:
         """The agent it leads to. Raises SettingsError when its function gives none."""
-        found = self.to if isinstance(self.to, Spec) else self.to()
-        if not isinstance(found, Spec):
+        found = self.to() if callable(self.to) else self.to
+        if not isinstance(found, Rules):
             raise SettingsError("to", found, "a function that gives an agent")
         return found
 
@@ -85,11 +104,11 @@ def tool_name(agent: str) -> str:
     return f"handoff_to_{said}"
 
 
-def edges_of(spec: Spec) -> dict[str, Handoff]:
+def edges_of(spec: Colleague) -> dict[str, Handoff]:
     """The ways out of an agent, by the names of their tools. Raises SettingsError for what cannot be told apart."""
     found: dict[str, Handoff] = {}
     for item in spec.handoffs:
-        edge = item if isinstance(item, Handoff) else Handoff(item)  # type: ignore[arg-type]  # Spec checks them
+        edge = item if isinstance(item, Handoff) else Handoff(item)
         if edge.tool.name in found:
             raise SettingsError("handoffs", edge.tool.name, f"one hand-off of that name in {spec.name}")
         if edge.target.name == spec.name:

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from tachograph.agent.spec import Spec
+from tachograph.agent.team.handoff import Colleague
 from tachograph.errors import SettingsError
 
-Some = TypeVar("Some", bound=Spec)
+Some = TypeVar("Some", bound=Colleague)
 log = logging.getLogger("tachograph.agent")
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from tachograph.agent.crew.crew import Crew, members, part_of
 from tachograph.agent.spec import HandOver
-from tachograph.agent.team.crew import Crew, members, part_of
 from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.tools.approval import Allow, Deny
 from tachograph.errors import SettingsError
 from tachograph.limits.limit import FIGURES, Limits
-from tests.agent.team.crews import over
+from tests.agent.crew.crews import over
 
 
 def allow(asked: object) -> Allow:

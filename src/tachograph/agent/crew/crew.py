@@ -88,6 +88,8 @@ def members(lead: Spec) -> dict[str, Spec]:
     while waiting:
         for edge in edges_of(waiting.popleft()).values():
             name, target = edge.target.name, edge.target
+            if not isinstance(target, Spec):
+                raise SettingsError("handoffs", name, "an agent")
             if name not in found:
                 found[name] = target
                 waiting.append(target)

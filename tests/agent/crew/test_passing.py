@@ -16,8 +16,8 @@ from tachograph.events.chat import Message, ToolUse, assistant, result, system, 
 from tachograph.events.run import StepEnded
 from tachograph.providers.scripted import Call
 from tachograph.testing import Captured
+from tests.agent.crew.crews import handed, over, requests, steps, workers
 from tests.agent.running import valid
-from tests.agent.team.crews import handed, over, requests, steps, workers
 
 pytestmark = pytest.mark.anyio
 

@@ -241,21 +241,25 @@ def _edited(plan: _Plan, tool: Tool, arguments: Mapping[str, Any] | None) -> Non
 
 async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int | None) -> None:
     one_by_one = len(plans) == 1 or any(plan.tool is not None and plan.tool.sequential for plan in plans)
+    over = False
     if one_by_one:
         for plan in plans:
-            if any(before.finished is not None for before in plans):
+            if over:
                 plan.refusal = FINISHED_BEFORE
             await _run(live, state, plan, asked_by)
+            over = over or plan.finished is not None
         return
     places = asyncio.Semaphore(live.spec.parallel)
     tasks: list[asyncio.Task[None]] = []
 
     async def placed(plan: _Plan) -> None:
+        nonlocal over
         async with places:
-            if _over(plans):
+            if over:
                 plan.refusal = FINISHED_BEFORE
             await _run(live, state, plan, asked_by)
             if isinstance(plan.finished, FinishRun):
+                over = True
                 _call_off(plans, tasks)
 
     with scope.lending():
@@ -279,11 +283,6 @@ async def _hand_over(
     elif limit is not None:
         plan.refusal = transcript.refused(limit.reason or limit.metric)
     await _run(live, state, plan, asked_by, plans)
-
-
-def _over(plans: list[_Plan]) -> bool:
-    """Whether one of the calls has ended the whole run."""
-    return any(isinstance(plan.finished, FinishRun) for plan in plans)
 
 
 def _call_off(plans: list[_Plan], tasks: list[asyncio.Task[None]]) -> None:

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from tachograph.agent.agent import Agent as Agent
     from tachograph.agent.answer.outcome import Outcome as Outcome
     from tachograph.agent.chat import Chat as Chat
+    from tachograph.agent.guardrails.guardrail import Guardrail as Guardrail
     from tachograph.agent.hooks import Hooks as Hooks
+    from tachograph.agent.memory import Memory as Memory
     from tachograph.agent.reminders import Reminder as Reminder
     from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
@@ -41,6 +43,7 @@ _HOMES = {
     "Chat": "tachograph.agent.chat:Chat",
     "Delegate": "tachograph.agent.team.delegate:Delegate",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
+    "Guardrail": "tachograph.agent.guardrails.guardrail:Guardrail",
     "Handoff": "tachograph.agent.team.handoff:Handoff",
     "Hooks": "tachograph.agent.hooks:Hooks",
     "LLM": "tachograph.instrument.llm:LLM",
@@ -48,6 +51,7 @@ _HOMES = {
     "LLMCallLogger": "tachograph.instrument.logging:LLMCallLogger",
     "LimitExceeded": "tachograph.errors:LimitExceeded",
     "Limits": "tachograph.limits.limit:Limits",
+    "Memory": "tachograph.agent.memory:Memory",
     "ModelError": "tachograph.errors:ModelError",
     "Outcome": "tachograph.agent.answer.outcome:Outcome",
     "Reminder": "tachograph.agent.reminders:Reminder",
@@ -74,6 +78,7 @@ __all__ = [
     "Chat",
     "Delegate",
     "ExecutionLogger",
+    "Guardrail",
     "Handoff",
     "Hooks",
     "LLM",
@@ -81,6 +86,7 @@ __all__ = [
     "LLMCallLogger",
     "LimitExceeded",
     "Limits",
+    "Memory",
     "ModelError",
     "Outcome",
     "Reminder",

@@ -178,9 +178,27 @@ async def _authorise(
     if plan.refusal:
         return None
     finished = await _before(live, state, plan, prepared)
-    if finished is None and not plan.refusal and not plan.has_given:
-        await _approve(live, state, plan, plan.prepared)
+    if finished is None and not plan.has_given:
+        await _guard(live, plan)
+        guarded = plan.prepared
+        if not plan.refusal and guarded is not None:
+            await _approve(live, state, plan, guarded)
+        if plan.prepared is not guarded:  # somebody wrote other arguments: nobody has looked at those
+            await _guard(live, plan)
     return finished
+
+
+async def _guard(live: Live, plan: _Plan) -> None:
+    """Guardrails look at the arguments that the tool would get."""
+    prepared = plan.prepared
+    if plan.refusal or prepared is None:
+        return
+    name, hidden = prepared.tool.name, prepared.tool.redact
+    passed = await live.guard("tool", prepared.given, stage="arguments", tool=name, hidden=hidden)
+    if passed.ended is not None:
+        plan.refusal = passed.ended.text
+    elif passed.content != prepared.given:
+        _edited(plan, prepared.tool, passed.content)
 
 
 async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Finished | None:
@@ -381,7 +399,7 @@ async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> N
         ran = await execute(
             prepared.tool, prepared.arguments, _context(live, state, plan), seconds, late=_late(live, plan)
         )
-    ran = await _after(live, state, plan, ran)
+    ran = await _let_pass(live, prepared.tool, await _after(live, state, plan, ran))
     plan.finished = finished or plan.finished
     plan.state, plan.content = ran.state, live.shelf.fit(ran.content, prepared.tool.most_chars)
     _ended(record, ran)
@@ -431,6 +449,14 @@ async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
             plan.finished = finish
     changed = verdict.moment.result
     return ran if changed is ran.content else Ran(ran.state, live.text_of(changed), ran.error)
+
+
+async def _let_pass(live: Live, tool: Tool, ran: Ran) -> Ran:
+    """Guardrails look at what the model would get."""
+    passed = await live.guard("tool", ran.content, stage="result", tool=tool.name)
+    if passed.ended is not None:
+        return Ran(ran.state, passed.ended.text, ran.error)
+    return ran if passed.content is ran.content else Ran(ran.state, live.text_of(passed.content), ran.error)
 
 
 def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> ToolCall:

@@ -11,6 +11,7 @@ from msgspec import structs
 from tachograph import compose
 from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.agent.crew.crew import Crew
+from tachograph.agent.guardrails.guardrail import Guardrail
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live, Post
 from tachograph.agent.progress import Emitter
@@ -64,6 +65,8 @@ class Call:
     """What instructions, tools and hooks may read; never sent by itself."""
     hooks: Hooks | None = None
     """Beside those of the agent."""
+    guardrails: Sequence[Guardrail] = ()
+    """After those of the agent."""
     reminders: Sequence[Reminder] = ()
     reminding: Reminding = field(default_factory=Reminding)
     """What earlier runs of this conversation were reminded of."""
@@ -104,7 +107,7 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         record=call.record or _record(spec, post, prompt, call, limits),
         prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=post.offered, approve=post.spec.approve,
         hooks=post.hooks, context=call.context, shelf=call.shelf or Shelf(), team=call.team or Team(),
-        reminders=post.reminders,
+        reminders=post.reminders, guardrails=tuple(call.guardrails), fresh=call.state is None,
         reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
         instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
         lead=spec.name, edges=post.edges, part=post.limits,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -17,8 +18,11 @@ from typing import Any
 import msgspec
 
 from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.agent.guardrails.guardrail import Guardrail, Look, On
+from tachograph.agent.guardrails.watch import Passed, watched
 from tachograph.agent.hooks import Hooks, Moment, Verdict
-from tachograph.agent.progress import Emitter, Limited
+from tachograph.agent.memory import query_of
+from tachograph.agent.progress import Emitter, Guarded, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
 from tachograph.agent.state import Answered, Fact, Kept, State, Told, advance
@@ -27,7 +31,7 @@ from tachograph.agent.tools.approval import Approve
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import LimitExceeded, SettingsError, ToolError
-from tachograph.events.chat import HIDDEN, Part
+from tachograph.events.chat import HIDDEN, Message, Part
 from tachograph.events.usage import MISSING, Cost, Usage
 from tachograph.fold.cost import PriceBook, price
 from tachograph.limits.limit import Limits
@@ -80,6 +84,8 @@ class Live:
     """What the agent at work may use of the run, from when it is at work."""
     instructions: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
+    guardrails: Sequence[Guardrail] = ()
+    """Of the call, beside those of the agent."""
     shelf: Shelf = field(default_factory=Shelf)
     above: Live | None = None
     """The run that waits for this one, when it is a delegate's."""
@@ -121,6 +127,8 @@ class Live:
     """Why it was called off; empty while it was not."""
     facts: Sequence[Told] = ()
     """What the runtime says before anything else happens."""
+    fresh: bool = True
+    """Whether its conversation begins here; else it goes on from where a run stood."""
     again: bool = False
     """Whether it goes on in a run that had stopped."""
     step: Recorded | None = None
@@ -243,6 +251,32 @@ class Live:
             messages=state.messages, metadata=self.context, usage=self.spent.usage, **facts,
         )  # fmt: skip
 
+    async def guard(self, on: On, content: Any, *, hidden: Iterable[str] = (), **facts: Any) -> Passed:
+        """Show something to the guardrails, and record what they did. `hidden` are arguments that no record has."""
+        everyone = tuple(one for one in (*self.spec.guardrails, *self.guardrails) if one.on == on)
+        if not everyone:
+            return Passed(content)
+        messages = self.state.messages
+        facts = {"query": query_of(messages), **facts}
+        look = Look(
+            on, deepcopy(content) if isinstance(content, Mapping) else content, agent=self.spec.name,
+            called=called(messages, self.state.succeeded), messages=messages, metadata=self.context,
+            run_id=self.record.run_id or "", **facts,
+        )  # fmt: skip
+        passed = await watched(
+            everyone, look, within=self.within, note=self.note, shown=lambda found: self._shown(found, hidden)
+        )
+        for ruling in passed.rulings:
+            self.emit(Guarded(ruling=ruling))
+        for text in passed.appended:
+            self.remind(text)
+        return passed
+
+    def _shown(self, content: Any, hidden: Iterable[str]) -> Any:
+        if isinstance(content, tuple):
+            return Message("user", content).plain()["content"]
+        return self.masked(content, hidden) if hidden and isinstance(content, Mapping) else content
+
     def text_of(self, value: Any) -> Any:
         """A hook's value as a result: text and media as they are, everything else as JSON."""
         if isinstance(value, str) or (isinstance(value, tuple) and all(isinstance(part, Part) for part in value)):
@@ -288,3 +322,13 @@ class Live:
     async def pause(self, seconds: float) -> None:
         """Wait, but not past the deadline."""
         await asyncio.sleep(self.within(seconds) or 0.0)
+
+
+def called(messages: Sequence[Message], before: Iterable[str] = ()) -> tuple[str, ...]:
+    """Names of the tools that were asked for since a person spoke; `before` knows of others, which may be forgotten."""
+    found = list(before)
+    for message in reversed(messages):
+        if message.role == "user" and not message.name:
+            break
+        found += [call.name for call in message.tool_calls]
+    return tuple(dict.fromkeys(found))

@@ -160,6 +160,13 @@ class WorkerTold(Struct, frozen=True, kw_only=True):
     value: Any
 
 
+class Guarded(Struct, frozen=True, kw_only=True):
+    """A guardrail triggered; it may have observed and no more."""
+
+    ruling: Any
+    """`Ruling`, of guardrails/watch.py."""
+
+
 class RunDone(Struct, frozen=True, kw_only=True):
     """A run is over. Nothing follows it."""
 
@@ -168,7 +175,8 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 Progress: TypeAlias = (
     RunBegan | IterationBegan | MessageAdded | StreamReset | ToolBegan | ToolDone | Limited | Retrying | RetryExhausted
-    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | RunDone | Delta | Reply
+    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | Guarded | RunDone
+    | Delta | Reply
 )  # fmt: skip
 
 Kind: TypeAlias = type[Any] | tuple[type[Any], ...] | Callable[[Any], bool]

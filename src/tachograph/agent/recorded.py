@@ -25,6 +25,7 @@ from tachograph.agent.state import (
     Moved,
     Nudged,
     Prompted,
+    Recalled,
     Refused,
     Replied,
     State,
@@ -49,7 +50,7 @@ from tachograph.record.run import CONVERSATION
 
 NOTED = frozenset((
     CONVERSATION, REMINDED, "nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused",
-    "answer_accepted", "kept", "told",
+    "answer_accepted", "kept", "told", "memory_recalled",
 ))  # fmt: skip
 """Notes that say where a run stands."""
 
@@ -192,6 +193,8 @@ class RecordedState:
                 self.state = advance(self.state, Kept(data["name"], data["value"]))
             case "answer_accepted":
                 self.state = advance(self.state, Accepted(data.get("replaced")))
+            case "memory_recalled":
+                self.state = advance(self.state, Recalled(data["block"], data["joins"]))
 
     def _run_ended(self, event: Event, body: RunEnded) -> None:
         for index, call in enumerate(self.state.open):

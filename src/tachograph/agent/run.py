@@ -19,6 +19,7 @@ from tachograph.agent.call import Prompt, message_of, outcome_of
 from tachograph.agent.context import passed
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
 from tachograph.agent.live import Live
+from tachograph.agent.memory import query_of, recalled
 from tachograph.agent.pace.bounded import Overdue, answer_of
 from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
@@ -34,13 +35,14 @@ from tachograph.agent.state import (
     Moved,
     Nudged,
     Prompted,
+    Recalled,
     Refused,
     Replied,
     Wrapped,
     plain,
 )
 from tachograph.agent.transcript import INTERRUPTED
-from tachograph.agent.verify import verified
+from tachograph.agent.verify import let_in, veiled, verified, withheld
 from tachograph.errors import LimitExceeded, ModelError
 from tachograph.limits.purse import QUIET
 from tachograph.record.run import Run, run
@@ -90,6 +92,7 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
     try:
         _warn(live)
         await _prompted(live, prompt)
+        await _remember(live)
         while live.state.end is None:
             await _part(live)
     except LimitExceeded as refused:
@@ -232,27 +235,40 @@ def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
 
 
 async def _check(live: Live, answer: str, value: Any) -> None:
-    """Hooks and verification look at an answer."""
-    replaced: str | None = None
-    if live.hooks:
-        verdict = await _fire(live, "agent_stop", answer=answer)
-        match verdict.effect:
-            case Reprompt(prompt=prompt):
-                return await _do(live, loop.refusal(live.spec, live.state, "agent_stop", prompt))
-            case FinishRun() as finish:
-                return _finished(live, finish)
-        if verdict.moment.answer != answer:
-            said = verdict.moment.answer
-            answer = replaced = said if isinstance(said, str) else to_json(said).text
-            found = parse(live.spec.output, answer)
-            if isinstance(found, Misfit):  # the loop has words for that
-                return _accept(live, replaced)
-            value = found.value
+    """Hooks, guardrails and verification look at an answer, in this order."""
+    said = await _stop_hooks(live, answer)
+    if said is None:
+        return None
+    passed = await live.guard("output", said)
+    if passed.ended is not None:
+        return await _do(live, withheld(live, passed.ended))
+    replaced = None if passed.content == answer else passed.content
+    if replaced is not None:
+        found = parse(live.spec.output, replaced)
+        if isinstance(found, Misfit):  # the loop has words for that
+            return _accept(live, replaced)
+        answer, value = replaced, found.value
     if live.spec.verify is not None:
         wrong = await verified(live, live.spec.verify, answer, value)
         if wrong:
             return await _do(live, loop.refusal(live.spec, live.state, loop.VERIFICATION, wrong))
     return _accept(live, replaced)
+
+
+async def _stop_hooks(live: Live, answer: str) -> str | None:
+    """The answer as the hooks leave it; None when they did not accept it, or ended the run."""
+    if not live.hooks:
+        return answer
+    verdict = await _fire(live, "agent_stop", answer=answer)
+    match verdict.effect:
+        case Reprompt(prompt=prompt):
+            await _do(live, loop.refusal(live.spec, live.state, "agent_stop", prompt))
+            return None
+        case FinishRun() as finish:
+            _finished(live, finish)
+            return None
+    said = verdict.moment.answer
+    return said if isinstance(said, str) else to_json(said).text
 
 
 def _accept(live: Live, replaced: str | None) -> None:
@@ -261,7 +277,9 @@ def _accept(live: Live, replaced: str | None) -> None:
 
 
 async def _finish(live: Live, end: End) -> None:
-    """The last word of the hooks, then the end."""
+    """The last word of the hooks, then the end. Words that are no accepted answer pass the guardrails too."""
+    if end.status == "failed" and end.answer is not None:
+        end = await veiled(live, end, end.answer)
     if live.hooks:
         verdict = await _fire(live, "run_stop", answer=end.answer)
         done = live.state.refusals.get("run_stop", 0)
@@ -287,8 +305,6 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
     if prompt is None:
         return None
     message, reminders = cleaned(message_of(prompt))
-    for text in reminders:
-        live.remind(text)
     live.first = not any(one.role == "user" for one in live.state.messages)
     for event in ("run_start", *(("first_message",) if live.first else ()), "user_prompt") if live.hooks else ():
         verdict = await _fire(live, event, prompt=message.content)
@@ -299,10 +315,27 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
                 return _finished(live, finish)
         if verdict.moment.prompt is not message.content:
             message = message_of(verdict.moment.prompt)
+    message, ended = await let_in(live, message, reminders)
+    if ended is not None:
+        return _over(live, End("failed", "guardrail_block", None, None, ended.text))
     live.record.converse((*live.state.messages, message), "prompted")
     _advance(live, Prompted(message))
     live.emit(progress.MessageAdded(message=message))
     return None
+
+
+async def _remember(live: Live) -> None:
+    """What is remembered joins the instructions, once: they are the same in every request of the run."""
+    memory, query = live.spec.memory, query_of(live.state.messages)
+    if memory is None or live.state.end is not None or not live.fresh or not query.strip():
+        return
+    told = await recalled(memory, query, live.within(memory.seconds), live.note)
+    if not told:
+        return
+    joins = bool(live.instructions)
+    live.note("memory_recalled", {"block": told, "joins": joins})
+    live.instructions = f"{live.instructions}\n\n{told}" if joins else told
+    _advance(live, Recalled(told, joins))
 
 
 def _remind(live: Live) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tachograph.agent.guardrails.guardrail import Guardrail
 from tachograph.agent.hooks import Hooks
+from tachograph.agent.memory import Memory
 from tachograph.agent.pace.retry import Retry
 from tachograph.agent.pace.schedule import SHARED, Scheduler
 from tachograph.agent.reminders import Reminder
@@ -84,6 +86,10 @@ class Spec(Rules):
     """Most tools of one reply that run at the same time."""
     verify: Verify | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    guardrails: Sequence[Guardrail] = ()
+    """Asked in this order, after the hooks of the same point."""
+    memory: Memory | None = None
+    """What is remembered, told in the instructions of one run."""
     reminders: Sequence[Reminder] = ()
     approve: Approve | None = None
     """Asked before tools that need approval."""
@@ -135,6 +141,7 @@ class Spec(Rules):
 _KINDS: Mapping[str, Any] = {
     "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
     "verify": Verify | None, "handoffs": Spec | Handoff,
+    "guardrails": Guardrail, "memory": Memory | None,
 }  # fmt: skip
 """Field → what it, or each item of it, must be."""
 

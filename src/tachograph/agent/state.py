@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tachograph.events.chat import Message, ToolUse
+from tachograph.events.chat import Message, ToolUse, system
 from tachograph.events.run import Status
 from tachograph.providers.port import Finish
 
@@ -76,6 +76,21 @@ class Prompted(Struct, frozen=True):
     def onto(self, state: State) -> State:
         """It joins the conversation."""
         return _changed(state, messages=(*state.messages, self.message), reply=None, finish=None)
+
+
+class Recalled(Struct, frozen=True):
+    """Something was remembered."""
+
+    block: str
+    joins: bool
+    """Whether there are instructions that it follows; else it stands before everything."""
+
+    def onto(self, state: State) -> State:
+        """It ends the instructions."""
+        if not self.joins:
+            return _changed(state, messages=(system(self.block), *state.messages))
+        first, *rest = state.messages
+        return _changed(state, messages=(_changed(first, content=f"{first.text}\n\n{self.block}"), *rest))
 
 
 class Iterated(Struct, frozen=True):
@@ -258,8 +273,8 @@ class Ended(Struct, frozen=True):
 
 
 Fact = (
-    Prompted | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Handed | Accepted | Wrapped
-    | Kept | Resumed | Ended
+    Prompted | Recalled | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Handed
+    | Accepted | Wrapped | Kept | Resumed | Ended
 )  # fmt: skip
 
 _changed = msgspec.structs.replace

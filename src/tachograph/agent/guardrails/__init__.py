@@ -1,0 +1,1 @@
+"""Guardrails: what must not pass in prompts, answers and tool calls, and rule sets as data."""

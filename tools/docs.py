@@ -344,6 +344,34 @@ def _help(words: list[str]) -> str:
     return "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines())
 
 
+def guardrail_fields() -> str:
+    """The fields of a guardrail, of a rule, and of what a guardrail's functions are shown."""
+    module = import_module("tachograph.agent.guardrails.guardrail")
+    rule = import_module("tachograph.agent.guardrails.rule").Rule
+    found = ((f"### `{kind.__name__}`", _fields(kind)) for kind in (module.Guardrail, rule, module.Look))
+    return "\n\n".join(text for pair in found for text in pair)
+
+
+def memory_fields() -> str:
+    """The fields of a memory."""
+    return _fields(import_module("tachograph.agent.memory").Memory)
+
+
+def faq_corpus() -> str:
+    """How well the rules of the FAQ guardrail fit the labelled corpus, beside those that they come from."""
+    sys.path.append(str(ROOT))
+    score = import_module("tests.agent.guardrails.faq_score")
+    sentences = score.corpus()
+    rows: list[tuple[str, ...]] = [("sentences", "reason", "precision", "recall", "its precision", "its recall")]
+    for part in dict.fromkeys(one.part for one in sentences):
+        chosen = [one for one in sentences if one.part == part]
+        for reason in (*score.REASONS, None):
+            judged = [score.score(judge, chosen, reason) for judge in (score.OURS, score.document)]
+            figures = (f"{figure:.2f}" for found in judged for figure in (found.precision, found.recall))
+            rows.append((f"{part} ({len(chosen)})", f"`{reason}`" if reason else "either", *figures))
+    return _table(rows)
+
+
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +404,9 @@ REGIONS: dict[str, Callable[[], str]] = {
         views,
         api,
         commands,
+        faq_corpus,
+        guardrail_fields,
+        memory_fields,
     )
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tachograph.agent.guardrails.untrusted import block, escaped, tag_of
+from tachograph.agent.guardrails.untrusted import block, escaped, tag_of, visible
 from tachograph.agent.pace.items import items_of
 from tachograph.errors import SettingsError
 from tachograph.events.chat import Message
@@ -87,7 +87,7 @@ async def recalled(memory: Memory, query: str, seconds: float | None, note: Note
 
 def chosen(given: Iterable[Any], top: int) -> list[Item]:
     """The first items that say anything; by their scores, where all have one. Raises TypeError for what is none."""
-    items = [item for item in map(_item, given) if item.text.strip()]
+    items = [item for item in map(_item, given) if visible(item.text).strip()]
     if all(item.score is not None for item in items):
         items.sort(key=lambda item: -(item.score or 0.0))
     return items[:top]
@@ -108,7 +108,7 @@ def _lines(items: Sequence[Item], left: int) -> list[str]:
     """The items, one a line and escaped, as far as there is room; the last may be cut."""
     lines = []
     for item in items:
-        said = " ".join(item.text.split())
+        said = " ".join(visible(item.text).split())
         if len(said) > left:
             said = f"{said[: left - 1].rstrip()}…" if left > 1 else ""
         if not said:

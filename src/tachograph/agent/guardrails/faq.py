@@ -4,7 +4,9 @@
 
 Such an answer gives way to the first entry that a search of its own finds, or else to a text that says that there is
 none. Everything it goes by is data (rules.toml), for Portuguese and English; how well that fits is measured in
-docs/guardrails.md.
+docs/guardrails.md. Outside a run, over a finished reply:
+
+    passed = await watched([guardrail], Look("output", reply, query=…, called=…, agent=…))
 """
 
 from __future__ import annotations
@@ -60,8 +62,8 @@ def faq(
     said = texts_of(locale)["faq_not_found"] if not_found is None else not_found
     own = _rules() if rules is None else tuple(rules)
     return Guardrail(
-        name=name, on="output", rules=own, does=Replace(partial(_instead, search, own, said, seconds)), mode=mode, field=field,
-        agents=tuple(agents), unless_called=(lookup,), seconds=seconds + 1,
+        name=name, on="output", rules=own, does=Replace(partial(_instead, search, own, said, seconds)),
+        mode=mode, field=field, agents=tuple(agents), unless_called=(lookup,), seconds=seconds + 1,
         when=lambda look: enabled and look.text != handoff and bool(look.query.strip()),
     )  # fmt: skip
 

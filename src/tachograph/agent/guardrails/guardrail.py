@@ -117,12 +117,15 @@ class Guardrail:
     """One guardrail. Raises SettingsError for what means nothing."""
 
     name: str
+    """What it is called in the record."""
     on: On
+    """input, output, or tool."""
     rules: Sequence[Rule] = ()
     """One of them is enough."""
     check: Check | None = None
     """Asked when no rule found anything."""
     does: Action = BLOCK
+    """Block, Refuse, Replace, Append or Redact."""
     mode: Mode = "enforce"
     """`observe`: it is recorded what it would have done, and nothing else happens."""
     of: Of = "both"

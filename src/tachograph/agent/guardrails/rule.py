@@ -1,7 +1,7 @@
 """A rule: what a guardrail looks for, as data. Patterns that mean it, patterns that do not, detectors of credentials.
 
 Patterns are regular expressions over normal text (text.py), so they need neither capitals nor accents, and it does no
-harm if they have them. Where an `unless` pattern matches, no other pattern sees anything.
+harm if they have them. Where an `unless` pattern matches, or something was redacted, no pattern sees anything.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ DETECTORS: Mapping[str, tuple[Detector, ...]] = {
 }  # fmt: skip
 """Name → what finds it: those that mask what is recorded."""
 _BLANK = "\0"
+_NAME = re.compile("[a-z0-9_]{1,64}")
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing to look for. Raises SettingsError for a pattern or detector that there cannot be."""
 
     name: str
-    """What it is called in the record: `price`."""
+    """What it is called in the record, as in `price`: small letters, digits and _."""
     patterns: tuple[str, ...] = ()
     """One of them is enough."""
     unless: tuple[str, ...] = ()
@@ -45,6 +46,8 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Say at once what cannot be searched for."""
+        if not _NAME.fullmatch(self.name):
+            raise SettingsError("rule", self.name, "a name of small letters, digits and _")
         for pattern in (*self.patterns, *self.unless):
             _compiled(pattern)
         for name in self.detectors:
@@ -81,7 +84,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     def _matches(self, text: str) -> Iterator[Span]:
         if not self.patterns:
             return
-        searched = normal(text)
+        searched = redact.MARKER.sub(_blank, normal(text))
         for pattern in self.unless:
             searched = _compiled(pattern).sub(_blank, searched)
         at: list[int] | None = None

@@ -17,10 +17,14 @@ _UNSEEN = {code: None for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xE0
 _TAG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
+def visible(text: str) -> str:
+    """A text without what cannot be seen, or cannot be sent."""
+    return text.encode("utf-8", "replace").decode().translate(_UNSEEN)
+
+
 def escaped(text: str) -> str:
-    """A text without brackets and without what cannot be seen."""
-    readable = text.encode("utf-8", "replace").decode()
-    return html.escape(readable.translate(_UNSEEN), quote=False).translate(_LOOKALIKES)
+    """The same without brackets."""
+    return html.escape(visible(text), quote=False).translate(_LOOKALIKES)
 
 
 def tag_of(tag: str) -> str:

@@ -223,14 +223,13 @@ async def _done(
 
 def _fitting(look: Look, content: Any) -> Any:
     """A function's content, if it is what can stand there. Raises TypeError."""
-    parts = content if isinstance(content, tuple) else (content,)
     if look.stage == "arguments":
         fits = isinstance(content, Mapping)
-    elif look.on == "output":
-        fits = isinstance(content, str)
+    elif isinstance(content, str):
+        fits = bool(content.strip()) or look.on != "input"
     else:
-        fits = bool(parts) and all(isinstance(part, (Text, Media)) or part is content for part in parts)
-        fits = fits and isinstance(content, (str, tuple)) and bool(content)
+        parts = content if look.on != "output" and isinstance(content, tuple) else ()
+        fits = bool(parts) and all(isinstance(part, (Text, Media)) for part in parts)
     if not fits:
         raise TypeError(f"{content!r:.80} cannot stand there")
     return content

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from tachograph.agent.pace.bounded import Threads, answer_of
+from tachograph.agent.pace.bounded import Threads, answer_of, is_async
 
 MOST = 1_000
 """Most items that are taken."""
@@ -20,7 +20,8 @@ async def items_of(search: Callable[[str], Any], query: str, seconds: float | No
 
     Raises what the search raises, Overdue, and TypeError for what is no collection.
     """
-    given, problem = await answer_of(partial(_given, search), query, seconds=seconds, threads=_THREADS)
+    call = search if is_async(search) else partial(_given, search)
+    given, problem = await answer_of(call, query, seconds=seconds, threads=_THREADS)
     if problem is not None:
         raise problem if isinstance(problem, Exception) else RuntimeError(f"{type(problem).__name__}: {problem}")
     if given is None:

@@ -9,13 +9,14 @@ from tachograph.agent.state import (
     Iterated,
     Moved,
     Nudged,
+    Recalled,
     Refused,
     Replied,
     State,
     Wrapped,
     advance,
 )
-from tachograph.events.chat import Message, ToolUse, assistant, result, user
+from tachograph.events.chat import Message, ToolUse, assistant, result, system, user
 
 CALL = ToolUse("c1", "look", "{}")
 HI = user("hi")
@@ -98,3 +99,11 @@ def test_a_corrective_turn_without_a_reply_goes_with_the_run() -> None:
     assert advance(corrected, end).messages == (user("a"),)
     answered = advance(advance(corrected, Iterated()), Replied(assistant("5"), "stop"))
     assert advance(answered, end).messages == (user("a"), assistant("5"))
+
+
+def test_what_is_remembered_ends_the_instructions() -> None:
+    """Where there are none, or none of the agent's own, it stands first; what else is known of them stays."""
+    told = State(messages=(system("Be kind.", cache=True), HI))
+    assert after(Recalled("<m/>", joins=True), state=told).messages == (system("Be kind.\n\n<m/>", cache=True), HI)
+    assert after(Recalled("<m/>", joins=False)).messages == (system("<m/>"), HI)
+    assert after(Recalled("<m/>", joins=True), state=State()).messages == (system("<m/>"),)

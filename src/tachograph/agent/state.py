@@ -87,7 +87,7 @@ class Recalled(Struct, frozen=True):
 
     def onto(self, state: State) -> State:
         """It ends the instructions."""
-        if not self.joins:
+        if not self.joins or not state.messages:
             return _changed(state, messages=(system(self.block), *state.messages))
         first, *rest = state.messages
         return _changed(state, messages=(_changed(first, content=f"{first.text}\n\n{self.block}"), *rest))

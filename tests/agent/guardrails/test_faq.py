@@ -70,6 +70,8 @@ def test_the_rules_fit_what_they_were_written_for(reason: str) -> None:
         ("Os preços variam", "price"),
         ("custo-benefício", None),
         ("o valor do nosso tempo", None),
+        ("I was able to find your booking, and we are able to help.", None),
+        ("We're not able to check that.", "uncertain"),
         ("", None),
         ("Não sei o preço, talvez R$ 80.", "uncertain"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,11 +28,12 @@ from tachograph.agent.spec import Verify
 from tachograph.agent.tools.approval import Edit
 from tachograph.agent.tools.tool import Tool
 from tachograph.events.chat import Media, Text, user
+from tachograph.events.note import Note
 from tachograph.events.run import StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.testing import Captured, capture
-from tests.agent.running import add, agent, names, ran
+from tests.agent.running import add, agent, ran
 
 pytestmark = pytest.mark.anyio
 BAD = Rule("bad", (r"\bbad\b",), reason="it is bad")
@@ -123,7 +125,8 @@ async def test_an_answer_is_what_was_left_of_it(events: Captured, does: Action, 
     assert (found.status, found.stop_reason, found.answer) == ("completed", "final_answer", answer)
     assert found.messages[-1].text == "so bad"
     assert [(one["before"], one["after"]) for one in rulings(events)] == [("so bad", answer)]
-    assert names(events) == ["answer_replaced"]
+    accepted = [event.body.data.text for event in events.of(Note) if event.body.name == "answer_accepted"]
+    assert [json.loads(text or "") for text in accepted] == [{"replaced": answer}]
 
 
 async def test_a_blocked_answer_ends_the_run_without_one(events: Captured) -> None:

@@ -15,6 +15,7 @@ TachographError
 ├── NotFound                 no run, call or payload has this id
 ├── InvalidParameter         a question has a parameter that cannot be used
 ├── Ambiguous                several have an id that begins like this
+├── ApprovalRefused          a decision about a tool call cannot be taken (any more)
 ├── LimitExceeded            a guard refused an action before it happened
 ├── ModelError               a request to a model failed
 ├── ReplayMismatch           a replayed model was asked what was not recorded, or not asked what was
@@ -171,6 +172,17 @@ class Ambiguous(TachographError):
     def __init__(self, what: str, key: str, matches: tuple[str, ...]) -> None:
         self.what, self.key, self.matches = what, key, matches
         super().__init__(f"more than one {what} begins with {key!r}: {', '.join(matches)}")
+
+
+class ApprovalRefused(TachographError):
+    """A decision about a tool call was not taken. What stands about that call stays as it is.
+
+    `problem` is decided, expired, mismatch, not_kept or not_waiting; `by` is who decided before.
+    """
+
+    def __init__(self, approval: str, problem: str, said: str, by: str = "") -> None:
+        self.approval, self.problem, self.by = approval, problem, by
+        super().__init__(f"approval {approval}: {said}")
 
 
 class LimitExceeded(TachographError):

@@ -141,7 +141,7 @@ async def test_what_needs_approval_is_asked_for(events: Captured) -> None:
     texts = [message.text for message in found.messages if message.role == "tool"]
     assert texts[:3] == ["0", "Not allowed: too dear", "10"]
     assert "a" in texts[3]
-    assert names(events) == ["approval"] * 4
+    assert names(events) == ["approval_decided"] * 4
 
 
 async def test_nobody_to_ask_is_a_no(events: Captured) -> None:

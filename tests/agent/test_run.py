@@ -15,11 +15,12 @@ from tachograph.agent.hooks import (
     ReplaceOutput,
     Reprompt,
 )
+from tachograph.agent.people.person import HandOver, Person
 from tachograph.agent.progress import (
     PhaseChanged,
 )
 from tachograph.agent.rules import Phase
-from tachograph.agent.spec import HandOver, Verify
+from tachograph.agent.spec import Verify
 from tachograph.agent.transcript import check
 from tachograph.errors import InvalidTranscript, LimitExceeded, ModelError, ReplayMismatch, SettingsError
 from tachograph.events.call import CallEnded
@@ -118,7 +119,9 @@ async def test_handing_over_is_done_or_not_done(events: Captured, works: bool) -
             raise ConnectionError("the desk is closed")
 
     found = await ran(
-        agent(lambda request: Call("same"), limits="1 turn: handoff", hand_over=hand_over), events, session="s"
+        agent(lambda request: Call("same"), limits="1 turn: handoff", hand_over=Person(hand_over, attempts=1)),
+        events,
+        session="s",
     )
     assert [(one.metric, one.session) for one in asked] == [("max_iterations", "s")]
     wanted = ("completed", "human_handoff") if works else ("failed", "max_iterations")
@@ -315,7 +318,7 @@ async def test_calls_of_a_reply_that_ends_the_run_have_their_end(events: Capture
 
 
 async def test_a_run_that_may_not_begin_is_handed_over_and_can_be_found(events: Captured) -> None:
-    """The session's limit gives the conversation to a person; the refused run has its id in the outcome."""
+    """The session's limit gives the conversation to a person: by a run that says so, of the refused run's execution."""
     asked: list[HandOver] = []
     one = agent(["a"], limits="1 runs/session: handoff", hand_over=asked.append)
     assert (await one.run("go", session="s")).completed
@@ -323,7 +326,10 @@ async def test_a_run_that_may_not_begin_is_handed_over_and_can_be_found(events: 
     assert (found.status, found.stop_reason, [what.metric for what in asked]) == (
         "completed", "human_handoff", ["session_limit"],
     )  # fmt: skip
-    assert found.run_id in {event.run for event in events.of(RunStarted)}
+    refused, handed = (event.body for event in events.of(RunEnded) if event.body.stop_reason != "final_answer")
+    assert (refused.stop_reason, handed.stop_reason) == ("session_limit", "human_handoff")
+    starts = [event for event in events.of(RunStarted) if event.body.execution_id == found.execution_id]
+    assert (len(starts), starts[-1].run) == (2, found.run_id)
     assert found.last_seq > 0
 
 

@@ -18,7 +18,7 @@ from tachograph.events.usage import Cost, Usage
 from tachograph.fold.cost import price_book
 from tachograph.limits.budget import Budget, World
 from tachograph.limits.estimate import MOST_OUTPUT, tokens_of
-from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
+from tachograph.limits.guard import PERSON, Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.limits.limit import Limits
 from tachograph.limits.loops import Loops
 from tachograph.store.ledgers.memory import MemoryLedger
@@ -557,3 +557,12 @@ def test_handing_over_is_let_through_by_the_deadline_that_asks_for_it(mode: Mode
     guard = budget(seconds=1, modes={"seconds": mode})
     assert refused(guard, "tool", now=2 * SECOND).metric == "deadline"
     assert isinstance(ask(guard, "handoff", "desk", now=2 * SECOND), expected)
+    assert isinstance(ask(guard, PERSON, "desk", now=2 * SECOND), expected)
+
+
+def test_giving_a_run_to_a_person_is_no_hand_off_between_agents() -> None:
+    """The count of those stands in its way no more than it is counted in it."""
+    guard = budget(handoffs=1)
+    assert [isinstance(ask(guard, kind), Ticket) for kind in (PERSON, "handoff", "handoff", PERSON)] == [
+        True, True, False, True
+    ]  # fmt: skip

@@ -10,28 +10,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tachograph.agent import delegation, transcript
 from tachograph.agent.crew.passing import NotPassed, Passed, pass_on, unfit
+from tachograph.agent.handing import request
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
 from tachograph.agent.live import Live
-from tachograph.agent.progress import Approved, ToolBegan, ToolDone
-from tachograph.agent.state import Answered, State
+from tachograph.agent.people import waiting
+from tachograph.agent.progress import Approved, ToolBegan, ToolDone, Waiting
+from tachograph.agent.state import Answered, Ruled, State
+from tachograph.agent.state import Asked as Requested
 from tachograph.agent.team.delegate import DelegateTool
 from tachograph.agent.team.handoff import Handoff
-from tachograph.agent.tools.approval import Asked, Deny, Edit, decide
+from tachograph.agent.tools.approval import Asked, Decision, Deny, Edit, Pause, decide
 from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
 from tachograph.agent.tools.execute import Ran, execute
-from tachograph.agent.tools.tool import Tool, ToolContext
+from tachograph.agent.tools.tool import Tool, ToolContext, nobody
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import LimitExceeded
 from tachograph.events.chat import Part, Text, ToolUse, result
 from tachograph.events.tool import ToolState
+from tachograph.fold import approvals
+from tachograph.fold.approvals import Approval
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
+from tachograph.record.spell import valid_text
 from tachograph.record.step import ToolStep, step
 
 ONE_CALL = frozenset({"block", "skip"})
@@ -53,6 +61,8 @@ class Acted(Struct, frozen=True):
     """A limit that ends the run."""
     passed: Passed | None = None
     """Who takes over."""
+    waiting: tuple[str, ...] = ()
+    """Tools whose calls wait for a person: then none of the reply has run, and all of them stay open."""
 
 
 class _Plan(Struct):
@@ -66,6 +76,8 @@ class _Plan(Struct):
     given: Any = None
     """A result in place of running it."""
     has_given: bool = False
+    waits: Approval | None = None
+    """What a person is asked about it, before it may run."""
     met: bool = False
     """Whether it came to the door."""
     state: ToolState | None = None
@@ -111,6 +123,10 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
                 continue
             finished = await _authorise(live, state, plan, tools, None if handing is None else handing.edge)
             handing = plan if plan.hands_over else handing
+        if finished is None and any(plan.waits for plan in plans):
+            return Acted(Answered(()), waiting=_pause(live, plans))
+        for plan in plans:
+            plan.refusal = FINISHED_BEFORE if plan.waits else plan.refusal
         await _run_all(live, state, [plan for plan in plans if plan is not handing], asked_by)
         if handing is not None:  # the last thing that is done: the next agent reads what came of everything else
             await _hand_over(live, state, plans, handing, asked_by, finished)
@@ -227,22 +243,60 @@ async def _approve(live: Live, state: State, plan: _Plan, prepared: Prepared) ->
     tool = prepared.tool
     if not tool.approve:
         return
-    asked = Asked(
-        tool, deepcopy(prepared.given), live.record.run_id or "", live.spec.name, plan.call.id, state.iteration
+    pause = live.approve if isinstance(live.approve, Pause) else Pause()
+    shown, now = live.masked(prepared.given, tool.redact), live.clock.now()
+    asked = waiting.asked(
+        pause, plan.call, prepared, shown, iteration=state.iteration, index=plan.index, agent=live.spec.name, now=now
     )  # fmt: skip
-    decision = await decide(live.approve, asked, live.left())
-    facts: dict[str, Any] = {"decision": type(decision).__name__.lower()}
-    if isinstance(decision, Edit):
-        facts["arguments"] = live.masked(decision.arguments, tool.redact)
-    elif isinstance(decision, Deny):
-        facts["reason"] = decision.reason
-    live.note("approval", {"tool": tool.name, "call_id": plan.call.id, **facts})
+    known = live.state.approvals.get(asked.slot)
+    if known is not None and known.decided is not None:
+        decision = waiting.meant(known, plan.call, prepared)
+    elif known is not None and known.expired(now):
+        decision = waiting.late(known)
+        _ruled(live, plan, known, decision, prepared)
+    elif isinstance(live.approve, Pause) and live.record.run_id is not None:
+        if known is None or known.is_about(asked):
+            plan.waits = known or asked
+        else:
+            plan.refusal = f"Not allowed: {waiting.ANOTHER}"
+        return
+    else:
+        decision = await _asked(live, state, plan, prepared)
+        _ruled(live, plan, known or asked, decision, prepared)
     live.emit(Approved(call=plan.call, decision=decision))
     match decision:
         case Deny(reason=reason):
             plan.refusal = f"Not allowed: {reason}" if reason else "Not allowed."
         case Edit(arguments=arguments):
             _edited(plan, tool, arguments)
+
+
+async def _asked(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Decision:
+    """Whoever is there is asked, while the run waits."""
+    if isinstance(live.approve, Pause):
+        return Deny(f"{prepared.tool.name} needs approval, and a run that is not recorded cannot wait for it.")
+    given, run = deepcopy(prepared.given), live.record.run_id or ""
+    asked = Asked(prepared.tool, given, run, live.spec.name, plan.call.id, state.iteration)
+    return await decide(live.approve, asked, live.left())
+
+
+def _pause(live: Live, plans: list[_Plan]) -> tuple[str, ...]:
+    """Ask for a person, once for each call that waits; their tools. Nothing of the reply has run."""
+    found = [plan.waits for plan in plans if plan.waits is not None]
+    for approval in found:
+        if approval.slot not in live.state.approvals:
+            live.note(approvals.REQUESTED, approval.facts())
+            live.advance(Requested(approval))
+        live.emit(Waiting(approval=approval))
+    return tuple(approval.tool for approval in found)
+
+
+def _ruled(live: Live, plan: _Plan, approval: Approval, decision: Decision, prepared: Prepared) -> None:
+    """Record who decided what, when; and stand there."""
+    edited = live.masked(decision.arguments, prepared.tool.redact) if isinstance(decision, Edit) else None
+    said = waiting.ruling(approval, decision, by="program", at=live.clock.now(), arguments=edited)
+    live.note(approvals.DECIDED, msgspec.structs.asdict(said))
+    live.advance(Ruled(said))
 
 
 def _edited(plan: _Plan, tool: Tool, arguments: Mapping[str, Any] | None) -> None:
@@ -475,7 +529,12 @@ def _context(live: Live, state: State, plan: _Plan) -> ToolContext:
     return ToolContext(
         live.record.run_id or "", live.spec.name, plan.call.id, plan.call.name, state.iteration, live.record.deadline,
         live.context, live.shelf.get, live.state.scratch, live.keep,
+        nobody if live.spec.person is None else partial(_ask_person, live),
     )  # fmt: skip
+
+
+def _ask_person(live: Live, reason: str) -> None:
+    request(live, "model", "", valid_text(str(reason)))
 
 
 def _late(live: Live, plan: _Plan) -> Any:

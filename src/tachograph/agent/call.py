@@ -147,6 +147,8 @@ def outcome_of(live: Live) -> Outcome[Any]:
         run_id=live.record.run_id, execution_id=live.record.execution_id, session=live.record.trigger.session,
         last_seq=live.record.last_seq, messages=messages, agent=live.spec.name,
         children=tuple(live.children),
+        message=None if state.handing is None else state.handing.text,
+        waiting=tuple(one for one in state.approvals.values() if one.decided is None) if end.status == "paused" else (),
     )  # fmt: skip
 
 

@@ -376,7 +376,10 @@ class Chat:
         """The conversation with what the run added; what was made of it meanwhile goes before that."""
         if self._rewritten != rewritten:
             return
-        self._messages = closed((*outcome_of(live).messages, *self._messages[length:]))
+        outcome, added = outcome_of(live), self._messages[length:]
+        # While calls wait for a person they stay open; who says something more goes on without them.
+        kept = outcome.messages if outcome.status == "paused" and not added else closed((*outcome.messages, *added))
+        self._messages = kept
         self._reminding = live.reminding
         self.usage.add(live.spent.usage, live.last_usage)
         if live.waiting[: len(said)] == [*said]:  # it was stopped before any request

@@ -27,7 +27,7 @@ from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
 from tachograph.agent.state import Answered, Fact, Kept, State, Told, advance
 from tachograph.agent.team.dialogues import Team
-from tachograph.agent.tools.approval import Approve
+from tachograph.agent.tools.approval import Approve, Pause
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import LimitExceeded, SettingsError, ToolError
@@ -73,7 +73,7 @@ class Live:
     hooks: Hooks
     offered: Callable[[], Mapping[str, Tool]]
     """The program's tools, as they are now."""
-    approve: Approve | None
+    approve: Approve | Pause | None
     posts: Callable[[str], Post]
     """Agent of the crew → what it brings."""
     lead: str = ""

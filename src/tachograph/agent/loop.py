@@ -15,6 +15,7 @@ from tachograph.agent.answer.output import Misfit, correction, parse
 from tachograph.agent.rules import Phase, Rules
 from tachograph.agent.state import End, State
 from tachograph.events.chat import ToolUse
+from tachograph.fold.handoffs import Handing
 from tachograph.fold.trace.event import next_phase
 
 VERIFICATION = "verification"
@@ -69,24 +70,40 @@ class Check(Struct, frozen=True):
     value: Any
 
 
+class ToPerson(Struct, frozen=True):
+    """Give the run to the person who was asked for."""
+
+
 class Finish(Struct, frozen=True):
     """The run is over."""
 
     end: End
 
 
-Decision = Ask | Act | Nudge | Correct | Move | Refuse | Check | Finish
+Decision = Ask | Act | Nudge | Correct | Move | Refuse | Check | ToPerson | Finish
 
 
 def decide(rules: Rules, state: State) -> Decision:
     """What to do next."""
     if state.end is not None:
         return Finish(state.end)
+    if state.handing is not None:
+        return _to_person(state.handing)
     if state.open:
         return _act(state)
     if state.reply is None:
         return Ask(tools=not state.wrap_up)
     return _judge(rules, state)
+
+
+def _to_person(handing: Handing) -> Decision:
+    """What was requested is done; what a run that was resumed finds done, or failed, is not begun again."""
+    match handing.state:
+        case "requested":
+            return ToPerson()
+        case "applied":
+            return Finish(End("completed", "human_handoff", None, None, handing.reason))
+    return _failed(handing.metric or "tool_error", f"{handing.reason}; handing over failed: {handing.problem}")
 
 
 def _act(state: State) -> Decision:

@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from tachograph.errors import ModelError, SettingsError
 from tachograph.events.chat import Message, ToolUse
+from tachograph.fold.approvals import Approval
+from tachograph.fold.handoffs import Handing
 from tachograph.providers.port import Delta, Reply
 
 log = logging.getLogger("tachograph.agent")
@@ -167,6 +169,18 @@ class Guarded(Struct, frozen=True, kw_only=True):
     """`Ruling`, of guardrails/watch.py."""
 
 
+class Waiting(Struct, frozen=True, kw_only=True):
+    """The run pauses: a tool call waits for a person."""
+
+    approval: Approval
+
+
+class HandingOver(Struct, frozen=True, kw_only=True):
+    """A person was asked to take over, does, or could not be reached."""
+
+    handing: Handing
+
+
 class RunDone(Struct, frozen=True, kw_only=True):
     """A run is over. Nothing follows it."""
 
@@ -175,8 +189,8 @@ class RunDone(Struct, frozen=True, kw_only=True):
 
 Progress: TypeAlias = (
     RunBegan | IterationBegan | MessageAdded | StreamReset | ToolBegan | ToolDone | Limited | Retrying | RetryExhausted
-    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | Guarded | RunDone
-    | Delta | Reply
+    | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | Guarded | Waiting
+    | HandingOver | RunDone | Delta | Reply
 )  # fmt: skip
 
 Kind: TypeAlias = type[Any] | tuple[type[Any], ...] | Callable[[Any], bool]

@@ -16,9 +16,12 @@ from tachograph.agent.reminders import REMINDED, Reminding
 from tachograph.agent.state import (
     Accepted,
     Answered,
+    Asked,
     Corrected,
     End,
     Ended,
+    Fact,
+    GivenToPerson,
     Handed,
     Iterated,
     Kept,
@@ -28,6 +31,7 @@ from tachograph.agent.state import (
     Recalled,
     Refused,
     Replied,
+    Ruled,
     State,
     Told,
     Wrapped,
@@ -45,14 +49,36 @@ from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold import transcript
+from tachograph.fold import approvals, transcript
+from tachograph.fold.handoffs import STATES, handing_of
 from tachograph.record.run import CONVERSATION
 
-NOTED = frozenset((
-    CONVERSATION, REMINDED, "nudge", "agent_trace.schema_retry", "agent_trace.phase_change", "gate_refused",
-    "answer_accepted", "kept", "told", "memory_recalled",
-))  # fmt: skip
+_FACTS: Mapping[str, Callable[[dict[str, Any]], Fact]] = {
+    "nudge": lambda said: Nudged(said["text"]),
+    "agent_trace.schema_retry": lambda said: Corrected(said["correction"]),
+    "agent_trace.phase_change": lambda said: Moved(said["to_phase"], said["text"]),
+    "told": lambda said: Told(said["kind"], said["text"]),
+    "gate_refused": lambda said: Refused(said["gate"], said["text"]),
+    "kept": lambda said: Kept(said["name"], said["value"]),
+    "answer_accepted": lambda said: Accepted(said.get("replaced")),
+    "memory_recalled": lambda said: Recalled(said["block"], said["joins"]),
+}
+NOTED = frozenset((CONVERSATION, REMINDED, approvals.REQUESTED, approvals.DECIDED, *STATES, *_FACTS))
 """Notes that say where a run stands."""
+
+
+def fact_of(name: str, said: dict[str, Any]) -> Fact | None:
+    """The fact that a note recorded; None for what is none."""
+    if name in _FACTS:
+        return _FACTS[name](said)
+    if name == approvals.REQUESTED:
+        asked = approvals.approval_of(said)
+        return None if asked is None else Asked(asked)
+    if name == approvals.DECIDED:
+        decided = approvals.decided_of(said)
+        return None if decided is None else Ruled(decided)
+    handing = handing_of(name, said)
+    return None if handing is None else GivenToPerson(handing)
 
 
 _MARK = "[not kept]"
@@ -174,32 +200,14 @@ class RecordedState:
             self._conversed(data, event.seq)
         elif body.name == REMINDED:
             self.reminding = msgspec.convert(data, Reminding)
-        else:
-            self._noted(body.name, data)
-
-    def _noted(self, name: str, data: dict[str, Any]) -> None:
-        match name:
-            case "nudge":
-                self.state = advance(self.state, Nudged(data["text"]))
-            case "agent_trace.schema_retry":
-                self.state = advance(self.state, Corrected(data["correction"]))
-            case "agent_trace.phase_change":
-                self.state = advance(self.state, Moved(data["to_phase"], data["text"]))
-            case "told":
-                self.state = advance(self.state, Told(data["kind"], data["text"]))
-            case "gate_refused":
-                self.state = advance(self.state, Refused(data["gate"], data["text"]))
-            case "kept":
-                self.state = advance(self.state, Kept(data["name"], data["value"]))
-            case "answer_accepted":
-                self.state = advance(self.state, Accepted(data.get("replaced")))
-            case "memory_recalled":
-                self.state = advance(self.state, Recalled(data["block"], data["joins"]))
+        elif (fact := fact_of(body.name, data)) is not None:
+            self.state = advance(self.state, fact)
 
     def _run_ended(self, event: Event, body: RunEnded) -> None:
-        for index, call in enumerate(self.state.open):
-            self._results.setdefault(index, (result(call, INTERRUPTED), False))
-        self._all_answered()
+        if body.status != "paused":
+            for index, call in enumerate(self.state.open):
+                self._results.setdefault(index, (result(call, INTERRUPTED), False))
+            self._all_answered()
         answer = self._value(body.output)
         self.state = advance(self.state, Ended(End(body.status, body.stop_reason, answer)))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tachograph.agent import loop, progress
+from tachograph.agent import handing, loop, progress
 from tachograph.agent.act import act, leave
 from tachograph.agent.answer.output import Misfit, parse
 from tachograph.agent.call import Prompt, message_of, outcome_of
@@ -20,12 +20,10 @@ from tachograph.agent.context import passed
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
 from tachograph.agent.live import Live
 from tachograph.agent.memory import query_of, recalled
-from tachograph.agent.pace.bounded import Overdue, answer_of
 from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
 from tachograph.agent.reminders import REMINDED, cleaned, due
 from tachograph.agent.request import ask
-from tachograph.agent.spec import HandOver
 from tachograph.agent.state import (
     Accepted,
     Corrected,
@@ -50,8 +48,6 @@ from tachograph.record.sanitize import to_json
 from tachograph.record.step import step
 
 LAST_TURN = "This is your last turn, and no tools are available in it: give the best answer you can from what you know."
-HANDING_OVER = 60.0
-"""Seconds that giving a run to a person may take."""
 
 
 async def fly(live: Live, prompt: Prompt | None) -> Live:
@@ -100,7 +96,8 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
     except ModelError as error:
         await _model_failed(live, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a function of the program: the run ends, honestly
-        _over(live, End("failed", "internal_error", detail=f"{type(error).__name__}: {error}"), error)
+        end = End("failed", "internal_error", detail=f"{type(error).__name__}: {error}")
+        _over(live, await handing.given(live, end), error)
 
 
 async def _part(live: Live) -> None:
@@ -146,6 +143,8 @@ async def _do(live: Live, decision: loop.Decision) -> None:
             _advance(live, Refused(gate, text))
         case loop.Check(answer=answer, value=value):
             await _check(live, answer, value)
+        case loop.ToPerson():
+            _over(live, await handing.handed(live))
         case loop.Finish(end=end):
             await _finish(live, end)
 
@@ -208,6 +207,8 @@ async def _fill(live: Live) -> None:
 
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
+    if acted.waiting:
+        return _over(live, End("paused", "approval", detail=f"{', '.join(acted.waiting)} wait for approval"))
     _advance(live, acted.answered)
     passed = acted.passed
     if passed is not None:
@@ -219,11 +220,12 @@ async def _act(live: Live, asked_by: int | None) -> None:
         live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
         _warn(live)
     if acted.finished is not None:
-        _finished(live, acted.finished)
-    elif acted.limit is not None:
-        if acted.limit.mode != "wrap_up":
-            raise acted.limit
+        return _over(live, await handing.given(live, _end_of(live, acted.finished)))
+    if acted.limit is not None and acted.limit.mode == "wrap_up":
         live.wrapping = acted.limit
+    elif acted.limit is not None:
+        raise acted.limit
+    return None
 
 
 def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
@@ -285,7 +287,7 @@ async def _finish(live: Live, end: End) -> None:
         done = live.state.refusals.get("run_stop", 0)
         if isinstance(verdict.effect, Reprompt) and end.status == "completed" and done < live.spec.gate_refusals:
             return await _do(live, loop.Refuse("run_stop", verdict.effect.prompt))
-    return _over(live, end)
+    return _over(live, await handing.given(live, end))
 
 
 # ---- the beginning --------------------------------------------------------------------------------------------------
@@ -385,47 +387,46 @@ async def _limited(live: Live, refused: LimitExceeded) -> None:
         raise refused
     live.error = refused
     end = _stopped(refused)
-    if _hands_over(live, refused):
-        end = await _handed_over(live, refused, end)
+    if _is_own(live, refused):
+        end = await handing.given(live, end, asked=refused.mode == "handoff", limited=True)
     _over(live, end, refused)
 
 
 async def _not_begun(live: Live, refused: LimitExceeded) -> None:
     """The run was refused as a whole, or a limit of mode `raise` has ended it. Raises that."""
-    end = _stopped(refused)
-    if _hands_over(live, refused) and live.state.end is None:
-        # Its own record has ended: that a person was asked is a run of the same conversation.
-        with run(f"{live.spec.name}: handoff", session=live.record.trigger.session, tenant=live.record.trigger.tenant):
-            end = await _handed_over(live, refused, end)
+    end, person = _stopped(refused), live.spec.person
+    wanted = person is not None and (refused.mode == "handoff" or refused.metric in person.after)
+    if wanted and live.state.end is None and _is_own(live, refused):
+        end = await _handed_outside(live, end)
     _over(live, end, refused)
     if refused.mode == "raise":
         raise refused
 
 
-def _hands_over(live: Live, refused: LimitExceeded) -> bool:
-    """Whether this run gives its work to a person; a limit of a run that waits for it is the affair of that."""
-    passed_on = refused.above and live.above is not None
-    return refused.mode == "handoff" and live.spec.hand_over is not None and not passed_on
+def _is_own(live: Live, refused: LimitExceeded) -> bool:
+    """Whether a limit is this run's affair: one of a run that waits for it is the affair of that."""
+    return not refused.above or live.above is None
 
 
-async def _handed_over(live: Live, refused: LimitExceeded, end: End) -> End:
-    """A person takes over, if the program can make that happen: the text a user sees follows from what really did."""
-    assert live.spec.hand_over is not None
-    asked = HandOver(live.record.run_id, live.record.trigger.session, refused.metric, str(refused))
-    try:
-        with step(
-            "handoff", kind="handoff", action_type="person", input={"metric": asked.metric, "reason": asked.reason}
-        ) as handing:
-            # A run whose time is over is handed over all the same, in a time of its own.
-            seconds = live.within(HANDING_OVER) or HANDING_OVER
-            handing.output, problem = await answer_of(live.spec.hand_over, asked, seconds=seconds)
-            if problem is not None:
-                handing.fail(problem)
-    except (LimitExceeded, Overdue, RuntimeError) as prevented:
-        problem = prevented
-    if problem is not None:
-        return End("failed", end.reason, None, None, f"{end.detail}; handing over failed: {problem}")
-    return End("completed", "human_handoff", None, None, end.detail)
+async def _handed_outside(live: Live, end: End) -> End:
+    """The record of a run that may not begin has ended: that a person was asked is a run of the same execution."""
+    trigger = live.record.trigger
+    live.record = run(
+        f"{live.spec.name}: handoff", session=trigger.session, tenant=trigger.tenant, user=trigger.user,
+        platform=trigger.platform, execution_id=live.record.execution_id, agent_type=live.spec.name,
+    )  # fmt: skip
+    live.record.unasked = True
+    with live.record as record:
+        try:
+            end = await handing.given(live, end, asked=True, limited=True)
+        except asyncio.CancelledError:
+            end = End("cancelled", live.called_off)
+            raise
+        finally:
+            handing.unanswered(live)
+            _over(live, end)
+            _close(record, live)
+    return end
 
 
 async def _model_failed(live: Live, error: ModelError) -> None:
@@ -434,13 +435,18 @@ async def _model_failed(live: Live, error: ModelError) -> None:
             live.expire()
         except LimitExceeded as refused:
             return await _limited(live, refused)
-    return _over(live, End("failed", "provider_error", None, None, str(error)), error)
+    end = End("failed", "provider_error", None, None, str(error))
+    return _over(live, await handing.given(live, end), error)
 
 
 def _finished(live: Live, finish: FinishAgent | FinishRun) -> None:
+    _over(live, _end_of(live, finish))
+
+
+def _end_of(live: Live, finish: FinishAgent | FinishRun) -> End:
     """A hook ended this run, or everything that waits for it too."""
     live.finishing = live.finishing or isinstance(finish, FinishRun)
-    _over(live, End("completed", "tool_stop", finish.answer, finish.answer))
+    return End("completed", "tool_stop", finish.answer, finish.answer)
 
 
 def _stopped(refused: LimitExceeded) -> End:
@@ -454,9 +460,13 @@ def _over(live: Live, end: End, error: BaseException | None = None) -> None:
 
 
 def _leave_valid(live: Live) -> None:
-    """Calls without a result get one that says so: the conversation can go on whatever happened."""
-    if live.state.open:
-        end = live.state.end
+    """Calls without a result get one that says so: the conversation can go on whatever happened.
+
+    Those of a run that is paused stay open, for whoever decides about them.
+    """
+    handing.unanswered(live)
+    end = live.state.end
+    if live.state.open and (end is None or end.status != "paused"):
         why = INTERRUPTED if end is None else f"not run: {end.detail or end.reason}"
         _advance(live, live.answered or leave(live, live.state, why))
 
@@ -466,7 +476,7 @@ def _close(record: Run, live: Live) -> None:
     record.output = end.answer
     if live.error is not None and end.status == "failed":
         record.fail(live.error)
-    elif end.detail and end.status != "completed":
+    elif end.detail and end.status not in ("completed", "paused"):
         record.fail(end.detail)
     record.stop(end.status, end.reason)
 

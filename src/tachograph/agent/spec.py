@@ -5,7 +5,7 @@ Nothing here runs. `Agent` (agent.py) is a `Spec` that can be run; the pure loop
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,11 +18,12 @@ from tachograph.agent.hooks import Hooks
 from tachograph.agent.memory import Memory
 from tachograph.agent.pace.retry import Retry
 from tachograph.agent.pace.schedule import SHARED, Scheduler
+from tachograph.agent.people.person import Effect, Person
 from tachograph.agent.reminders import Reminder
 from tachograph.agent.rules import Phase, Rules
 from tachograph.agent.team.delegate import Delegate, Worker
 from tachograph.agent.team.handoff import Handoff
-from tachograph.agent.tools.approval import Approve
+from tachograph.agent.tools.approval import Approve, Pause
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
 from tachograph.limits.limit import Limits, Shipped
@@ -44,15 +45,6 @@ class Verify(Struct, frozen=True):
     check: Callable[[Any], Any] | Sequence[str]
     name: str = "verification"
     seconds: float = 60.0
-
-
-class HandOver(Struct, frozen=True):
-    """What a program is told when a limit of mode `handoff` gives a run to a person."""
-
-    run_id: str | None
-    session: str | None
-    metric: str
-    reason: str
 
 
 _LEAST: Mapping[str, int] = {
@@ -91,12 +83,13 @@ class Spec(Rules):
     memory: Memory | None = None
     """What is remembered, told in the instructions of one run."""
     reminders: Sequence[Reminder] = ()
-    approve: Approve | None = None
-    """Asked before tools that need approval."""
-    hand_over: Callable[[HandOver], Any | Awaitable[Any]] | None = None
-    """What gives a run to a person, for limits of mode `handoff`. Returning means that it is done."""
     handoffs: Sequence[Spec | Handoff] = ()
     """Agents that may go on in this one's place: they, or a `Handoff` that says more."""
+    approve: Approve | Pause | None = None
+    """Asked before tools that need approval; or `Pause`: the run stops, and goes on when somebody has decided."""
+    hand_over: Person | Effect | None = None
+    """What gives a run to a person, for limits of mode `handoff` and for models that ask for one: a function, or a
+    `Person` that also says how often it is tried and what the customer is told."""
     retry: Retry | None = None
     """None: as the profile says."""
     scheduler: Scheduler = SHARED
@@ -116,16 +109,23 @@ class Spec(Rules):
             figure = getattr(self, name)
             if figure is not None and figure < least:
                 raise SettingsError(name, figure, f"at least {least}")
+        self._check_kinds()
+        for one in self.delegates:
+            Delegate.of(one)
+        limits_of(self.limits)
+        super().__post_init__()
+
+    def _check_kinds(self) -> None:
+        for name, kind in _ASKED.items():
+            given = getattr(self, name)
+            if not (given is None or isinstance(given, kind) or callable(given)):
+                raise SettingsError(name, given, f"a function, or a {kind.__name__}")
         for name, kind in _KINDS.items():
             value = getattr(self, name)
             several = isinstance(value, Sequence) and not isinstance(value, str)
             for item in value if several else (value,):
                 if not isinstance(item, kind):
                     raise SettingsError(name, item, f"{getattr(kind, '__name__', kind)}")
-        for one in self.delegates:
-            Delegate.of(one)
-        limits_of(self.limits)
-        super().__post_init__()
 
     @cached_property
     def port(self) -> ModelPort:
@@ -133,11 +133,18 @@ class Spec(Rules):
         return model_of(self.model) if isinstance(self.model, str) else self.model
 
     @property
+    def person(self) -> Person | None:
+        """Who takes over; None where nobody can."""
+        return Person.of(self.hand_over)
+
+    @property
     def retrying(self) -> Retry:
         """How requests are repeated."""
         return Retry(attempts=self.figures.retries + 1) if self.retry is None else self.retry
 
 
+_ASKED: Mapping[str, type] = {"hand_over": Person, "approve": Pause}
+"""Field → what it is where it is no function."""
 _KINDS: Mapping[str, Any] = {
     "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
     "verify": Verify | None, "handoffs": Spec | Handoff,

@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from tachograph.events.chat import Message, ToolUse, system
 from tachograph.events.run import Status
+from tachograph.fold import approvals
+from tachograph.fold.approvals import Approval, Approvals, Decided
+from tachograph.fold.handoffs import Handing
 from tachograph.providers.port import Finish
 
 
@@ -65,6 +68,10 @@ class State(Struct, frozen=True):
     """The metric that allows one more turn, without tools."""
     scratch: Mapping[str, Any] = {}
     """What tools keep for the conversation, by name: values that JSON can say."""
+    approvals: Approvals = {}
+    """Open calls that wait for a person, or were decided about."""
+    handing: Handing | None = None
+    """The way to a person, once one was asked for."""
     end: End | None = None
 
 
@@ -133,7 +140,7 @@ class Answered(Struct, frozen=True):
         done = known if known.issuperset(self.succeeded) else known.union(self.succeeded)
         return _changed(
             state, messages=(*state.messages, *self.results), open=(), succeeded=done, base=None, reply=None,
-            finish=None, wrap_up=self.wrap_up or state.wrap_up,
+            finish=None, wrap_up=self.wrap_up or state.wrap_up, approvals={},
         )  # fmt: skip
 
 
@@ -260,6 +267,36 @@ class Resumed(Struct, frozen=True):
         )  # fmt: skip
 
 
+class Asked(Struct, frozen=True):
+    """A call waits for a person."""
+
+    approval: Approval
+
+    def onto(self, state: State) -> State:
+        """It stands among those that do."""
+        return _changed(state, approvals=approvals.requested(state.approvals, self.approval))
+
+
+class Ruled(Struct, frozen=True):
+    """Somebody decided about a call."""
+
+    decided: Decided
+
+    def onto(self, state: State) -> State:
+        """The first decision counts."""
+        return _changed(state, approvals=approvals.decided(state.approvals, self.decided))
+
+
+class GivenToPerson(Struct, frozen=True):
+    """A person was asked for, came, or did not."""
+
+    handing: Handing
+
+    def onto(self, state: State) -> State:
+        """The last word counts."""
+        return _changed(state, handing=self.handing)
+
+
 class Ended(Struct, frozen=True):
     """The run has its outcome."""
 
@@ -274,7 +311,7 @@ class Ended(Struct, frozen=True):
 
 Fact = (
     Prompted | Recalled | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Handed
-    | Accepted | Wrapped | Kept | Resumed | Ended
+    | Accepted | Wrapped | Kept | Asked | Ruled | GivenToPerson | Resumed | Ended
 )  # fmt: skip
 
 _changed = msgspec.structs.replace

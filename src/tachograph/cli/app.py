@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "db": "Back up, rebuild or check the store.",
     "doctor": "Look after journals and store: what waits, what was lost, what is damaged.",
     "limits": "Say what limits mean, or try loop detection on what was recorded.",
+    "approvals": "List the tool calls that wait for a person, and decide about them.",
     "session": "Say what a session has used of its limits, or let it begin anew.",
     "prices": "Say what a model costs and why, or price past calls again.",
     "demo": "Run a small support desk of scripted agents and show what was recorded.",

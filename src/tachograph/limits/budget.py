@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from tachograph.errors import StoreUnavailable
 from tachograph.fold.price_rates import unpriced
 from tachograph.limits.accounts import Accounts, Line, Taken, lines_of
-from tachograph.limits.guard import Intent, Notice, Refused, Settled, Spent, Ticket
+from tachograph.limits.guard import PERSON, Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.limits.ledger import Ledger
 from tachograph.limits.limit import Limit, Limits
 from tachograph.limits.loops import Detector
@@ -287,7 +287,7 @@ class Budget:
             for above, purse in self._levels:
                 hit = purse.over_time(now)
                 # Handing over is what a limit of that mode asks for: it does not stand in its way.
-                if hit is not None and not (intent.kind in ("handoff", "person") and hit.limit.mode == "handoff"):
+                if hit is not None and not (intent.kind in ("handoff", PERSON) and hit.limit.mode == "handoff"):
                     yield hit.of(above), ""
         metric = COUNTED.get(intent.kind)
         if metric is not None:

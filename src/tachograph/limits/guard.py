@@ -16,6 +16,9 @@ from tachograph.events.budget import Reservation
 from tachograph.events.limit import LimitHit, Mode
 from tachograph.events.usage import Cost, Usage
 
+PERSON = "person"
+"""Kind of the action that gives a run to a person: no hand-off between agents, and counted by no limit."""
+
 
 class Intent(Struct, frozen=True):
     """What is about to happen, as far as it can be known before."""

@@ -395,11 +395,13 @@ def open_run(
     place: Place | None,
     bounds: Limits | None = None,
     begun: Callable[[LiveRun], object] = lambda run: None,
+    *,
+    asked: bool = True,
 ) -> LiveRun | None:
     """Begin a run for a trigger, as a child of the step at this place if there is one, within these limits.
 
     Raises LimitExceeded when a limit on runs refuses it: then it is recorded as one that ended at once. `begun` is told
-    of the run either way.
+    of the run either way. Without `asked` no limit stands in its way.
     """
     above, at = place or (None, None)
     outer = scope.current() if above is None else None
@@ -429,7 +431,8 @@ def open_run(
     run = recorder.start_run(fill, bounds, over, account)
     if run is not None:
         begun(run)
-        _admit_run(recorder, run)
+        if asked:
+            _admit_run(recorder, run)
     return run
 
 

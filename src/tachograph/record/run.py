@@ -31,6 +31,8 @@ class Run(Recorded):
     """More facts, known only at the end."""
     discarded = False
     """The outcome was thrown away (a newer message came): not billable."""
+    unasked = False
+    """No limit is asked whether it may begin: giving a conversation to a person is the way out of every limit."""
     _reason = ""
 
     _live: LiveRun | None = None
@@ -109,7 +111,9 @@ class Run(Recorded):
 
     def _begin(self, recorder: Recorder, caller: FrameType | None) -> None:
         above = self._place(recorder)
-        run = open_run(recorder, self.trigger, above, self.limits, lambda begun: self._is(begun, above))
+        run = open_run(
+            recorder, self.trigger, above, self.limits, lambda begun: self._is(begun, above), asked=not self.unasked
+        )
         if run is None:
             return
         self._scope = scope.enter(run, 0, caller, surrounds=self.surrounds)

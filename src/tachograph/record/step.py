@@ -32,6 +32,8 @@ class WorkStep(Step[Work]):
         return self.intent.name
 
     def _kind_asked(self) -> str:
+        if self.intent.kind == "handoff" and self.intent.action_type == limits.PERSON:
+            return limits.PERSON
         return one_of(self.intent.kind, StepKind, "custom")  # type: ignore[no-any-return]  # a word of StepKind
 
     def _asked(self, run: LiveRun) -> limits.Intent:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from tachograph.errors import (
     Ambiguous,
+    ApprovalRefused,
     CodecError,
     InvalidParameter,
     MissingExtra,
@@ -99,11 +100,17 @@ def _gap(problem: SequenceGap) -> Refusal:
     return Refusal(409, "sequence-gap", str(problem), facts=facts)
 
 
+def _undecided(problem: ApprovalRefused) -> Refusal:
+    facts = {"approval": problem.approval, "problem": problem.problem, "by": problem.by}
+    return Refusal(409, "approval-refused", str(problem), facts=facts)
+
+
 _REFUSALS: tuple[tuple[type[Exception], Callable[[Any], Refusal]], ...] = (
     (InvalidParameter, lambda problem: invalid(problem.name, str(problem))),
     (NotFound, lambda problem: _not_found(problem, 404, "not-found")),
     (Ambiguous, lambda problem: _not_found(problem, 409, "ambiguous")),
     (SequenceGap, _gap),
+    (ApprovalRefused, _undecided),
     (CodecError, lambda problem: invalid("body", str(problem))),
     (MissingExtra, lambda problem: Refusal(501, "missing-extra", str(problem))),
     (SettingsError, lambda problem: invalid(problem.name, str(problem))),

@@ -11,6 +11,7 @@ from tachograph.errors import RunFailed
 from tachograph.events.chat import Message
 from tachograph.events.run import Status
 from tachograph.events.usage import Cost, Usage
+from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import usd
 from tachograph.fold.totals import TOKEN_CLASSES
 
@@ -76,6 +77,10 @@ class Outcome(Generic[Answer]):
     """The answer as the type that was asked for."""
     detail: str = ""
     """What happened, in a few words, for people who run agents; not for those who talk with them."""
+    message: str | None = None
+    """What to tell the customer beside the answer, in a text that was approved for it; None when there is none."""
+    waiting: tuple[Approval, ...] = ()
+    """Of a paused run: the tool calls that somebody has to decide about."""
     error: BaseException | None = None
     """What ended it, where that was an exception."""
     spent: Spending = field(default_factory=Spending)

@@ -14,8 +14,12 @@ from typing import Any
 from tachograph.agent.pace.bounded import Ended, Overdue, answer_of
 from tachograph.agent.tools.arguments import Unfit, fit
 from tachograph.agent.tools.tool import Tool
+from tachograph.errors import SettingsError
 
 log = logging.getLogger("tachograph.agent")
+
+MOST_SECONDS = 10 * 365 * 86_400
+"""Longest that a call may wait and still expire."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,16 @@ class Asked:
 class Allow:
     """It may be made."""
 
+    by: str = ""
+    """Who decided."""
+
 
 @dataclass(frozen=True)
 class Deny:
     """It may not; the model is told why."""
 
     reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,23 @@ class Edit:
     """It may be made, with these arguments in place of its own."""
 
     arguments: Mapping[str, Any]
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """In place of somebody to be asked: the run stops, and goes on in any process when somebody has decided.
+
+    Raises SettingsError for what cannot be used.
+    """
+
+    expires: float | None = None
+    """Seconds after which nobody can decide any more, and the call counts as denied; None: it waits for ever."""
+
+    def __post_init__(self) -> None:
+        """Say at once what cannot be used."""
+        if self.expires is not None and not 0 < self.expires <= MOST_SECONDS:
+            raise SettingsError("expires", self.expires, f"seconds above 0, {MOST_SECONDS:,} at most; or None")
 
 
 Decision = Allow | Deny | Edit

@@ -41,6 +41,11 @@ def _nowhere(name: str, value: Any) -> None:
     raise ToolError(f"There is no run in which {name!r} could be kept.")
 
 
+def nobody(reason: str) -> None:
+    """Nobody can be asked for. Raises ToolError."""
+    raise ToolError("There is nobody to hand over to.")
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """What a tool may know of the call; given to each parameter that is annotated with it."""
@@ -59,6 +64,8 @@ class ToolContext:
     """What tools have kept for the run so far, as the call began."""
     keep: Callable[[str, Any], None] = _nowhere
     """Keep a value that JSON can say under a name, for this run and whatever goes on from it; None forgets it."""
+    to_person: Callable[[str], None] = nobody
+    """Ask, with a reason, that a person takes over; the run ends with this reply. Raises ToolError without one."""
 
 
 @dataclass(frozen=True, eq=False)

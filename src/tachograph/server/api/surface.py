@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tachograph.server.api import about, audit, execution_logs, ingest, lists, live, runs, scores
+from tachograph.server.api import about, approvals, audit, execution_logs, ingest, lists, live, runs, scores
 from tachograph.server.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -10,6 +10,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *lists.ENDPOINTS,
     *scores.ENDPOINTS,
+    *approvals.ENDPOINTS,
     *audit.ENDPOINTS,
     *live.ENDPOINTS,
     *ingest.ENDPOINTS,

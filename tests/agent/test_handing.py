@@ -23,7 +23,7 @@ from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunEnded, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded
-from tachograph.fold.handoffs import handing, value_of
+from tachograph.fold.handoffs import HandingState, handing, value_of
 from tachograph.limits.limit import Limits
 from tachograph.limits.loops import Loops
 from tachograph.providers.scripted import Call, Say, ScriptedModel, Silent
@@ -281,7 +281,7 @@ async def test_a_run_that_was_killed_on_the_way_goes_on_from_there(events: Captu
     begun = begin(one, one.port, "go", Asked()).state
     states = [state_of(events[:end], state=begun) for end in range(len(events))]
     ways = [None if state.handing is None else state.handing.state for state in states]
-    last = "applied" if how == "works" else "failed"
+    last: HandingState = "applied" if how == "works" else "failed"
     assert list(dict.fromkeys(ways)) == [None, "requested", last]
     assert decide(one, states[ways.index("requested")]) == ToPerson()
     end = decide(one, states[ways.index(last)])

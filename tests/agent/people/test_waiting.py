@@ -334,10 +334,11 @@ async def test_what_is_decided_can_be_asked_of_the_events(events: Captured) -> N
     late = decided(known, second.at + 60 * SECOND)
     assert late[first.call_id] == Allow(by="ada")
     assert late[second.call_id] == Deny("Nobody decided in time whether add may run.", by="expiry")
-    for word, facts, wanted in (
+    ways: tuple[tuple[Word, dict[str, Any], Any], ...] = (
         ("deny", {"reason": "no"}, Deny("no", by="ada")),
         ("edit", {"arguments": {"a": 1}}, Edit({"a": 1}, by="ada")),
-    ):
+    )
+    for word, facts, wanted in ways:
         one = msgspec.structs.replace(first, decided=rule(first, word, **facts))
         assert decided({first.slot: one}, 0) == {first.call_id: wanted}
 

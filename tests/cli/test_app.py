@@ -29,8 +29,15 @@ def test_the_help_lists_commands_and_exit_codes(cli: Run) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *((name,) for name in COMMANDS if name not in ("db", "keys", "limits", "prices", "session")),
-        *(("db", "check"), ("keys", "ls"), ("limits", "explain"), ("prices", "show"), ("session", "usage")),
+        *((name,) for name in COMMANDS if name not in ("db", "keys", "limits", "prices", "session", "approvals")),
+        *(
+            ("db", "check"),
+            ("keys", "ls"),
+            ("limits", "explain"),
+            ("prices", "show"),
+            ("session", "usage"),
+            ("approvals", "ls"),
+        ),
     ],
 )
 def test_every_command_takes_the_common_options(cli: Run, words: tuple[str, ...]) -> None:

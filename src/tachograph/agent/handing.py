@@ -42,8 +42,8 @@ async def given(live: Live, end: End, *, asked: bool = False, limited: bool = Fa
     Due is what a limit of mode `handoff` asks for (`asked`), what the model asked for, and what `Person.after` says.
     """
     person, handing = live.spec.person, live.state.handing
-    if handing is not None:
-        return await handed(live, end) if handing.state == "requested" else end
+    if handing is not None and handing.state == "requested":
+        return await handed(live, end)
     if person is None or end.status != "failed" or not (asked or end.reason in person.after):
         return end
     cause: Cause = "limit" if limited else "policy" if end.reason in POLICIES else "error"
@@ -53,7 +53,7 @@ async def given(live: Live, end: End, *, asked: bool = False, limited: bool = Fa
 
 def request(live: Live, cause: Cause, metric: str, reason: str) -> None:
     """Ask for a person: recorded, and not done yet. What is asked for already stays as it is."""
-    if live.state.handing is None:
+    if live.state.handing is None or live.state.handing.state == "failed":
         run = live.record.run_id or live.record.execution_id or live.salt.hex()
         _says(live, live, Handing(effect_id=effect_id(run, cause, metric), cause=cause, metric=metric, reason=reason))
 

@@ -87,7 +87,7 @@ def decide(rules: Rules, state: State) -> Decision:
     """What to do next."""
     if state.end is not None:
         return Finish(state.end)
-    if state.handing is not None:
+    if state.handing is not None and state.handing.state != "failed":
         return _to_person(state.handing)
     if state.open:
         return _act(state)
@@ -97,13 +97,10 @@ def decide(rules: Rules, state: State) -> Decision:
 
 
 def _to_person(handing: Handing) -> Decision:
-    """What was requested is done; what a run that was resumed finds done, or failed, is not begun again."""
-    match handing.state:
-        case "requested":
-            return ToPerson()
-        case "applied":
-            return Finish(End("completed", "human_handoff", None, None, handing.reason))
-    return _failed(handing.metric or "tool_error", f"{handing.reason}; handing over failed: {handing.problem}")
+    """What was requested is done; what a run that was resumed finds done is not begun again."""
+    if handing.state == "requested":
+        return ToPerson()
+    return Finish(End("completed", "human_handoff", None, None, handing.reason))
 
 
 def _act(state: State) -> Decision:

@@ -104,9 +104,12 @@ class Iterated(Struct, frozen=True):
     """The next request is about to be made."""
 
     def onto(self, state: State) -> State:
-        """What was known of the last reply is forgotten."""
-        iteration = state.iteration + 1
-        return _changed(state, iteration=iteration, reply=None, finish=None, accepted=False, answer=None)
+        """What was known of the last reply is forgotten, and that nobody could be reached when the run went on."""
+        iteration, handing = state.iteration + 1, state.handing
+        handing = None if handing is not None and handing.state == "failed" else handing
+        return _changed(
+            state, iteration=iteration, reply=None, finish=None, accepted=False, answer=None, handing=handing
+        )
 
 
 class Replied(Struct, frozen=True):

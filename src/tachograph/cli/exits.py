@@ -12,6 +12,7 @@ USAGE = 2
 NOT_FOUND = 3
 NO_STORE = 4
 STOPPED = 5
+WAITS = 6
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
@@ -22,6 +23,7 @@ MEANINGS: Mapping[int, str] = {
     NOT_FOUND: "no such run, model or file",
     NO_STORE: "a store or file that cannot be reached, or a store of a newer version",
     STOPPED: "a run that a limit stopped",
+    WAITS: "a run that waits for a person (see approvals)",
     INTERRUPTED: "interrupted with Ctrl-C",
     PIPE_CLOSED: "the reader of the output went away, as in `| head`",
 }

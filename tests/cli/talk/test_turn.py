@@ -25,6 +25,7 @@ from tests.house.source import environment
         ("cancelled", "user_cancel", exits.INTERRUPTED),
         ("failed", "max_iterations", exits.STOPPED),
         ("failed", "tool_loop", exits.STOPPED),
+        ("paused", "approval", exits.WAITS),
         ("failed", "provider_error", exits.FOUND_WRONG),
         ("failed", "schema_failed", exits.FOUND_WRONG),
     ],

@@ -41,6 +41,8 @@ def exit_code(outcome: Outcome[Any]) -> int:
         return exits.OK
     if outcome.status == "cancelled":
         return exits.INTERRUPTED
+    if outcome.status == "paused":
+        return exits.WAITS
     return exits.STOPPED if outcome.stop_reason in LIMIT_REASONS else exits.FOUND_WRONG
 
 
@@ -84,7 +86,8 @@ def as_json(outcome: Outcome[Any]) -> Mapping[str, Any]:
     spent = outcome.spent
     return {
         "status": outcome.status, "stop_reason": outcome.stop_reason, "answer": outcome.answer,
-        "output": outcome.output, "detail": outcome.detail, "run_id": outcome.run_id,
+        "output": outcome.output, "detail": outcome.detail, "message": outcome.message,
+        "waiting": outcome.waiting, "run_id": outcome.run_id,
         "execution_id": outcome.execution_id, "session": outcome.session, "last_seq": outcome.last_seq,
         "resumable": outcome.resumable, "iterations": outcome.iterations, "seconds": round(outcome.seconds, 3),
         "llm_calls": spent.llm_calls, "tool_calls": spent.tool_calls, "usage": spent.usage,

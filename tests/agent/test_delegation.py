@@ -12,8 +12,8 @@ from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.chat import Chat
 from tachograph.agent.pace.schedule import Scheduler
+from tachograph.agent.people.person import HandOver
 from tachograph.agent.progress import RunDone, WorkerTold
-from tachograph.agent.spec import HandOver
 from tachograph.agent.team.ancestry import barred
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.approval import Allow, Asked

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tachograph.agent.crew.crew import Crew, members, part_of
-from tachograph.agent.spec import HandOver
+from tachograph.agent.people.person import HandOver
 from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.tools.approval import Allow, Deny
 from tachograph.errors import SettingsError

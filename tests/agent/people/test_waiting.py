@@ -159,7 +159,7 @@ async def test_what_is_decided_is_what_happens(
     ruled = {slot: rule(known[slot], word, **said[word]) for slot, word in decisions.items()}
     state = with_decisions(recorded(one, events), **ruled)
     acted, after = await gone_on(one, state)
-    assert [message.text for message in acted.results] == (texts or [])
+    assert [message.text for message in acted.answered.results] == (texts or [])
     assert len(acted.waiting) == (0 if texts else 2 - len(decisions))
     assert names(events) == ["approval_requested"] * 2
     assert after.approvals == state.approvals
@@ -176,7 +176,7 @@ async def test_edited_arguments_that_do_not_fit_are_told_to_the_model(
     state = with_decisions(recorded(one, events), s0=rule(found.waiting[0], "edit", arguments=arguments))
     acted, _ = await gone_on(one, state)
     assert [event.body.state for event in events.of(ToolEnded)] == ["rejected"]
-    assert "add" in acted.results[0].text
+    assert "add" in acted.answered.results[0].text
 
 
 @pytest.mark.parametrize("what", ["arguments", "tool", "call_id", "arguments_hash"])
@@ -191,7 +191,7 @@ async def test_a_decision_about_another_call_is_a_no(events: Captured, what: str
     else:
         state = with_decisions(state, s0=msgspec.structs.replace(said, **{what: "other"}))
     acted, _ = await gone_on(one, state)
-    assert [message.text for message in acted.results] == [
+    assert [message.text for message in acted.answered.results] == [
         "Not allowed: It is not the call that somebody decided about."
     ]
     assert [event.body.state for event in events.of(ToolEnded)] == ["rejected"]
@@ -203,7 +203,7 @@ async def test_a_call_that_changed_while_it_waits_is_not_asked_about_again(event
     state = recorded(one, events)
     call = msgspec.structs.replace(state.open[0], arguments='{"a": 1, "b": 200}')
     acted, _ = await gone_on(one, msgspec.structs.replace(state, open=(call,)))
-    assert (acted.waiting, acted.results[0].text) == (
+    assert (acted.waiting, acted.answered.results[0].text) == (
         (), "Not allowed: It is not the call that somebody decided about.",
     )  # fmt: skip
 
@@ -214,7 +214,7 @@ async def test_spelling_makes_no_other_call(events: Captured) -> None:
     state = with_decisions(recorded(one, events), s0=rule(found.waiting[0], "allow"))
     call = msgspec.structs.replace(state.open[0], arguments='{"b": 2.0,   "a": 1}')
     acted, _ = await gone_on(one, msgspec.structs.replace(state, open=(call,)))
-    assert acted.results[0].text == "3"
+    assert acted.answered.results[0].text == "3"
 
 
 async def test_malformed_arguments_never_reach_a_person(events: Captured) -> None:
@@ -232,7 +232,7 @@ async def test_a_call_that_expired_is_denied_when_the_run_goes_on(events: Captur
     assert approval.expires_at - approval.at == SECOND // 100
     await asyncio.sleep(0.02)
     acted, after = await gone_on(one, recorded(one, events))
-    assert acted.results[0].text == "Not allowed: Nobody decided in time whether add may run."
+    assert acted.answered.results[0].text == "Not allowed: Nobody decided in time whether add may run."
     [said] = [one.decided for one in after.approvals.values()]
     assert said is not None
     assert (said.decision, said.by) == ("deny", "expiry")
@@ -245,7 +245,7 @@ async def test_a_decision_in_time_counts_when_the_time_is_over(events: Captured)
     await asyncio.sleep(0.02)
     state = with_decisions(recorded(one, events), s0=rule(found.waiting[0], "allow"))
     acted, _ = await gone_on(one, state)
-    assert acted.results[0].text == "3"
+    assert acted.answered.results[0].text == "3"
 
 
 async def test_arguments_that_are_not_recorded_cannot_be_approved_later(events: Captured) -> None:
@@ -263,10 +263,10 @@ async def test_arguments_that_are_not_recorded_cannot_be_approved_later(events: 
     state = recorded(one, events)
     for decision in (rule(approval, "allow"), rule(approval, "edit", arguments=dict(approval.arguments))):
         acted, _ = await gone_on(one, with_decisions(state, s0=decision))
-        assert acted.results[0].text == "Not allowed: Some of its arguments were not kept while it waited."
+        assert acted.answered.results[0].text == "Not allowed: Some of its arguments were not kept while it waited."
     free = rule(approval, "edit", arguments={"card": "cash", "amount": 1})
     acted, _ = await gone_on(one, with_decisions(state, s0=free))
-    assert acted.results[0].text == "paid 1 by cash"
+    assert acted.answered.results[0].text == "paid 1 by cash"
 
 
 async def test_a_run_that_is_not_recorded_cannot_wait(events: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tachograph.events.envelope import Body, Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepKind, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, StepEnded, StepKind, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
 from tachograph.events.usage import Cost, Usage
 
@@ -73,6 +73,10 @@ class Tape:
     def finish(self, status: Any = "completed", **facts: Any) -> int:
         """The run ends."""
         return self.add(RunEnded(status=status, **facts))
+
+    def resume(self, owner: str = "another", epoch: int = 1, **facts: Any) -> int:
+        """The run goes on, in another process."""
+        return self.add(RunResumed(owner=owner, epoch=epoch, **facts))
 
     def step(self, name: str = "work", **facts: Any) -> int:
         """A plain step begins."""
@@ -190,6 +194,7 @@ class _Player:
         self.calls: list[int] = []
         self.priced: list[int] = []
         self.tips: list[int] = []
+        self.epoch = 0
 
     def parent(self) -> int:
         return self.open[-1][0] if self.open else 0
@@ -267,11 +272,20 @@ class _Player:
             cost = Cost("priced", total=pick) if pick % 3 else None
             self.tape.add(CallMetered(call=self.priced[pick % len(self.priced)], usage=usage, cost=cost))
 
-    def finish(self, pick: _Pick) -> None:
+    def again(self, pick: _Pick) -> None:
+        """Now and then the run ends, or waits for a person, and goes on in another process."""
+        if pick % 3 == 0:
+            self.finish(pick, pauses=pick % 2 == 0)
+            self.epoch += 1
+            limits = inline(f'"{pick} turns"') if pick % 4 else None
+            self.tape.resume(f"journal {self.epoch}", self.epoch, by="ann" if pick % 5 else None, limits=limits)
+
+    def finish(self, pick: _Pick, *, pauses: bool = False) -> None:
         while self.open:
             self.close(pick | 1)
-        status = ENDINGS[pick % len(ENDINGS)]
-        self.tape.finish(status, error=Failure("Stopped") if status == "failed" else None)
+        status: Any = "paused" if pauses else ENDINGS[pick % len(ENDINGS)]
+        output = inline(f'"{pick}"') if status == "completed" else None
+        self.tape.finish(status, error=Failure("Stopped") if status == "failed" else None, output=output)
         if pick % 2:
             self.reprice(pick)
         if pick % 3 == 0:
@@ -280,7 +294,7 @@ class _Player:
 
 _OPS: tuple[_Op, ...] = (
     _Player.close, _Player.step, _Player.call, _Player.tool, _Player.close, _Player.message, _Player.aside,
-    _Player.reprice, _Player.meter,
+    _Player.reprice, _Player.meter, _Player.again,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ TachographError
 ├── Ambiguous                several have an id that begins like this
 ├── ApprovalRefused          a decision about a tool call cannot be taken (any more)
 ├── LimitExceeded            a guard refused an action before it happened
+├── NotResumable             a run cannot go on here
 ├── ModelError               a request to a model failed
 ├── ReplayMismatch           a replayed model was asked what was not recorded, or not asked what was
 ├── ToolError                a tool says what went wrong, in words for the model
@@ -24,7 +25,8 @@ TachographError
 └── RunFailed                `run_or_raise`: the run has an outcome, and it is not an answer
 
 Facts are attributes; the message says what was wrong, with what value, and what to do. Only `LimitExceeded` ever
-reaches a program from inside a recorded step: every other failure of the recorder is counted, never raised there.
+reaches a program from inside a recorded step: every other failure of the recorder is counted, never raised there. To
+resume a run raises what stands against it before anything happens.
 """
 
 from __future__ import annotations
@@ -211,6 +213,14 @@ class LimitExceeded(TachographError):
             reason
             or f"{scope} limit on {metric}: {used:.12g} used, {requested:.12g} more asked for, {threshold:.12g} allowed"
         )
+
+
+class NotResumable(TachographError):
+    """A run cannot go on here. `status` is how it stands, as far as the store knows: empty when it has no such run."""
+
+    def __init__(self, run: str, status: str, reason: str) -> None:
+        self.run, self.status, self.reason = run, status, reason
+        super().__init__(f"run {run} cannot be resumed: {reason}")
 
 
 class ModelError(TachographError):

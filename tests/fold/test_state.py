@@ -13,7 +13,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss
-from tachograph.events.run import RunEnded, RunStarted, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold import totals, transcript
@@ -60,6 +60,7 @@ def test_the_state_of_a_run_midway() -> None:
             Open(2, "iteration", "iteration 4", 0, BEGAN + 2 * MS, 5_002 * MS),
             Open(9, "tool", "search", 2, BEGAN + 9 * MS, 5_009 * MS, "tool"),
         ),
+        root=Open(0, "run", "desk", None, BEGAN, 5_000 * MS, "run"),
         costs=((3, "priced", 7),),
         usages=((3, Usage()),),
         tips=(5,),
@@ -86,6 +87,23 @@ def test_a_run_ends_once(status: str, ended: bool) -> None:
     tape.finish("completed", stop_reason="again")
     state = fold(tape.events)
     assert (state.status, state.stop_reason, state.ended, len(state.open)) == (status, "because", ended, 2)
+
+
+@pytest.mark.parametrize("status", ["paused", "completed", "failed", "cancelled", "abandoned"])
+def test_a_run_that_is_resumed_has_not_ended(status: str) -> None:
+    """What its end said is gone, it is open as it was after its start, and its next end is its outcome."""
+    tape = Tape()
+    tape.begin(owner="one")
+    tape.finish(status, stop_reason="because", error=Failure("E", "no"))
+    tape.resume("two", 1)
+    state = fold(tape.events)
+    assert (state.status, state.stop_reason, state.error, state.owner, state.epoch) == ("started", "", None, "two", 1)
+    assert state.open == (Open(0, "run", "desk", None, BEGAN, 5_000 * MS, "run"),)
+    assert (state.totals.runs, state.totals.run_ends) == (1, {})
+    tape.finish("completed", stop_reason="final_answer")
+    state = fold(tape.events)
+    assert (state.status, state.stop_reason, state.ended, state.open) == ("completed", "final_answer", True, ())
+    assert (state.totals.run_ends, state.totals.run_ns) == ({"completed": 1}, 3 * MS)
 
 
 def test_the_first_start_counts() -> None:
@@ -139,8 +157,11 @@ def test_the_state_agrees_with_the_events(events: list[Event]) -> None:
         for event in events
         if type(event.body).__name__ in ("RunEnded", "StepEnded", "CallEnded", "ToolEnded")
     }
-    assert {step.step for step in state.open} == starts - closed
-    assert (state.status == "started") is not any(isinstance(event.body, RunEnded) for event in events)
+    turns = [type(event.body) for event in events if isinstance(event.body, RunEnded | RunResumed)]
+    goes_on = turns[-1:] != [RunEnded]
+    assert {step.step for step in state.open} == starts - closed | ({0} if goes_on else set())
+    assert (state.status == "started") is goes_on
+    assert state.epoch == turns.count(RunResumed)
     assert (state.seq, state.gaps, state.at) == (len(events) - 1, 0, events[-1].at)
     assert state.totals == totals.fold(events)
     assert set(state.tips) == set(transcript.collect(events).tips)

@@ -97,3 +97,13 @@ class CallRepriced(Recorded, frozen=True, kw_only=True, tag="call_repriced"):
     call: int
     """Step of the call."""
     cost: Cost
+
+
+def turned_away(http_status: int) -> bool:
+    """Whether a provider that answers so has not taken a request, which then cost nothing."""
+    return (400 <= http_status < 500 and http_status not in _TAKEN) or http_status in _TURNED_AWAY
+
+
+_TAKEN = (408, 499)
+"""Statuses of requests that may have been worked on."""
+_TURNED_AWAY = (503, 529)

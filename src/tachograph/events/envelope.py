@@ -11,12 +11,13 @@ from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallSta
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 
 KnownBody = (
     RunStarted
     | RunEnded
+    | RunResumed
     | StepStarted
     | StepEnded
     | CallStarted
@@ -46,7 +47,8 @@ class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     at: int
     """UTC, nanoseconds since 1970."""
     mono: int
-    """Monotonic clock of the recording process, nanoseconds; only differences mean anything."""
+    """Monotonic clock of the recording process, nanoseconds; only differences mean anything. A run that is resumed goes
+    on from the reading of its last event, plus the wall time since."""
     step: int
     """Seq of the start event of the step it belongs to; 0 is the run itself."""
     body: Body

@@ -2,7 +2,7 @@
 
 A step is named by the sequence number of its start event, and the run itself is step 0, so the root step's id is the
 run's id. `RunStarted`/`RunEnded` bracket the run; `StepStarted`/`StepEnded` bracket any step that is neither a model
-call nor a tool call (those bring their own families).
+call nor a tool call (those bring their own families). `RunResumed` takes the end of a run back.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ class RunStarted(Recorded, frozen=True, kw_only=True, tag="run_started"):
 
 
 class RunEnded(Recorded, frozen=True, kw_only=True, tag="run_ended"):
-    """A run reached its outcome. Nothing but scores, notes, late usage and re-pricing follows it."""
+    """A run reached its outcome, or waits (`paused`).
+
+    Nothing but scores, notes, late usage and re-pricing follows it, unless `RunResumed` does: then the run goes on.
+    """
 
     status: Status
     stop_reason: str = ""
@@ -99,6 +102,22 @@ class RunEnded(Recorded, frozen=True, kw_only=True, tag="run_ended"):
     discarded: bool = False
     metadata: Content | None = None
     """More facts, known only at the end."""
+
+
+class RunResumed(Recorded, frozen=True, kw_only=True, tag="run_resumed"):
+    """A run that had ended, or was paused, goes on: it is open again as it was after its start, with another owner.
+
+    What its end said (status, reason, error, output) holds no more. Steps that had ended stay as they are.
+    """
+
+    owner: str
+    """The journal (process) that owns the run from here on. What a former one still writes is not kept."""
+    epoch: int
+    """One more than before."""
+    by: str | None = None
+    """Who wanted it, as the caller names them."""
+    limits: Content | None = None
+    """The limits that were stated for what follows, in words; None: the same as before, or none."""
 
 
 class StepStarted(Recorded, frozen=True, kw_only=True, tag="step_started"):

@@ -20,13 +20,13 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss
-from tachograph.events.run import Failure, RunEnded, RunStarted, Status, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, Status, StepStarted
 from tachograph.events.tool import ToolStarted
 from tachograph.events.usage import Usage
 from tachograph.fold.steps import Open
 from tachograph.fold.totals import Tally, Totals
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 """Raised when a snapshot changes its meaning. Older ones are not lifted: the log gives the state again."""
 
 
@@ -53,6 +53,10 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: int | None = None
     """UTC nanoseconds of the last event."""
     started: RunStarted | None = None
+    owner: str = ""
+    """The journal (process) that the run belongs to now."""
+    epoch: int = 0
+    """How often the run was taken over."""
     status: Status = "started"
     stop_reason: str = ""
     error: Failure | None = None
@@ -61,6 +65,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, omit_defaults=True):
     totals: Totals = Totals()
     open: tuple[Open, ...] = ()
     """Steps that have not ended, outermost first; the run itself is step 0."""
+    root: Open | None = None
+    """The run as it began, also when it has ended: it may go on."""
     costs: tuple[tuple[int, str, int], ...] = ()
     """Ended attempts with their price: step, state, nano-USD."""
     usages: tuple[tuple[int, Usage], ...] = ()
@@ -84,7 +90,8 @@ class RunState:
     def __init__(self, snapshot: Snapshot | None = None) -> None:
         self._at = snapshot or Snapshot()
         costs = {step: (state, cost) for step, state, cost in self._at.costs}
-        self._tally = Tally(self._at.totals, self._at.open, costs, dict(self._at.usages), self._at.seq)
+        usages = dict(self._at.usages)
+        self._tally = Tally(self._at.totals, self._at.open, costs, usages, self._at.seq, self._at.root)
         self._tips = dict.fromkeys(self._at.tips)
         self._limits = dict(self._at.limits)
 
@@ -129,6 +136,7 @@ class RunState:
             self._at,
             totals=self._tally.totals(),
             open=tuple(self._tally.open.values()),
+            root=self._tally.root,
             costs=tuple((step, state, cost) for step, (state, cost) in self._tally.costs.items()),
             usages=tuple(self._tally.usages.items()),
             tips=tuple(self._tips),
@@ -157,9 +165,13 @@ class RunState:
         """What an event says beyond its place in the order and beyond the totals."""
         match event.body:
             case RunStarted() as body if self._at.started is None:
-                self._at = replace(self._at, started=body)
+                self._at = replace(self._at, started=body, owner=body.owner, epoch=body.epoch)
             case RunEnded(status=status, stop_reason=reason, error=error) if self._at.status == "started":
                 self._at = replace(self._at, status=status, stop_reason=reason, error=error)
+            case RunResumed(owner=owner, epoch=epoch):
+                self._at = replace(
+                    self._at, status="started", stop_reason="", error=None, owner=owner, epoch=epoch
+                )  # fmt: skip
             case StepStarted() | CallStarted() | ToolStarted() as body if body.iteration is not None:
                 self._at = replace(self._at, iteration=body.iteration)
             case MessageAppended(parent=parent, ephemeral=False):

@@ -6,13 +6,13 @@ A fold that follows steps need not know that a model call is named by its model 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.envelope import Body, Event
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 
 Start = RunStarted | StepStarted | CallStarted | ToolStarted
@@ -82,3 +82,14 @@ def name_of(body: Start) -> str:
 def status_of(body: End) -> str:
     """How it ended: a status, or for a tool call one of its six states."""
     return body.state if isinstance(body, ToolEnded) else body.status
+
+
+def ending(kind: str, status: Any, why: Failure | None) -> CallEnded | ToolEnded | StepEnded:
+    """The end event of a step of this kind. A call cannot wait: where its run is paused, it is cancelled."""
+    if status == "paused" and kind in ("llm", "tool"):
+        status = "cancelled"
+    if kind == "llm":
+        return CallEnded(status=status, error=why)
+    if kind == "tool":
+        return ToolEnded(state=status, error=why)
+    return StepEnded(status=status, error=why)

@@ -17,7 +17,7 @@ from tachograph.events.call import CallEnded, CallMetered, CallRepriced, CallSta
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.steps import Open, closes, family_of, opened
@@ -68,7 +68,7 @@ class Totals(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Nano-USD as the other side said, over the attempts in `reported_calls`."""
     reported_calls: int = 0
     run_ns: int = 0
-    """Monotonic time from start to end of the run, or to its last event while it is open."""
+    """Monotonic time from start to end of the run, or to its last event while it is open; pauses are a part of it."""
     model_ns: int = 0
     """Time in ended attempts, added up: parallel ones exceed the run's time."""
     tool_ns: int = 0
@@ -125,8 +125,9 @@ class Tally:
     """Adds one run up as its events come, in order of seq: any prefix, any gap.
 
     `seq` is the last event seen, `open` the steps that have not ended, `costs` what each ended attempt was last priced
-    at (state, nano-USD), `usages` what it was last said to have used. An attempt whose start was lost still counts with
-    its end, for its money is spent; a second end of the same step does not.
+    at (state, nano-USD), `usages` what it was last said to have used, `root` the run as it began, also when it has
+    ended, for it may go on. An attempt whose start was lost still counts with its end, for its money is spent; a second
+    end of the same step does not.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Tally:
         costs: Mapping[int, tuple[str, int]] | None = None,
         usages: Mapping[int, Usage] | None = None,
         seq: int = -1,
+        root: Open | None = None,
     ) -> None:
         start = totals or Totals()
         self.seq = seq
@@ -143,6 +145,7 @@ class Tally:
         for name in _COUNTERS:
             self._sums[name] = dict(self._sums[name])
         self.open: dict[int, Open] = {item.step: item for item in open_steps}
+        self.root = root or self.open.get(0)
         self.costs: dict[int, tuple[str, int]] = dict(costs or {})
         self.usages: dict[int, Usage] = dict(usages or {})
 
@@ -190,12 +193,19 @@ class Tally:
 
     def _run_started(self, event: Event, body: RunStarted) -> None:
         self._start(event, "runs")
+        self.root = self.open[0]
 
     def _run_ended(self, event: Event, body: RunEnded) -> None:
         run = self.open.get(0)
         if run is not None:
             self._sums["run_ns"] = max(0, event.mono - run.mono)
         self._end(event, "run_ends", body.status)
+
+    def _run_resumed(self, event: Event, body: RunResumed) -> None:
+        """The run is open again, as it began; it has not ended yet."""
+        self._sums["run_ends"].clear()
+        if self.root is not None:
+            self.open = {0: self.root, **self.open}  # what is outside stands first
 
     def _step_started(self, event: Event, body: StepStarted) -> None:
         self._start(event, "steps")
@@ -274,6 +284,7 @@ class Tally:
     _handlers: ClassVar[Mapping[type, Callable[[Tally, Event, Any], None]]] = {
         RunStarted: _run_started,
         RunEnded: _run_ended,
+        RunResumed: _run_resumed,
         StepStarted: _step_started,
         StepEnded: _step_ended,
         CallStarted: _call_started,

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tachograph.events.call import CallEnded, CallMetered, CallRepriced
 from tachograph.events.envelope import Event
 from tachograph.events.note import Score
-from tachograph.events.run import Failure, RunStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.steps import End, Start, closes, family_of, kind_of, name_of, opened, status_of
 from tachograph.fold.totals import Totals, fold
@@ -45,7 +45,7 @@ class Node:
     """Steps below it in the order they began; below them, runs it started that were joined by `forest`."""
     asides: list[Event] = field(default_factory=list)
     """Events of this step, or about it, that neither start nor end it: messages, limits, notes, scores, late usage,
-    new prices, losses, unknown types."""
+    new prices, losses, unknown types; of a run that was resumed also its former ends."""
     orphan: bool = False
     """Its parent, or its own start, is not among the events."""
 
@@ -87,8 +87,11 @@ class Node:
 
     @property
     def duration_ns(self) -> int | None:
-        """Monotonic nanoseconds from start to end, at least 0; None while it is open or its start was lost."""
-        if self.start is None or self.end is None:
+        """Monotonic nanoseconds from start to end, at least 0; None while it is open or its start was lost.
+
+        A paused run is open.
+        """
+        if self.start is None or self.end is None or (self.status == "paused" and isinstance(self.closing, RunEnded)):
             return None
         return max(0, self.end.mono - self.start.mono)
 
@@ -157,7 +160,9 @@ class RunTree:
             return False
         self.seq = event.seq
         self._latest = max(self._latest, event.mono)
-        if not self._start(event) and not self._end(event):
+        if isinstance(event.body, RunResumed):
+            self._reopen(event)
+        elif not self._start(event) and not self._end(event):
             self._aside(event)
         return True
 
@@ -197,6 +202,13 @@ class RunTree:
             return False
         node.end = event
         return True
+
+    def _reopen(self, event: Event) -> None:
+        """The run goes on: what ended it is one of the things that happened in it."""
+        if self.root.end is not None:
+            self.root.asides.append(self.root.end)
+            self.root.end = None
+        self.root.asides.append(event)
 
     def _hang(self, node: Node, parent: Node | None) -> None:
         self.nodes[node.step] = node

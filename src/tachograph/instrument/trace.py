@@ -22,7 +22,7 @@ from tachograph.errors import NotFound
 from tachograph.events.call import CallEnded
 from tachograph.events.envelope import STARTS, Event
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, RunStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted
 from tachograph.fold.trace.event import (
     NOTE,
     AgentTraceEvent,
@@ -211,6 +211,8 @@ def _hear(event: Event) -> None:
     told, context = trace.apply(event), trace.owner
     if kind is RunEnded:
         _end(event.run)
+    elif kind is RunResumed:
+        _go_on(event.run, trace)
     if told is None:
         return
     if kind is Note and (telling := _telling.now) is not None and telling[0] is event.body:
@@ -233,6 +235,13 @@ def _end(run: str) -> None:
         trace.owner = None
         _ended[run] = trace
         _let_go(_ended, ENDED_RUNS)
+
+
+def _go_on(run: str, trace: RunTrace) -> None:
+    """A run that had ended, here or in another process, is followed again."""
+    _ended.pop(run, None)
+    _live[run] = trace
+    _let_go(_live, MOST_RUNS)
 
 
 def _let_go(runs: dict[str, RunTrace], most: int) -> None:

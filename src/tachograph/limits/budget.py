@@ -26,6 +26,7 @@ from tachograph.limits.ledger import Ledger
 from tachograph.limits.limit import Limit, Limits
 from tachograph.limits.loops import Detector
 from tachograph.limits.money import Prices, Rate
+from tachograph.limits.past import Past
 from tachograph.limits.purse import COUNTED, NEVER, QUIET, Hit, Purse, least, urge
 from tachograph.limits.reckon import Asked, Used, breaks_its_word, overruns, reckon, used
 from tachograph.limits.streaks import Place
@@ -148,6 +149,13 @@ class Budget:
         self._early = any(purse.early for purse in purses)
         self._call_ends = min(purse.call_ns for purse in purses)
         """Nanoseconds that a model request may take."""
+
+    def go_on(self, past: Past, detector: Detector) -> None:
+        """The run was taken over when it had used so much; the detector knows its calls. Said before it is asked."""
+        purse = self._purse
+        purse.counts.update(past.counts)
+        purse.tokens, purse.nano = past.tokens, past.nano
+        self._detector = detector
 
     # ---- asked before ---------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def used(asked: Asked, settled: Settled, prices: Prices) -> Used:
     """What a request used. What nobody says was used up to what had been set aside for it."""
     if not settled.sent:
         return Used(0, 0)
-    said = settled.usage if settled.usage is not None and _is_sane(settled.usage) else None
+    said = settled.usage if settled.usage is not None and is_sane(settled.usage) else None
     given, taken = (None, None) if said is None else (said.input_total, said.output)
     reserved = asked.reserved
     tokens = (reserved.input if given is None else given) + (reserved.output if taken is None else taken)
@@ -119,6 +119,7 @@ def _whole(said: Usage, reserved: Reservation) -> Usage:
     )  # fmt: skip
 
 
-def _is_sane(usage: Usage) -> bool:
+def is_sane(usage: Usage) -> bool:
+    """Whether these figures can be: one at least, and none below 0."""
     figures = (usage.input_uncached, usage.cache_read, usage.cache_write, usage.output)
     return any(figure is not None for figure in figures) and all(figure is None or figure >= 0 for figure in figures)

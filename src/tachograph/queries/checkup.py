@@ -20,7 +20,6 @@ from tachograph.settings import Settings
 from tachograph.store.open import is_remote
 from tachograph.store.ports import Store
 from tachograph.store.query import Measure, Query, Where
-from tachograph.store.rows import OPEN
 
 REMOTE = "remote"
 """State of a journal that lies on another machine: who recorded it ends its runs."""
@@ -133,9 +132,9 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def stuck_runs(store: Store, known: set[str]) -> list[Mapping[str, Any]]:
-    """Open runs of owners that have no journal any more, here or on the machine that sends it."""
+    """Runs that go on, of owners that have no journal any more, here or on the machine that sends it."""
     columns = ("id", "owner", "name", "updated_at")
-    rows = store.find(Query("runs", (Where("status", "in", OPEN),), columns, limit=None)).rows
+    rows = store.find(Query("runs", (Where("status", "eq", "started"),), columns, limit=None)).rows
     elsewhere = store.find(Query("journals", (Where("state", "eq", REMOTE),), ("id",), limit=None)).rows
     owners = known | {row["id"].rpartition("/")[2] for row in elsewhere}
     return [row for row in rows if row["owner"] not in owners]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +26,7 @@ from tachograph.events.usage import Cost
 from tachograph.record.sanitize import from_json
 from tachograph.record.scrub import Scrubber
 from tachograph.settings import MIB
-from tachograph.store.ports import Batch, Position
+from tachograph.store.ports import Batch, Position, Store
 
 _REMEMBERED = 2_000
 """Most calls, and most hashed messages, to remember."""
@@ -208,6 +209,17 @@ class Admitter:
         asked = self._served.get(key) or self._find_call(*key) or Asked("", "", None)
         at = event.at if asked.ended_at is None else asked.ended_at
         return self._pricer(asked, CallEnded(status="completed", usage=body.usage), at)
+
+
+class Reach(NamedTuple):
+    """A store with its gate and the journals that are on their way to it. Whoever asked for it closes the store."""
+
+    store: Store
+    gate: Admitter
+    journals: Path
+    """Their folder."""
+    flush: Callable[[float], bool]
+    """Waits (seconds) until everything that this process has recorded is in the store; whether it is."""
 
 
 def _with_body(event: Event, body: Any) -> Event:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tachograph.errors import ModelError
+from tachograph.events.call import turned_away
 from tachograph.events.run import Status
 from tachograph.record.intent import LLMCall
 
@@ -16,9 +17,6 @@ _COPIES: Final = frozenset({"n", "best_of", "candidateCount", "candidate_count"}
 """How many replies are asked for: each may be as long."""
 _TOLD: Final = frozenset({*_NAMES, *_INSIDE, *_COPIES})
 _WITHOUT_OUTPUT: Final = frozenset({"embedding", "moderation", "rerank"})
-_TAKEN: Final = (408, 499)
-"""Statuses of requests that may have been worked on."""
-_TURNED_AWAY: Final = (503, 529)
 
 
 def most_output(call: LLMCall) -> tuple[int | None, int]:
@@ -47,7 +45,7 @@ def was_refused(sent: bool | None, status: Status, http_status: Any, error: Base
     if isinstance(error, ModelError):
         return error.safe
     code = http_status if isinstance(http_status, int) else getattr(error, "status_code", None)
-    return isinstance(code, int) and ((400 <= code < 500 and code not in _TAKEN) or code in _TURNED_AWAY)
+    return isinstance(code, int) and turned_away(code)
 
 
 def _count(value: Any) -> int | None:

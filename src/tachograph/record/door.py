@@ -20,12 +20,13 @@ from tachograph.events.content import Content
 from tachograph.events.ids import is_execution_id, step_id
 from tachograph.events.note import Note, Score, ScoreKind
 from tachograph.events.run import Failure, RunEnded, RunStarted, Status
+from tachograph.fold.steps import ending
 from tachograph.limits import guard as limits
 from tachograph.limits.guard import error_of, hit_of
 from tachograph.record import scope
 from tachograph.record.failure import failure_of, reason_for, status_of, stop_reason_of
 from tachograph.record.intent import LLMCall, ToolCall, Trigger, Work, one_of
-from tachograph.record.recorder import LiveRun, Recorder, ending
+from tachograph.record.recorder import LiveRun, Recorder
 from tachograph.record.spell import text_of
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 One process a store is elected by a file lock. A batch carries the journal's position, and the store changes it in the
 same transaction as the rows; whoever comes second is told that the position has moved and stores nothing. A journal
 whose owner holds no lock any more is read to its end; its open steps and runs are then closed as abandoned, at the time
-of the owner's last sign of life, and its folder goes. What comes of a run that was erased is dropped by the store, and
-leaves no hole.
+of the owner's last sign of life, and its folder goes. A paused run waits on: no process is needed for that. What comes
+of a run that was erased is dropped by the store, and leaves no hole; what comes of one that another process has resumed
+is not stored either, and noted as lost.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from tachograph.events import codec
 from tachograph.events.envelope import Event
 from tachograph.events.note import Loss
 from tachograph.events.run import Failure, RunEnded
+from tachograph.fold.steps import ending
 from tachograph.record import journal as journals
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import SYSTEM, Clock
-from tachograph.record.recorder import ending
 from tachograph.store.ports import Appended, Batch, OpenStep, Position, Store
 from tachograph.store.rows import LossRow
 
+TAKEN_OVER = "taken_over"
+"""Why what a process still writes into a run that another has resumed is lost."""
 LOCK = "drain.lock"
 """Beside the journals: who holds it drains."""
 Deadline = Callable[[], bool]
@@ -61,12 +64,15 @@ class Drained(Struct, frozen=True):
     """False when time ran out before the journals were empty."""
     dropped: int = 0
     """Events of runs that were erased."""
+    late: int = 0
+    """Events that came too late: another process has taken their runs over."""
 
     def plus(self, other: Drained) -> Drained:
         """Both together."""
         return Drained(
             self.events + other.events, self.bytes + other.bytes, self.abandoned + other.abandoned,
             self.damaged + other.damaged, self.finished and other.finished, self.dropped + other.dropped,
+            self.late + other.late,
         )  # fmt: skip
 
 
@@ -215,9 +221,12 @@ class Drain:
                 if not answer.moved:
                     return done.plus(Drained(finished=False)), before
                 before = (number, end)
-                done = done.plus(Drained(answer.stored, end - offset, damaged=damaged, dropped=answer.dropped))
+                part = Drained(answer.stored, end - offset, damaged=damaged, dropped=answer.dropped, late=answer.late)
+                done = done.plus(part)
                 if damaged:
                     self.note_loss(found.name, "damage", 0, damaged, f"segment {number} before byte {end}")
+                if answer.late:
+                    self.note_loss(found.name, TAKEN_OVER, answer.late, 0, f"segment {number} before byte {end}")
                 offset = end
                 if deadline():
                     return done.plus(Drained(finished=False)), before

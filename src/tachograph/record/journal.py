@@ -195,6 +195,11 @@ class Journal:
         if segment is None or not segment.append(payload):
             self._turn(len(payload), now).append(payload)
 
+    def claim(self, now: int) -> None:
+        """Be there before the first record, so that a run can belong to it. Raises OSError."""
+        if self._segment is None:
+            self._turn(0, now)
+
     def held(self) -> int:
         """Bytes that wait to be drained, all segments together."""
         return sum(self._closed_bytes.values()) + (self._segment.position if self._segment else 0)
@@ -275,7 +280,7 @@ class Journal:
         if self.held() + size > self._cap + self._segment_bytes:
             raise OSError(28, f"the journal holds {self.held()} bytes, its cap is {self._cap}", str(self.folder))
         if self._lock_file is None:
-            self._claim()
+            self._lock()
         spare, self._spare = self._spare, None
         if spare is not None and not (HEADER_BYTES + _RECORD_BYTES + length <= spare.size):
             spare.close()
@@ -292,7 +297,7 @@ class Journal:
         self.pressed = self.held() > self._cap * 3 // 4
         return segment
 
-    def _claim(self) -> None:
+    def _lock(self) -> None:
         # Locked before it has its name: a drain that sees the folder must never take its owner for dead.
         unnamed = self.folder.with_name(f".{self.folder.name}")
         unnamed.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,16 +13,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from tachograph.errors import CodecError
 from tachograph.events import codec
-from tachograph.events.call import CallEnded
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.ids import execution_id, run_id, split_step_id
 from tachograph.events.note import Loss
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded
-from tachograph.events.tool import ToolEnded
+from tachograph.events.run import Failure, RunEnded, RunStarted
+from tachograph.fold.steps import ending
 from tachograph.limits.guard import AdmitAll, Guard
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.feed import Feed
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
     from tachograph.fold.cost import PriceBook
     from tachograph.limits.budget import Budget
     from tachograph.limits.limit import Limits as Policy
+    from tachograph.record.admit import Reach
 
 log = logging.getLogger("tachograph")
 
 _UNKEPT = -1
 """Generation of a run whose start could not be recorded."""
+LET_GO = "let_go"
+"""Why what comes too late is lost: this process has let go of the run."""
 _MOST_OWED = 10_000
 """Most ends that wait for a journal that takes nothing; beyond, their runs end as abandoned with the process."""
 
@@ -55,9 +58,9 @@ class LiveRun:
     """A run that this process records: its counters, its open steps, the messages it knows."""
 
     __slots__ = (
-        "__weakref__", "account", "at", "ended", "execution_id", "generation", "guard", "id", "llm_calls", "lost",
-        "mono", "name", "next_seq", "open", "owed", "prefix", "recorder", "session", "started", "tenant", "tool_calls",
-        "trace_id",
+        "__weakref__", "account", "at", "ended", "execution_id", "generation", "gone", "guard", "id", "llm_calls",
+        "lost", "mono", "name", "next_seq", "open", "owed", "prefix", "recorder", "session", "shift", "started",
+        "tenant", "tool_calls", "trace_id",
     )  # fmt: skip
 
     def __init__(self, recorder: Recorder, run: str, started: RunStarted, mono: int) -> None:
@@ -79,6 +82,10 @@ class LiveRun:
         self.owed = 0
         """Ends that could not be written yet; they keep their order."""
         self.ended = False
+        self.gone = False
+        """This process has let go of it: it waits for a person, or goes on as another's. Nothing more is recorded."""
+        self.shift = 0
+        """Its own monotonic clock minus that of this process: not 0 where it was begun by another."""
         self.guard: Budget | None = None
         """What bounds it; None: nothing but the recorder's own guard."""
 
@@ -142,7 +149,11 @@ class Recorder:
         """What calls cost here; None: nobody has said."""
         self.open_budget: Callable[[Policy | None, Budget | None, LiveRun], Budget] | None = None
         """(limits, the budget above, the run) → what bounds the run; None: nothing can."""
+        self.reach: Callable[[], Reach] | None = None
+        """Opens the store that this records into; None: nobody has said where that is."""
         self._runs: dict[str, LiveRun] = {}
+        self._over: WeakValueDictionary[str, LiveRun] = WeakValueDictionary()
+        """Runs that have ended, as long as somebody could still say something of them."""
         self._reset()
 
     def _reset(self) -> None:
@@ -172,9 +183,8 @@ class Recorder:
         A run that is bounded, by limits or by what is above it, is begun even if it could not be kept: then nothing of
         it is recorded, and its limits hold.
         """
-        if above is None and self.policy is not None:
-            limits = self.policy if limits is None else limits.within(self.policy)
-        bounded = (limits is not None or above is not None) and self.open_budget is not None
+        limits = self._within(limits, above)
+        bounded = (limits or above) is not None and self.open_budget is not None
         if self._leaving and not bounded:
             return None
         if self._quiet:
@@ -194,6 +204,35 @@ class Recorder:
             return live
         live.generation = _UNKEPT
         return live if bounded else None
+
+    def _within(self, limits: Policy | None, above: Budget | None) -> Policy | None:
+        if above is not None or self.policy is None:
+            return limits
+        return self.policy if limits is None else limits.within(self.policy)
+
+    def ready(self) -> str:
+        """The journal of this process, which is there from now on: a run can belong to it. Raises OSError."""
+        if self._quiet:
+            self._wake()
+        with self._lock:
+            self.journal.claim(self._now())
+        return self.journal.owner.journal
+
+    def let_go(self, run: str) -> LiveRun | None:
+        """Record nothing more in a run that has ended here: it is to go on, perhaps elsewhere."""
+        with self._lock:
+            if (former := self._over.get(run)) is not None:
+                former.gone = not former.owed
+        return former
+
+    def go_on(self, run: LiveRun, limits: Policy | None, above: Budget | None) -> None:
+        """A run that was taken over is open here from now on, within these limits."""
+        limits = self._within(limits, above)
+        if self.open_budget is not None and (limits or above) is not None:
+            run.guard = self.open_budget(limits, above, run)
+        run.prefix.measured = run.guard is not None or type(self.guard) is not AdmitAll
+        run.open[0] = "run"
+        self._runs[run.id] = run
 
     def find(self, step: str) -> tuple[LiveRun, int] | None:
         """The run and number of the step with this id, if its run is open in this process; else None."""
@@ -231,7 +270,7 @@ class Recorder:
     def finish(self, run: LiveRun, build: Build) -> int | None:
         """Record an end; one that cannot be written now is written as soon as it can be, in its order."""
         first = None if run.owed else self.write(run, build, owed=True)
-        if first is None and not self._closed and len(self._owed) < _MOST_OWED:
+        if first is None and not (self._closed or run.gone) and len(self._owed) < _MOST_OWED:
             run.owed += 1
             self._owed.append((run, build))
         return first
@@ -246,15 +285,21 @@ class Recorder:
             self._owed.popleft()
 
     def end_run(self, run: LiveRun, body: RunEnded) -> None:
-        """End a run; steps that are still open are closed first, innermost first: cancelled with it, or abandoned."""
-        status = "cancelled" if body.status == "cancelled" else "abandoned"
+        """End a run; steps that are still open are closed first, innermost first: cancelled or paused, or abandoned.
+
+        Of a run that is paused this process lets go: any may take it up.
+        """
+        status = body.status if body.status in ("cancelled", "paused") else "abandoned"
+        why = None if status == "paused" else Failure("RunEnded", "the run ended while this step was open")
         run.ended = True
-        self.close_steps(run, Failure("RunEnded", "the run ended while this step was open"), status)
+        self.close_steps(run, why, status)
         if self.end(run, 0, body):
             self._runs.pop(run.id, None)
+            self._over[run.id] = run
             run.prefix.forget()
+            run.gone = body.status == "paused" and not run.owed
 
-    def close_steps(self, run: LiveRun, why: Failure, status: Any) -> None:
+    def close_steps(self, run: LiveRun, why: Failure | None, status: Any) -> None:
         """End every open step of a run but the run itself."""
         for step in sorted(run.open, reverse=True):
             if step:
@@ -286,7 +331,9 @@ class Recorder:
             if self._busy:
                 self._postpone(run, build, starts=starts)
                 return None
-            if starts and run.ended:
+            if run.gone:
+                self.lose(LET_GO, None)
+            if run.gone or (starts and run.ended):
                 return None
             self._busy = True
             try:
@@ -308,8 +355,9 @@ class Recorder:
     def _append(self, run: LiveRun, build: Build) -> int:
         first = run.next_seq
         now, mono, name = self._now(), self._mono(), run.id
+        lived = mono + run.shift
         events = [
-            Event(name, seq, now, mono, seq if step is None else step, body)
+            Event(name, seq, now, lived, seq if step is None else step, body)
             for seq, (body, step) in enumerate(build(first), first)
         ]
         data = codec.encode_all(events)
@@ -335,7 +383,8 @@ class Recorder:
             self.later(lambda: self.write(run, build))
 
     def _admit_loss(self, run: LiveRun) -> None:
-        event = Event(run.id, run.next_seq, self._now(), self._mono(), 0, Loss(reason="not_recorded", events=run.lost))
+        body, mono = Loss(reason="not_recorded", events=run.lost), self._mono() + run.shift
+        event = Event(run.id, run.next_seq, self._now(), mono, 0, body)
         self.journal.append(codec.encode_all([event]), event.at)
         run.next_seq += 1
         run.lost = 0
@@ -409,10 +458,8 @@ class Recorder:
 
     def _wake(self) -> None:
         with self._lock:
-            if not self._quiet:
-                return
-            self._quiet = False
-        if self.on_activity is not None:
+            first, self._quiet = self._quiet, False
+        if first and self.on_activity is not None:
             try:
                 self.on_activity()
             except Exception as problem:  # noqa: BLE001 - a worker that cannot start must not stop the program
@@ -449,12 +496,3 @@ class Recorder:
         self._closed = True
         with self._lock:
             self.journal.close()
-
-
-def ending(kind: str, status: Any, why: Failure) -> Any:
-    """The end event of an open step of this kind."""
-    if kind == "llm":
-        return CallEnded(status=status, error=why)
-    if kind == "tool":
-        return ToolEnded(state=status, error=why)
-    return StepEnded(status=status, error=why)

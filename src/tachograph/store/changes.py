@@ -17,7 +17,7 @@ from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.content import Content, canonical_hash, digest
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
-from tachograph.events.run import AUDIT, Failure, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import AUDIT, Failure, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.store.rows import TOTALS, CallRow, LimitRow, RunRow, ScoreRow, SessionRow, StepRow, ToolRow
 
@@ -80,14 +80,16 @@ class RunState:
     """A run between two batches: its row, its open steps (with their monotonic start) and its transcript nodes.
 
     `complete` is False when the last two are not all there; they are then read from the log if an event needs them.
+    `began` is the monotonic start of the run itself, as far as that is known: one that has ended may go on.
     """
 
-    __slots__ = ("complete", "nodes", "open", "row")
+    __slots__ = ("began", "complete", "nodes", "open", "row")
 
     def __init__(self, row: RunRow, *, complete: bool = False) -> None:
         self.row, self.complete = row, complete
         self.open: dict[int, int] = {}
         self.nodes: dict[int, int] = {}
+        self.began: int | None = None
 
     @classmethod
     def begin(cls, pk: int, event: Event) -> RunState:
@@ -153,6 +155,8 @@ class Changes:
         if refs:
             _refer(row, refs)
         state.open[row.step] = event.mono
+        if row.step == 0:
+            state.began = event.mono
         if row.step == 0 and state.row.source == AUDIT:
             return
         self.steps.new[row.run, row.step] = row
@@ -176,6 +180,18 @@ class Changes:
             fail(row, error)
             self.stale(state.row, row.started_at)
         return row
+
+    def reopen(self, state: RunState) -> None:
+        """The run goes on: its own step is open again, as it began. What else was said of it stays."""
+        if not state.complete:
+            self._replay(state)
+        if state.began is not None:
+            state.open[0] = state.began
+        row = self.steps.get((state.row.pk, 0))
+        if row is not None:
+            row.status, row.duration_ns = "started", None
+            forgive(row)
+            self.stale(state.row, row.started_at)
 
     def add_metadata(self, run: RunRow, row: RunRow | StepRow | None, metadata: Content | None) -> None:
         """Metadata of an end joins that of its start: two objects become one, else what came last stands."""
@@ -230,17 +246,22 @@ class Changes:
         """Read open steps and nodes from the log; what this batch brought is kept."""
         state.complete = True
         opened: dict[int, int] = {}
+        began: int | None = None
         for event in self.known.log(state.row):
             body = event.body
             if isinstance(body, MessageAppended):
                 self.append(state, event.seq, body)
             elif isinstance(body, RunStarted | StepStarted | CallStarted | ToolStarted):
                 opened[event.seq] = event.mono
+                began = event.mono if isinstance(body, RunStarted) else began
             elif isinstance(body, StepEnded | CallEnded | ToolEnded):
                 opened.pop(event.step, None)
             elif isinstance(body, RunEnded):
                 opened.pop(0, None)
+            elif isinstance(body, RunResumed) and began is not None:
+                opened[0] = began
         state.open = {**opened, **state.open}
+        state.began = began if state.began is None else state.began
 
     # ---- sessions -------------------------------------------------------------------------------------------------
 
@@ -297,6 +318,11 @@ def fail(row: RunRow | StepRow, error: Failure | None) -> None:
     """Note an error in a row."""
     if error is not None:
         row.error_type, row.error_category, row.error_message = error.type, error.category or None, error.message
+
+
+def forgive(row: RunRow | StepRow) -> None:
+    """What was an error is none any more."""
+    row.error_type = row.error_category = row.error_message = None
 
 
 def receive(run: RunRow, content: Content) -> None:

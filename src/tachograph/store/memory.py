@@ -17,7 +17,7 @@ from tachograph.store import evaluate, rollup
 from tachograph.store.changes import Changes, RunState, session_of
 from tachograph.store.named import without
 from tachograph.store.ports import KEPT_STRETCHES, Appended, Batch, Erased, OpenStep, Position, Stretch
-from tachograph.store.project import following, project
+from tachograph.store.project import following, project, taken_over
 from tachograph.store.query import Page, Query
 from tachograph.store.relations import OF_RUN, PROJECTIONS
 from tachograph.store.rows import (
@@ -55,8 +55,11 @@ class MemoryStore:
         with self._lock:
             if batch.position is not None and self.position(batch.position.journal) != batch.position.before:
                 return Appended(moved=False)
-            gone = self._erased({event.run for event in batch.events})
-            living = without(batch, gone) if gone else batch
+            if any(self.next_seq(run) != seq for run, seq in batch.expect.items()):
+                return Appended(moved=False)
+            runs = {event.run for event in batch.events}
+            gone, lost = self._erased(runs), self._taken_over(runs, batch.position)
+            living = without(batch, gone | lost) if gone or lost else batch
             by_run: defaultdict[str, list[Event]] = defaultdict(list)
             for event in living.events:
                 by_run[event.run].append(event)
@@ -73,8 +76,9 @@ class MemoryStore:
             self._save(changes)
             self._tables.release({pk: old[run].less(self._tables.uses(run)) for run, pk in replaced.items()})
             self._move(batch.position)
-            dropped = len(batch.events) - len(living.events)
-            return Appended(stored, len(living.events) - stored, dropped=dropped)
+            late = sum(event.run in lost for event in batch.events)
+            dropped = len(batch.events) - len(living.events) - late
+            return Appended(stored, len(living.events) - stored, dropped=dropped, late=late)
 
     def erase(self, runs: Sequence[str], at: int) -> Erased:
         """Remove runs everywhere, and what only they name; leaves a tombstone for each."""
@@ -131,7 +135,7 @@ class MemoryStore:
             found = [
                 row
                 for row in self._tables.rows["steps"].values()
-                if row.status == "started" and runs[row.run].owner == owner and runs[row.run].status in OPEN
+                if row.status == runs[row.run].status == "started" and runs[row.run].owner == owner
             ]
             found.sort(key=lambda row: (row.run, -row.step))
             return [OpenStep(runs[row.run].id, row.step, row.kind, row.started_at) for row in found]
@@ -284,6 +288,11 @@ class MemoryStore:
     def _erased(self, runs: set[str]) -> set[str]:
         """Those of these runs that were erased."""
         return {row.run for row in self._tables.rows["erased"].values() if row.run in runs}
+
+    def _taken_over(self, runs: set[str], position: Position | None) -> set[str]:
+        """Those of these runs that do not belong to the owner of this journal any more."""
+        rows = [row for run in runs if (row := self._tables.run(run)) is not None]
+        return {row.id for row in rows if taken_over(row.owner, row.epoch, position)}
 
     def _take(self, changes: Changes, events: Sequence[Event], pks: Mapping[str, int], *, again: bool = False) -> int:
         run = events[0].run

@@ -16,7 +16,7 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.store.changes import hash_bytes
 from tachograph.store.ports import Batch
@@ -24,6 +24,7 @@ from tachograph.store.ports import Batch
 FIELDS: Mapping[type, tuple[str, ...]] = {
     RunStarted: ("metadata", "input"),
     RunEnded: ("output", "metadata"),
+    RunResumed: ("limits",),
     StepStarted: ("input", "metadata"),
     StepEnded: ("output", "metadata"),
     CallStarted: ("tools", "params", "metadata"),

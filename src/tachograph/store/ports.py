@@ -41,6 +41,9 @@ class Batch(Struct, frozen=True):
     position: Position | None = None
     replace: frozenset[str] = frozenset()
     """Runs whose stored events are removed first: an imported session that has grown or changed."""
+    expect: Mapping[str, int] = {}
+    """Run → the seq that its next event must have (0: there is no such run). If another one has been faster with any of
+    them, nothing of the batch is stored: compare and append, for runs that are not the caller's."""
 
 
 class Appended(Struct, frozen=True):
@@ -50,9 +53,11 @@ class Appended(Struct, frozen=True):
     repeated: int = 0
     """Events that were there already, by (run, seq)."""
     moved: bool = True
-    """False: the position had moved on (another drain was faster), and nothing was stored."""
+    """False: the position, or a run that something was expected of, had moved on, and nothing was stored."""
     dropped: int = 0
     """Events of runs that were erased."""
+    late: int = 0
+    """Events of runs that another process has taken over from the journal's owner: they are not stored."""
 
 
 class Stretch(Struct, frozen=True):
@@ -114,7 +119,8 @@ class Log(Logged, Protocol):
     def append(self, batch: Batch) -> Appended:
         """Store a batch whole or not at all, with its projections. Raises SequenceGap, StoreUnavailable.
 
-        Events of runs that were erased are dropped, with what only they name.
+        Events of runs that were erased are dropped, with what only they name; and so is what comes from the journal of
+        a process that a run does not belong to any more.
         """
         ...
 
@@ -123,7 +129,10 @@ class Log(Logged, Protocol):
         ...
 
     def open_steps(self, owner: str) -> Sequence[OpenStep]:
-        """Steps of this owner's runs that have not ended, innermost (highest step) first, the run itself last."""
+        """Steps of this owner's runs that have not ended, innermost (highest step) first, the run itself last.
+
+        A paused run waits for nobody's process: it is not among them.
+        """
         ...
 
 

@@ -9,6 +9,9 @@ live recording gave. Every event counts once: the totals of a run's row grow eve
     errors       failed attempts and failed tool calls, not the steps around them
     durations    monotonic time from start to end, at least 0; `ended_at` is the start plus that
 
+A run that pauses has not ended: it has no duration yet, and neither has its own step. One that is resumed is open
+again, as if its end had not been; what its end added to its metadata stays.
+
 An end whose start was lost changes nothing, except for a run (it has ended) and a model call (its money is spent).
 A run of source `audit` says what was done to the store: it has a row, but no step stands for it, so nothing counts it.
 Whatever an event names by hash is kept for its run, also where no row shows it. Events of unknown types are kept in the
@@ -29,12 +32,13 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.totals import GENERATING
-from tachograph.store.changes import Changes, RunState, fail, receive, same_bytes, session_of, totals
+from tachograph.store.changes import Changes, RunState, fail, forgive, receive, same_bytes, session_of, totals
 from tachograph.store.named import named
+from tachograph.store.ports import Position
 from tachograph.store.rows import CallRow, LimitRow, RunRow, ScoreRow, StepRow, ToolRow
 
 TOOL_STATUS: Mapping[str, str] = {"rejected": "failed", "skipped": "cancelled"}
@@ -76,6 +80,14 @@ def following(row: RunRow, events: Iterable[Event]) -> list[Event]:
     return fresh
 
 
+def taken_over(owner: str, epoch: int, position: Position | None) -> bool:
+    """Whether a batch from this place in a journal comes too late for a run of this owner and epoch.
+
+    A journal that came from elsewhere stands under its tenant's name as well.
+    """
+    return position is not None and epoch > 0 and owner not in ("", position.journal.rpartition("/")[2])
+
+
 # ---- runs and steps --------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +112,8 @@ def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) 
         if row.status != "started":
             return
         duration = max(0, event.at - row.started_at)
-    row.status, row.stop_reason, row.duration_ns = body.status, body.stop_reason, duration
+    lasted = None if body.status == "paused" else duration
+    row.status, row.stop_reason, row.duration_ns = body.status, body.stop_reason, lasted
     row.discarded = body.discarded
     row.billable = (
         body.status == "completed" and body.stop_reason != "human_handoff" and not body.discarded and body.error is None
@@ -108,7 +121,21 @@ def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) 
     row.output, row.output_payload = changes.place(row, body.output)
     changes.add_metadata(row, row, body.metadata)
     fail(row, body.error)
-    changes.end(state, 0, body.status, duration, body.error)
+    changes.end(state, 0, body.status, lasted, body.error)
+
+
+def _run_resumed(changes: Changes, state: RunState, event: Event, body: RunResumed) -> None:
+    row = state.row
+    row.owner, row.epoch = body.owner, body.epoch
+    if body.limits is not None:
+        receive(row, body.limits)
+    if row.status == "started":
+        return
+    row.status, row.stop_reason, row.duration_ns = "started", "", None
+    row.discarded = row.billable = False
+    row.output = row.output_payload = None
+    forgive(row)
+    changes.reopen(state)
 
 
 def _step_started(changes: Changes, state: RunState, event: Event, body: StepStarted) -> None:
@@ -345,6 +372,7 @@ _END_FACTS = (
 _HANDLERS: Mapping[type, Callable[[Changes, RunState, Event, Any], None]] = {
     RunStarted: _run_started,
     RunEnded: _run_ended,
+    RunResumed: _run_resumed,
     StepStarted: _step_started,
     StepEnded: _step_ended,
     CallStarted: _call_started,

@@ -41,6 +41,7 @@ class Taken(Struct, frozen=True):
     repeated: int
     dropped: int
     moved: bool
+    late: int = 0
 
 
 class At(Struct, frozen=True):
@@ -85,6 +86,8 @@ class RemoteStore:
         """
         if batch.replace:
             raise WriteOnly(self.url, "the replacement of imported runs")
+        if batch.expect:
+            raise WriteOnly(self.url, "how far a run has come")
         *first, last = _parts([_whole(event, batch.payloads) for event in batch.events])
         try:
             taken = [self._send(part, None) for part in first]
@@ -101,6 +104,7 @@ class RemoteStore:
             stored=sum(each.stored for each in taken),
             repeated=sum(each.repeated for each in taken),
             dropped=sum(each.dropped for each in taken),
+            late=sum(each.late for each in taken),
         )
 
     def read(self, run: str, after: int = -1, limit: int | None = None) -> Iterator[Event]:

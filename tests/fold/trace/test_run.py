@@ -396,6 +396,19 @@ def test_a_paused_run_that_goes_on_ends_again() -> None:
     assert [event.status for event in of(tape, LoopComplete)] == ["idle", "done"]
 
 
+def test_a_loop_that_is_resumed_completes_again() -> None:
+    """Each end is told as it comes; the summary is that of the last one, from the first start on."""
+    tape = Tape()
+    tape.begin()
+    tape.finish("failed", stop_reason="max_iterations")
+    tape.finish("completed")
+    tape.wait(5_000_000).resume()
+    tape.finish("completed")
+    assert [event.status for event in of(tape, LoopComplete)] == ["budget_exhausted", "done"]
+    summary = fold(tape.events)
+    assert (summary.status, summary.total_duration_ms) == ("done", 9)
+
+
 def brought(name: str = "gpt-4o", **facts: Any) -> Tape:
     """A run like the one that a model call outside any run brings along."""
     tape = Tape()

@@ -20,7 +20,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.ids import step_id
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note
-from tachograph.events.run import AUDIT, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import AUDIT, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Usage
 from tachograph.fold.totals import GENERATING
@@ -161,6 +161,11 @@ class RunTrace:
             tools_used=tuple(self._used),
             successful_tools=tuple(self._succeeded),
         )
+
+    def _run_resumed(self, event: Event, body: RunResumed) -> None:
+        """The loop goes on, and its end will be told: the summary has the last one."""
+        self._over = self._told = False
+        self._beginner = self._whose()
 
     # ---- model calls ----------------------------------------------------------------------------------------------
 
@@ -337,6 +342,7 @@ class RunTrace:
     _handlers: ClassVar[Mapping[type, Callable[[RunTrace, Event, Any], Any]]] = {
         RunStarted: _run_started,
         RunEnded: _run_ended,
+        RunResumed: _run_resumed,
         StepStarted: _step_started,
         StepEnded: _step_ended,
         CallStarted: _call_started,

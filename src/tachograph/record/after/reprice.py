@@ -171,13 +171,23 @@ def _figures(cost: Cost) -> tuple[Any, ...]:
 
 
 def _append(store: Store, changes: Iterable[_Change], clock: Clock) -> int:
-    """Append one event for each change; returns how many were not stored."""
-    events: list[Event] = []
+    """Append one event for each change; returns how many were not stored: of runs that moved on meanwhile, none is."""
+    by_run: dict[str, list[Event]] = {}
     for run, of_run in groupby(sorted(changes, key=lambda change: change.run), key=lambda change: change.run):
+        events = by_run.setdefault(run, [])
         for seq, change in enumerate(of_run, store.next_seq(run)):
             body = CallRepriced(call=change.step, cost=change.cost)
             events.append(Event(run, seq, clock.now(), clock.mono(), change.step, body))
-    return len(events) - store.append(Batch(events)).stored
+    whole = _batch(by_run.values())
+    done = store.append(whole)
+    stored = done.stored if done.moved else sum(store.append(_batch([each])).stored for each in by_run.values())
+    return len(whole.events) - stored
+
+
+def _batch(runs: Iterable[Sequence[Event]]) -> Batch:
+    """All of them, if each run still stands where its events begin."""
+    lists = list(runs)
+    return Batch([event for events in lists for event in events], expect={each[0].run: each[0].seq for each in lists})
 
 
 def _sum(done: Repriced, *, calls: int, kept: int, conflicts: int, changes: Sequence[_Change]) -> Repriced:

@@ -87,7 +87,7 @@ class SqliteStore:
         """Steps of this owner's runs that have not ended, innermost first."""
         query = (
             "SELECT r.id, s.step, s.kind, s.started_at FROM runs r JOIN steps s ON s.run = r.pk"
-            " WHERE r.owner = ? AND r.status IN ('started', 'paused') AND s.status = 'started'"
+            " WHERE r.owner = ? AND r.status IN ('started', 'paused') AND r.status = 'started' AND s.status = 'started'"
             " ORDER BY r.pk, s.step DESC"
         )
         with self._connections.reader() as connection:

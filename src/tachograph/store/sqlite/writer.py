@@ -18,7 +18,7 @@ from tachograph.events.envelope import Event
 from tachograph.store.changes import Changes, RunState
 from tachograph.store.named import Uses, without
 from tachograph.store.ports import Appended, Batch, Erased, Position
-from tachograph.store.project import following, project
+from tachograph.store.project import following, project, taken_over
 from tachograph.store.relations import OF_RUN, RELATIONS
 from tachograph.store.rows import OPEN, RunRow
 from tachograph.store.sqlite import sql
@@ -84,10 +84,14 @@ class Writer:
         """
         self._careful = careful
         self._look_around()
+        if batch.expect and not self._is_as_expected(batch.expect):
+            return Appended(moved=False)
         if batch.position is not None and not self._move(batch.position):
             return Appended(moved=False)
-        gone = self._erased({event.run for event in batch.events}) if self._last.run else set()
-        living = without(batch, gone) if gone else batch
+        runs = {event.run for event in batch.events}
+        gone = self._erased(runs) if self._last.run else set()
+        lost = self._taken_over(runs, batch.position)
+        living = without(batch, gone | lost) if gone or lost else batch
         changes = Changes(self._known)
         replaced = self._replace(changes, batch.replace) if batch.replace else {}
         self._known.begin(living, self._last)
@@ -109,7 +113,9 @@ class Writer:
         for state in ended:
             state.rest()
         self._shrink()
-        return Appended(stored, len(living.events) - stored, dropped=len(batch.events) - len(living.events))
+        late = sum(event.run in lost for event in batch.events) if lost else 0
+        dropped = len(batch.events) - len(living.events) - late
+        return Appended(stored, len(living.events) - stored, dropped=dropped, late=late)
 
     def erase(self, runs: Sequence[str], at: int) -> Erased:
         """Remove runs and leave a tombstone for each. The caller calls `forget` afterwards, come what may."""
@@ -191,6 +197,21 @@ class Writer:
             found.update(
                 run for (run,) in self._connection.execute(f"SELECT run FROM erased WHERE run IN ({marks})", chunk)
             )
+        return found
+
+    def _is_as_expected(self, expect: Mapping[str, int]) -> bool:
+        """Whether each of these runs goes on where it is expected to."""
+        query = "SELECT next_seq FROM runs WHERE id = ?"
+        found = {run: self._connection.execute(query, (run,)).fetchone() for run in expect}
+        return all(seq == (found[run][0] if found[run] else 0) for run, seq in expect.items())
+
+    def _taken_over(self, runs: Iterable[str], position: Position | None) -> set[str]:
+        """Those of these runs that do not belong to the owner of this journal any more."""
+        found: set[str] = set()
+        for chunk in chunks(list(runs) if position is not None else []):
+            query = f"SELECT id, owner, epoch FROM runs WHERE id IN ({','.join('?' * len(chunk))}) AND epoch > 0"
+            rows = self._connection.execute(query, chunk)
+            found.update(run for run, owner, epoch in rows if taken_over(owner, epoch, position))
         return found
 
     def _rows(self, runs: Iterable[str]) -> list[RunRow]:

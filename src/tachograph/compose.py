@@ -21,7 +21,7 @@ from tachograph.events.ids import run_id
 from tachograph.events.usage import Cost
 from tachograph.limits.guard import Guard
 from tachograph.record import scope
-from tachograph.record.admit import Admitter, Asked, Pricer
+from tachograph.record.admit import Admitter, Asked, Pricer, Reach
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.drain import Drain
 from tachograph.record.journal import Journal, Owner, owner_lives
@@ -69,6 +69,7 @@ class System:
         self.recorder.policy = limits
         self.recorder.open_budget = self._open_budget
         self.recorder.prices = lambda: self.prices
+        self.recorder.reach = self.reach
         self.worker = Worker(
             self.recorder,
             self.open_drain if settings.drain else None,
@@ -108,7 +109,18 @@ class System:
 
     def open_drain(self) -> Drain:
         """A drain into the store, with a connection of its own."""
-        return drain_for(self.settings, self.scrubber, own=lambda: self.recorder.journal.folder.name)
+        store, gate, folder, _ = self.reach()
+        return Drain(folder, store, gate, own=lambda: self.recorder.journal.folder.name)
+
+    def reach(self) -> Reach:
+        """The store with its gate, and a connection of its own; one in memory is the same each time."""
+        store = self._memory if self.settings.store_url == "memory:" else open_store(self.settings)
+        gate = admitter_for(self.settings, store, self.scrubber)
+        return Reach(store, gate, journals_folder(self.settings), self.worker.flush)
+
+    @cached_property
+    def _memory(self) -> Store:
+        return open_store(self.settings)
 
     def after_fork(self) -> None:
         """In a forked child: a journal, a worker and a ledger of its own."""

@@ -26,11 +26,12 @@ from tachograph.store.rows import ImportRow, JournalRow, LossRow
 from tests.contracts.erasing import ErasingContract
 from tests.contracts.feed import FeedContract
 from tests.contracts.kept import EXAMPLES, call_run, dump, named, unordered
+from tests.contracts.resuming import ResumingContract
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape, batches, bodies, runs
 
 
-class StoreContract(ErasingContract, FeedContract):
+class StoreContract(ErasingContract, FeedContract, ResumingContract):
     """Subclass it as `Test…` and implement `open`."""
 
     # ---- the log --------------------------------------------------------------------------------------------------

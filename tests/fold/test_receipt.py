@@ -175,6 +175,6 @@ def test_most_event_types_can_carry_content() -> None:
         if any("Content" in str(kind.__annotations__[name]) for name in kind.__annotations__)
     }
     assert carriers == {
-        "run_started", "run_ended", "run_resumed", "step_started", "step_ended", "call_started", "call_ended", "tool_started",
-        "tool_ended", "message_appended", "note",
+        "run_started", "run_ended", "run_resumed", "step_started", "step_ended", "call_started", "call_ended",
+        "tool_started", "tool_ended", "message_appended", "note",
     }  # fmt: skip

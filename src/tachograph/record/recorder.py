@@ -219,10 +219,12 @@ class Recorder:
         return self.journal.owner.journal
 
     def let_go(self, run: str) -> LiveRun | None:
-        """Record nothing more in a run that has ended here: it is to go on, perhaps elsewhere."""
+        """Record nothing more in a run that has ended here: it is to go on. None if there was nothing to let go of."""
         with self._lock:
-            if (former := self._over.get(run)) is not None:
-                former.gone = not former.owed
+            former = self._over.get(run)
+            if former is None or former.gone or former.owed:
+                return None
+            former.gone = True
         return former
 
     def go_on(self, run: LiveRun, limits: Policy | None, above: Budget | None) -> None:

@@ -28,6 +28,10 @@ from tachograph.record.timeline import Beats
 class WorkStep(Step[Work]):
     """A user step. Set `output` (and `metadata`) before it ends."""
 
+    def pause(self) -> None:
+        """It ends because its run waits for a person: neither well nor badly. What goes on later is another step."""
+        self._status = "paused"
+
     def _name(self) -> str:
         return self.intent.name
 

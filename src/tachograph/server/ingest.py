@@ -54,7 +54,6 @@ class Received(Struct, frozen=True):
     stored: Annotated[int, Meta(description="Events that are stored now.")]
     repeated: Annotated[int, Meta(description="Events that were stored before, by (run, seq).")]
     dropped: Annotated[int, Meta(description="Events of runs that were erased.")]
-    late: Annotated[int, Meta(description="Events of runs that another process has taken over from the journal's.")]
     moved: Annotated[
         bool,
         Meta(description="False: the journal stands elsewhere than the request said, and nothing of it was stored."),
@@ -63,6 +62,9 @@ class Received(Struct, frozen=True):
         dict[str, int],
         Meta(description="Each run of the request, with the seq its next event must have; erased ones are left out."),
     ]
+    late: Annotated[
+        int, Meta(description="Events of runs that another process has taken over; they are not stored.")
+    ] = 0
 
 
 def take(service: Service, caller: Caller, events: Sequence[Event], position: Position | None, now_ns: int) -> Received:
@@ -85,7 +87,7 @@ def take(service: Service, caller: Caller, events: Sequence[Event], position: Po
         runs = {row["id"]: row["next_seq"] for row in _runs(service.store, {event.run for event in events})}
     if answer.stored:
         service.live.wake()
-    return Received(answer.stored, answer.repeated, answer.dropped, answer.late, answer.moved, runs)
+    return Received(answer.stored, answer.repeated, answer.dropped, answer.moved, runs, answer.late)
 
 
 def journal_of(caller: Caller, journal: str) -> str:

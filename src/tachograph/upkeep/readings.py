@@ -3,6 +3,7 @@
 What came in is told by the store's feed; the events say what happened, the rows whose it is and how long it took. A
 cost that changed later (priced again, or usage that became known late) counts with its difference, at the time of the
 call.
+A run that pauses has not ended. One that is resumed had not either: its end is taken back, and its next one counts.
 Audit runs count nowhere. Of a run that was imported again only the events are new that it did not have before.
 """
 
@@ -18,7 +19,7 @@ import msgspec
 from tachograph.events.call import CallEnded, CallMetered, CallRepriced
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
-from tachograph.events.run import AUDIT, RunEnded
+from tachograph.events.run import AUDIT, RunEnded, RunResumed, RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.events.usage import Cost
 from tachograph.store.ports import Store, Stretch
@@ -45,7 +46,20 @@ _TABLES: Mapping[Kind, tuple[str, str, tuple[str, ...]]] = {
 }
 _ENDS: Mapping[Kind, type] = {"calls": CallEnded, "tools": ToolEnded}
 _LATER = (CallMetered, CallRepriced)
-_RUN = ("pk", "id", "tenant", "tags", "agent_type", "source", "owner", "next_seq", "status", "ended_at", "duration_ns")
+_RUN = (
+    "pk",
+    "id",
+    "tenant",
+    "tags",
+    "agent_type",
+    "source",
+    "owner",
+    "epoch",
+    "next_seq",
+    "status",
+    "ended_at",
+    "duration_ns",
+)
 
 
 class Readings:
@@ -170,13 +184,36 @@ class Readings:
         for kind, ended in _ENDS.items():
             if kind in self._kinds:
                 yield from self._of_steps(kind, run, {each.step: each for each in events if type(each.body) is ended})
+        yield from self._ends(run, events)
         for event in events:
-            if type(event.body) is RunEnded and self._is_new("runs", run["pk"], 0):
-                yield _ended_run(run, event.at)
-            elif _intervenes(event) and self._is_new("limits", run["pk"], event.seq):
+            if _intervenes(event) and self._is_new("limits", run["pk"], event.seq):
                 yield _sample("limits", run, event.at)
         if "calls" in self._kinds:
             yield from self._corrections(run, [each for each in events if isinstance(each.body, _LATER)])
+
+    def _ends(self, run: Row, events: Sequence[Event]) -> Iterator[Sample]:
+        """Ends of a run; and those that are taken back, since it went on."""
+        turns = [event for event in events if isinstance(event.body, RunEnded | RunResumed)]
+        if not turns or not self._is_new("runs", run["pk"], 0):
+            return
+        if not run["epoch"]:
+            ended = (event for event in turns if isinstance(event.body, RunEnded) and event.body.status != "paused")
+            yield from (_ended_run(run, event.at) for event in ended)
+            return
+        began, over, last = 0, False, None
+        for event in self._store.read(run["id"], limit=turns[-1].seq + 1):
+            match event.body:
+                case RunStarted():
+                    began = event.mono
+                case RunEnded(status=status) if not over:
+                    facts = {**run, "status": status, "duration_ns": max(0, event.mono - began)}
+                    over, last = True, None if status == "paused" else _ended_run(facts, event.at)
+                    if last is not None and event.seq >= turns[0].seq:
+                        yield last
+                case RunResumed():
+                    if last is not None and event.seq >= turns[0].seq:
+                        yield msgspec.structs.replace(last, count=-1, failed=-last.failed)
+                    over, last = False, None
 
     def _of_steps(self, kind: Kind, run: Row, ended: Mapping[int, Event]) -> Iterator[Sample]:
         if not ended:

@@ -19,7 +19,7 @@ class Sample(Struct, frozen=True, kw_only=True, gc=False):
     at: int
     """UTC ns when it ended."""
     count: int = 1
-    """0 for a correction of what was counted before."""
+    """0 for a correction of what was counted before; -1 takes it back."""
     failed: int = 0
     cost: int = 0
     """Nano-USD; of a correction, by how much it changed. A call without a price adds nothing."""

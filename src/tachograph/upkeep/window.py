@@ -24,12 +24,12 @@ class Sums:
         self.times: Counter[int] = Counter()
 
     def add(self, count: int, failed: int, cost: int, duration_ns: int | None) -> None:
-        """Take in one thing, or a correction of one (`count` 0)."""
+        """Take in one thing, or a correction of one (`count` 0), or take one back (-1)."""
         self.count += count
         self.failed += failed
         self.cost += cost
         if duration_ns is not None:
-            self.times[bucket(duration_ns)] += 1
+            self.times[bucket(duration_ns)] += -1 if count < 0 else 1
 
     def remove(self, other: Sums) -> None:
         """Take out what another holds."""

@@ -18,7 +18,7 @@ from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
 from tachograph.events.envelope import Event
-from tachograph.events.run import RunEnded
+from tachograph.events.run import RunEnded, RunResumed
 from tachograph.queries.events import events, filled
 from tachograph.queries.runs import Filter, Run, runs
 from tachograph.queries.tail import tail as news
@@ -64,11 +64,12 @@ class _Teller:
         self._adoption = Adoption(terminal.settings, terminal.store)
 
     def tell(self, stream: Iterable[Event]) -> bool:
-        """Print them; whether the run of one of them ended."""
+        """Print them; whether the run is over with them. One that is paused is not, nor one that was resumed."""
         ended = False
         for event in stream:
             self._print(event, self._narrator.tell(event))
-            ended = ended or isinstance(event.body, RunEnded)
+            if isinstance(event.body, RunEnded | RunResumed):
+                ended = isinstance(event.body, RunEnded) and event.body.status != "paused"
         self._terminal.flush()
         return ended
 

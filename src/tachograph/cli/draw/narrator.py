@@ -20,12 +20,14 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold.steps import Open, closes, opened
 
 WIDTH = 100
 """Most characters of recorded text in a line."""
+ENDED_RUNS = 1_000
+"""Ended runs whose beginning is remembered, for they may go on."""
 
 
 class Narrator:
@@ -35,6 +37,7 @@ class Narrator:
         self._name_runs = name_runs
         self._open: dict[tuple[str, int], Open] = {}
         self._names: dict[str, str] = {}
+        self._over: dict[str, Open] = {}
 
     def tell(self, event: Event) -> Text:
         """The line of an event: time, run, number, what happened."""
@@ -43,6 +46,9 @@ class Narrator:
             self._open[event.run, start.step] = start
         if isinstance(event.body, RunStarted):
             self._names[event.run] = event.body.name
+        elif isinstance(event.body, RunResumed) and (run := self._over.pop(event.run, None)) is not None:
+            self._open[event.run, 0] = run
+            self._names[event.run] = run.name
         words = Text.assemble((human.moment(event.at, seconds=True)[11:], "dim"), "  ")
         if self._name_runs:
             words.append(human.line(self._names.get(event.run, event.run[:13]), 20).ljust(20), "bold")
@@ -55,6 +61,7 @@ class Narrator:
         step = None if ended is None else self._open.pop((event.run, ended), None)
         if isinstance(event.body, RunEnded):
             self._names.pop(event.run, None)
+            self._remember(event.run, step)
         told = _TELLERS.get(type(event.body))
         if told is None:
             return _line("event", type(event.body).__name__)
@@ -66,6 +73,12 @@ class Narrator:
         elif ended is not None:
             words = Text.assemble(("end      ", "bold"), f" of step {ended} ", words)
         return words
+
+    def _remember(self, run: str, began: Open | None) -> None:
+        if began is not None:
+            self._over[run] = began
+        if len(self._over) > ENDED_RUNS:
+            del self._over[next(iter(self._over))]
 
 
 def _line(kind: str, *parts: str | tuple[str, str]) -> Text:
@@ -92,6 +105,11 @@ def _run_started(body: RunStarted) -> Text:
 
 def _run_ended(body: RunEnded) -> Text:
     return Text.assemble(_status(body.status, body.stop_reason), _failed(body.error), (_detail(body.output), "dim"))
+
+
+def _run_resumed(body: RunResumed) -> Text:
+    by = f"  by {human.line(body.by, 40)}" if body.by else ""
+    return _line("run", ("goes on", "cyan"), f"  resumed {body.epoch}×{by}", (_detail(body.limits), "dim"))
 
 
 def _step_started(body: StepStarted) -> Text:
@@ -164,6 +182,7 @@ def _unknown(body: Unknown) -> Text:
 _TELLERS: Mapping[type, Callable[[Any], Text]] = {
     RunStarted: _run_started,
     RunEnded: _run_ended,
+    RunResumed: _run_resumed,
     StepStarted: _step_started,
     StepEnded: _step_ended,
     CallStarted: _call_started,

@@ -90,34 +90,40 @@ def _settle(reach: Reach, run: str, until: float) -> None:
     """Wait until the store knows how the run stands. Raises NotResumable when it is not to be had."""
     _row(reach.store, run)  # a store that answers no questions says so at once
     reach.flush(max(0.0, until - time.monotonic()))
-    while True:
-        _adopt(reach, until)
-        row = _row(reach.store, run)
-        if row is None or row["source"] or row["status"] != "started":
-            return
-        journal = reach.journals / (row["owner"] or "-")
-        if journals.owner_lives(journal):
-            raise NotResumable(run, "started", "the process that it belongs to is alive: wait until it has ended there")
-        if not journal.is_dir():
-            why = (
-                "it goes on in a process on another machine; or its journal is gone, and `tachograph doctor --repair`"
-                " ends it"
-            )
-            raise NotResumable(run, "started", why)
+    while _is_on_its_way(reach, run, moving=_adopt(reach, until)):
         if time.monotonic() > until:
-            why = "its process is gone, but what that has recorded is not in the store yet: try again, or see `doctor`"
-            raise NotResumable(run, "started", why)
+            row = _row(reach.store, run)
+            why = "what a process that is gone has recorded is not in the store yet: try again, or see `doctor`"
+            raise NotResumable(run, row["status"] if row else "", why)
         time.sleep(PAUSE)
 
 
-def _adopt(reach: Reach, until: float) -> None:
-    """Move what journals hold into the store, unless another process is just doing that."""
+def _adopt(reach: Reach, until: float) -> bool:
+    """Move what journals hold into the store; whether another process is just doing that for one that is gone."""
     drain = Drain(reach.journals, reach.store, reach.gate)
     if drain.find() and drain.elected():
         try:
             drain.round(lambda: time.monotonic() > until)
         finally:
             drain.resign()
+    return not all(found.alive for found in drain.find())
+
+
+def _is_on_its_way(reach: Reach, run: str, *, moving: bool) -> bool:
+    """Whether the store will know more of the run in a moment. Raises NotResumable for one that goes on elsewhere."""
+    row = _row(reach.store, run)
+    if row is None:
+        return moving
+    if row["source"] or row["status"] != "started":
+        return False
+    journal = reach.journals / (row["owner"] or "-")
+    if journals.owner_lives(journal):
+        raise NotResumable(run, "started", "the process that it belongs to is alive: wait until it has ended there")
+    # A journal goes when its runs have been ended: then the row is another one by now.
+    if not journal.is_dir() and _row(reach.store, run) == row:
+        why = "it goes on in a process on another machine; or its journal is gone, and `doctor --repair` ends it"
+        raise NotResumable(run, "started", why)
+    return True
 
 
 def _row(store: Store, run: str) -> Mapping[str, Any] | None:

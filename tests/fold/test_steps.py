@@ -8,9 +8,9 @@ from hypothesis import given
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.envelope import ENDS, STARTS, Body, Event
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.fold.steps import Family, Open, closes, family_of, kind_of, opened, status_of
+from tachograph.fold.steps import Family, Open, closes, ending, family_of, kind_of, opened, status_of
 from tests.strategies import any_runs
 
 
@@ -68,3 +68,20 @@ def test_every_event_opens_closes_or_neither(events: list[Event]) -> None:
     for event in events:
         assert (opened(event) is not None) is isinstance(event.body, STARTS)
         assert closes(event) is None or isinstance(event.body, ENDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "family", "said"),
+    [
+        ("llm", "cancelled", "call", "cancelled"),
+        ("tool", "abandoned", "tool", "abandoned"),
+        ("iteration", "paused", "step", "paused"),
+        ("llm", "paused", "call", "cancelled"),
+        ("tool", "paused", "tool", "cancelled"),
+    ],
+)
+def test_any_kind_can_be_ended(kind: str, status: str, family: Family, said: str) -> None:
+    """By the event of its family; a call cannot wait for a person, so with a paused run it is cancelled."""
+    why = Failure("Gone")
+    end = ending(kind, status, why)
+    assert (family_of(end), status_of(end), end.error) == (family, said, why)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tachograph.events.call import CallMetered, CallRepriced
 from tachograph.events.envelope import STARTS, Event
 from tachograph.events.note import Loss, Score
-from tachograph.events.run import Failure, RunStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold import totals
 from tachograph.fold.tree import Node, RunTree, Span, below, forest, grow
@@ -258,3 +258,23 @@ def test_reading_again_changes_nothing(events: list[Event], place: int) -> None:
     before = outline(tree.root)
     assert not any(tree.apply(event) for event in events[: place % (len(events) + 1)])
     assert outline(tree.root) == before
+
+
+@pytest.mark.parametrize("status", ["paused", "failed"])
+def test_a_run_that_goes_on_is_open_and_keeps_its_former_end(status: str) -> None:
+    """Its tree grows on below the same root, over the whole of its time; a paused run has no duration yet."""
+    tape = Tape()
+    tape.begin()
+    tape.done(tape.step("before"))
+    tape.finish(status, stop_reason="because")
+    tree = grow(tape.events)
+    assert (tree.root.status, tree.root.duration_ns) == (status, None if status == "paused" else 3 * MS)
+    tape.wait(10 * MS).resume()
+    tree = grow(tape.events)
+    assert (tree.root.status, tree.root.duration_ns, tree.root.error) == ("started", None, None)
+    tape.done(tape.step("after"))
+    tape.finish("completed")
+    tree = grow(tape.events)
+    assert outline(tree.root) == ["run desk completed", "  custom before completed", "  custom after completed"]
+    assert (tree.root.duration_ns, tree.spans()[0]) == (17 * MS, Span(0, 17 * MS))
+    assert [type(event.body) for event in tree.root.asides] == [RunEnded, RunResumed]

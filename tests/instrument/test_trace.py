@@ -36,6 +36,7 @@ from tachograph.instrument.trace import (
     ToolRejected,
 )
 from tachograph.limits.guard import AdmitAll, Intent, Refused, Spent, Ticket
+from tachograph.record.after.resumed import resumed
 from tachograph.store.open import open_store
 from tachograph.testing import Captured, capture
 from tests.instrument.traced import RETRY, USED, ask, fresh, kinds, use
@@ -551,3 +552,21 @@ def test_a_note_of_a_program_is_an_event_of_the_context_that_wrote_it(events: Ca
         desk.note("agent_trace.schema_retry", msgspec.to_builtins(RETRY))
     assert trace.peek_agent_trace()[0] == RETRY
     assert [event.body.name for event in events.of(Note)] == ["agent_trace.schema_retry"]
+
+
+def test_a_loop_that_goes_on_completes_again(tmp_path: Path) -> None:
+    """Each of its ends is told; the summary of the run is that of all of it, live and from the store."""
+    system = tachograph.configure(store=f"sqlite:{tmp_path / 'runs.db'}", drain_interval=0.02)
+    try:
+        with run("desk") as desk:
+            ask()
+            desk.stop("paused", "approval")
+        with resumed(desk.run_id or "") as again:
+            ask()
+            again.output = "done"
+        assert kinds() == ["llm_call", "loop_complete", "llm_call", "loop_complete"]
+        live = trace.agent_trace_summary(desk.run_id)
+        assert (live.status, live.llm_calls) == ("done", 2)
+        assert live == trace._stored(desk.run_id or "")
+    finally:
+        system.close()

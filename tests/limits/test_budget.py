@@ -20,7 +20,8 @@ from tachograph.limits.budget import Budget, World
 from tachograph.limits.estimate import MOST_OUTPUT, tokens_of
 from tachograph.limits.guard import PERSON, Intent, Notice, Refused, Settled, Spent, Ticket
 from tachograph.limits.limit import Limits
-from tachograph.limits.loops import Loops
+from tachograph.limits.loops import Detector, Loops
+from tachograph.limits.past import Past
 from tachograph.store.ledgers.memory import MemoryLedger
 
 BOOK = price_book(per_million={"m": {"input": 1000, "output": 2000}}, bundled=False)
@@ -566,3 +567,27 @@ def test_giving_a_run_to_a_person_is_no_hand_off_between_agents() -> None:
     assert [isinstance(ask(guard, kind), Ticket) for kind in (PERSON, "handoff", "handoff", PERSON)] == [
         True, True, False, True
     ]  # fmt: skip
+
+
+def test_a_run_that_goes_on_has_used_what_it_had_used() -> None:
+    """Counts, tokens, money and time; from there on it counts as ever, and so do the runs above it."""
+    lead = budget(tool_calls=9, usd=None)
+    guard = budget(lead, -4 * SECOND, llm_calls=3, tool_calls=2, tokens=10_000, usd=50, seconds=60)
+    detector = Detector(Loops())
+    guard.go_on(Past({"max_llm_calls": 2, "max_tool_calls": 1}, 3_000, 2_000_000_000, 4 * SECOND), detector)
+    left = guard.remaining(0)
+    names = ("max_llm_calls", "max_tool_calls", "token_budget", "cost_budget", "deadline")
+    assert [left[name] for name in names] == [1, 1, 7_000, 48, 56]
+    assert isinstance(ask(guard, "tool", "t"), Ticket)
+    assert isinstance(ask(guard, "tool", "t"), Refused)
+    assert lead.remaining(0)["max_tool_calls"] == 8
+
+
+def test_a_run_that_goes_on_knows_its_calls() -> None:
+    """The detector that is brought along is asked."""
+    guard, detector = budget(loops=Loops(block=2)), Detector(Loops(block=2))
+    detector.asked("look", {"q": 1}, 0)
+    guard.go_on(Past(), detector)
+    said = ask(guard, "tool", "look", arguments={"q": 1})
+    assert isinstance(said, Refused)
+    assert said.mode == "block"

@@ -7,7 +7,7 @@ import pytest
 
 from tachograph.compose import System, journals_folder, open_store
 from tachograph.events.envelope import Event
-from tachograph.events.run import RunStarted
+from tachograph.events.run import RunEnded, RunStarted
 from tachograph.queries.checkup import REMOTE, examine, leftovers
 from tachograph.record import scope
 from tachograph.record.drain import REFUSED
@@ -82,6 +82,8 @@ def test_a_run_without_a_journal_is_stuck(settings: Settings, store: Store) -> N
     found = examine(settings, store)
     assert found.stuck == (RUN,)
     assert found.problems == ["open runs whose journal is gone: 1 (--repair ends them)"]
+    store.append(Batch([Event(RUN, 1, 1, 1, 0, RunEnded(status="paused", stop_reason="approval"))]))
+    assert (examine(settings, store).stuck, examine(settings, store).problems) == ((), [])
 
 
 def test_losses_and_leftovers_are_told(settings: Settings, store: Store) -> None:

@@ -15,7 +15,7 @@ from tachograph.compose import System
 from tachograph.errors import StoreRefused
 from tachograph.events.envelope import Event
 from tachograph.events.note import Loss
-from tachograph.events.run import RunEnded
+from tachograph.events.run import RunEnded, RunResumed
 from tachograph.events.usage import Cost
 from tachograph.record import journal as journals
 from tachograph.record import scope
@@ -361,3 +361,39 @@ def test_holes_in_many_runs_are_filled_at_once(desk: Desk) -> None:
         list(range(len(events))) for events in by_run.values()
     ]
     assert sum(isinstance(event.body, Loss) for event in desk.events()) >= 3
+
+
+def test_a_paused_run_of_the_dead_is_not_buried(desk: Desk) -> None:
+    """It waits for a person, and for that no process is needed; what else its process began is closed."""
+    with run("waits") as waits:
+        waits.stop("paused", "approval")
+    _, left = opened("goes on")
+    journal = desk.system.recorder.journal
+    desk.die()
+    desk.system = desk.started()
+    done = desk.drain().round()
+    assert (done.abandoned, journal.folder.exists()) == (1, False)
+    rows = desk.store.find(Query("runs", columns=("id", "status"), order=("started_at",))).rows
+    assert [tuple(row.values()) for row in rows] == [(waits.run_id, "paused"), (left, "abandoned")]
+
+
+def test_what_comes_of_a_run_that_was_taken_over_is_noted_as_lost(desk: Desk) -> None:
+    """The journal moves on, its other runs arrive, and the loss says how much and from where."""
+    with run("ended") as ended:
+        ended.fail("no")
+    desk.drain().round()
+    name = ended.run_id or ""
+    last = list(desk.store.read(name))[-1]
+    resumed = Event(name, last.seq + 1, last.at, last.mono, 0, RunResumed(owner="another", epoch=1))
+    desk.store.append(Batch([resumed]))
+    for _ in range(3):
+        ended.note("late")
+    talk(1)
+    done = desk.drain().round()
+    assert (done.late, done.finished, desk.drain().round()) == (3, True, Drained())
+    assert list(desk.store.read(name))[-1] == resumed
+    journal = desk.system.recorder.journal.folder.name
+    rows = desk.store.find(Query("losses", columns=("journal", "reason", "events"))).rows
+    assert [tuple(row.values()) for row in rows] == [(journal, "taken_over", 3)]
+    runs = desk.store.find(Query("runs", columns=("status",), order=("started_at",))).rows
+    assert [row["status"] for row in runs] == ["started", "completed"]

@@ -182,3 +182,15 @@ def test_a_blocked_journal_is_asked_again_later_not_at_every_event(tmp_path: Pat
     journal.append(b"x", 1_200_000_000)
     assert payloads(journal.folder, final=False) == [b"x"]
     journal.close()
+
+
+def test_a_journal_can_be_there_before_its_first_record(tmp_path: Path) -> None:
+    """Named, locked, with a segment; the first record then goes into that."""
+    journal = opened(tmp_path)
+    journal.claim(7)
+    assert journals.owner_lives(journal.folder)
+    assert (journals.segments(journal.folder), payloads(journal.folder, final=False)) == ([1], [])
+    journal.append(b"one", 8)
+    journal.claim(9)
+    assert (journals.segments(journal.folder), payloads(journal.folder, final=False)) == ([1], [b"one"])
+    journal.close()

@@ -13,6 +13,7 @@ from tachograph import LLMCall, run, step
 from tachograph.events.note import Loss, Note
 from tachograph.events.run import RunEnded, StepEnded
 from tachograph.record import scope
+from tachograph.record.journal import owner_lives
 from tachograph.record.recorder import Recorder
 from tachograph.testing import Captured
 
@@ -128,3 +129,37 @@ def inner_failure() -> Any:
     from tachograph.events.run import Failure
 
     return Failure("SIGTERM", "asked to go", "cancelled")
+
+
+def test_a_run_that_ended_can_be_let_go_of(events: Captured) -> None:
+    """Once; from then on what is said of it is lost, and counted. One that is open, or unknown, cannot be."""
+    recorder = scope.recorder()
+    with run("desk") as desk:
+        assert recorder.let_go(desk.run_id or "") is None
+    desk.note("late")
+    former = recorder.let_go(desk.run_id or "")
+    assert former is not None
+    assert (former.id, recorder.let_go(desk.run_id or ""), recorder.let_go("unknown")) == (desk.run_id, None, None)
+    desk.note("too late")
+    assert [type(event.body) for event in events[1:]] == [RunEnded, Note]
+    assert recorder.health.lost == {"let_go": 1}
+
+
+def test_a_pause_that_cannot_be_written_yet_is_owed(events: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a paused run is written as soon as it can be, like any other."""
+    recorder = scope.recorder()
+    append = recorder.journal.append
+    with run("desk") as desk:
+        monkeypatch.setattr(recorder.journal, "append", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        desk.stop("paused", "approval")
+    assert events.of(RunEnded) == []
+    monkeypatch.setattr(recorder.journal, "append", append)
+    recorder.pay()
+    assert [event.body.status for event in events.of(RunEnded)] == ["paused"]
+
+
+def test_the_journal_is_there_when_a_run_is_to_belong_to_it(events: Captured) -> None:
+    """Whoever asks for its name can rely on the lock being held."""
+    recorder = scope.recorder()
+    name = recorder.ready()
+    assert (name, owner_lives(recorder.journal.folder)) == (recorder.journal.folder.name, True)

@@ -226,3 +226,20 @@ def test_how_a_run_stands_is_said(store: SqliteStore) -> None:
     store.erase([made.run], 1)
     states.append(run_chapter(store, made.run, Place(1)).state)
     assert states == ["now", "over", "gone"]
+
+
+def test_a_run_that_goes_on_can_be_followed_again() -> None:
+    """A stream of it that was over goes on from its last id; one of a paused run is not over."""
+    store, tape = MemoryStore(), notes("one", 2)
+    states = []
+    place = Place(-1)
+    for step in (lambda: tape.finish("paused"), tape.resume, lambda: tape.finish("failed"), tape.resume, tape.finish):
+        step()
+        store.append(Batch(tape.events[store.next_seq(tape.run) :]))
+        chapter = run_chapter(store, tape.run, place)
+        place = chapter.next
+        states.append((chapter.state, [message.event for message in told(chapter)][-1]))
+    assert states == [
+        ("now", "run_ended"), ("now", "run_resumed"), ("over", "run_ended"), ("now", "run_resumed"),
+        ("over", "run_ended"),
+    ]  # fmt: skip

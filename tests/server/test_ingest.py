@@ -453,3 +453,17 @@ def test_a_run_with_any_events_can_be_read_again(
         assert [(event.seq, type(event.body)) for event in found] == [(event.seq, type(event.body)) for event in events]
         codec.encode_all(found)
     assert malformed or service.store.next_seq(run) == len(events)
+
+
+def test_events_of_a_run_that_was_taken_over_are_not_stored(service: Service) -> None:
+    """The answer says how many they were; the journal moves on."""
+    made = Tape()
+    made.begin(owner=JOURNAL)
+    made.finish("failed")
+    assert send(service, made.events, WRITER, Position(JOURNAL, 1, 9)).stored == 2
+    made.resume("another")
+    assert send(service, made.events[2:]).stored == 1
+    late = [msgspec.structs.replace(made.events[1], seq=seq, body=Note(name="late")) for seq in (2, 3)]
+    found = send(service, late, WRITER, Position(JOURNAL, 1, 20, (1, 9)))
+    assert found == Received(0, 0, 0, True, {made.run: 3}, 2)
+    assert stored(service, made.run) == made.events

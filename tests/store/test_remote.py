@@ -284,3 +284,24 @@ def test_the_key_is_shown_nowhere(script: Script) -> None:
 def test_this_machine_needs_no_key(host: str) -> None:
     """Under any of its names."""
     assert open_store(f"http://{host}:4319/").url == f"http://{host}:4319"
+
+
+def test_what_a_former_owner_sends_is_told_as_late(service: Service, store: Store) -> None:
+    """The server keeps it out, and says how much that was."""
+    made = Tape("over")
+    made.begin(owner=JOURNAL)
+    made.finish("failed")
+    assert store.append(Batch(made.events, position=Position(JOURNAL, 1, 9))) == Appended(2)
+    made.resume("another")
+    service.store.append(Batch(made.events[2:]))
+    late = msgspec.structs.replace(made.events[1], seq=2, body=Note(name="late"))
+    assert store.append(Batch([late], position=Position(JOURNAL, 1, 20, (1, 9)))) == Appended(late=1)
+
+
+def test_nothing_can_be_expected_of_a_run_far_away(script: Script) -> None:
+    """Compare and append is for those who can read the run: here it is refused before anything is sent."""
+    store = RemoteStore(script.url, "tg_key", direct=True)
+    with pytest.raises(WriteOnly, match="how far a run has come"):
+        store.append(Batch(tape().events, expect={tape().run: 0}))
+    assert script.asked == []
+    store.close()

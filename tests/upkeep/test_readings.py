@@ -214,3 +214,40 @@ def test_a_reader_that_was_left_behind_knows_it(store: Store, monkeypatch: pytes
     assert readings.behind()
     assert len(list(readings.load(BEGAN))) == 15
     assert not readings.behind()
+
+
+def test_an_end_that_was_none_is_taken_back(store: Store) -> None:
+    """A run that failed and was resumed has not failed; a pause is no end. Who looks later sees the same sum."""
+    readings = Readings(store, frozenset({"runs"}))
+    list(readings.load(BEGAN))
+    tape = Tape("again", at=BEGAN)
+    tape.begin("again")
+    seen: list[Sample] = []
+    for status in ("paused", "failed", "paused", "completed"):
+        tape.finish(status)
+        if status != "completed":
+            tape.resume()
+        put(store, tape)
+        seen += readings.fresh()
+    assert [(each.count, each.failed, (each.at - BEGAN) // MILLISECOND) for each in seen] == [
+        (1, 1, 3), (-1, -1, 3), (1, 0, 7),
+    ]  # fmt: skip
+    assert [each.duration_ns for each in seen] == [3 * MILLISECOND, 3 * MILLISECOND, 7 * MILLISECOND]
+    loaded = list(Readings(store, frozenset({"runs"})).load(BEGAN))
+    assert [(each.count, each.failed) for each in loaded] == [(1, 0)]
+    tape.resume()
+    tape.finish("failed")
+    put(store, tape)
+    assert [(each.count, each.failed) for each in readings.fresh()] == [(-1, 0), (1, 1)]
+
+
+def test_a_paused_run_is_no_end(store: Store) -> None:
+    """Neither when it is loaded, nor when it comes in."""
+    tape = Tape("waits", at=BEGAN)
+    tape.begin("waits")
+    tape.finish("paused", stop_reason="approval")
+    readings = Readings(store, frozenset({"runs"}))
+    list(readings.load(BEGAN))
+    put(store, tape)
+    assert list(readings.fresh()) == []
+    assert list(Readings(store, frozenset({"runs"})).load(BEGAN)) == []

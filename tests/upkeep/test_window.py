@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +76,13 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     median = window.total.quantile(0.5)
     assert median is not None
     assert abs(median / 500e6 - 1) < 0.01
+
+
+def test_what_is_taken_back_had_not_been() -> None:
+    """Count, failure and time go out of the bucket they went into."""
+    window = Window(60 * 10**9)
+    window.add(5, 10, 1, 1, 0, 1_000)
+    window.add(6, 10, 1, 0, 0, 9_000_000)
+    window.add(5, 10, -1, -1, 0, 1_000)
+    assert (window.total.count, window.total.failed, window.total.error_rate) == (1, 0, 0.0)
+    assert window.total.quantile(0.5) == pytest.approx(9_000_000, rel=0.1)

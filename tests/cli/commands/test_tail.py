@@ -7,7 +7,10 @@ import threading
 from pathlib import Path
 
 from tachograph.events import codec
+from tachograph.store.ports import Batch
+from tachograph.store.sqlite.store import SqliteStore
 from tests.cli.conftest import PROGRAM, Run, objects
+from tests.strategies import Tape
 
 RECORDING = """
 import sys, tachograph
@@ -64,3 +67,19 @@ def test_a_run_is_followed_while_it_happens(tmp_path: Path, filled: Path) -> Non
 def test_imported_runs_are_not_followed(cli: Run, filled: Path) -> None:
     """A run that is not there cannot be followed."""
     assert cli("tail", "--run", "beefbeef", store=filled).exit_code == 3
+
+
+def test_a_run_that_was_resumed_is_told_to_its_last_end(cli: Run, tmp_path: Path) -> None:
+    """Its former ends are not the end of the watching."""
+    store = SqliteStore(tmp_path / "runs.db")
+    tape = Tape()
+    tape.begin()
+    tape.finish("failed")
+    tape.resume()
+    tape.finish("completed")
+    store.append(Batch(tape.events))
+    store.close()
+    lines = cli("tail", "--run", tape.run, store=tmp_path / "runs.db").stdout.splitlines()
+    assert [line.split()[2:4] for line in lines] == [
+        ["run", "desk"], ["run", "failed"], ["run", "goes"], ["run", "completed"],
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from tachograph.events.envelope import Body, Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.queries.events import events
@@ -119,3 +119,23 @@ def test_every_event_of_a_real_run_fits_on_a_line(filled: Path) -> None:
     store.close()
     assert len(lines) > 100
     assert [line for line in lines if not line.isprintable()] == []
+
+
+def test_a_run_that_goes_on_is_told_by_its_name() -> None:
+    """Also when it had ended; where its beginning was not told, by its number."""
+    narrator = Narrator()
+    bodies = [
+        RunStarted(name="desk", execution_id="e"), RunEnded(status="paused", stop_reason="approval"),
+        RunResumed(owner="j", epoch=2, by="ann", limits=inline('"9 turns"')), RunEnded(status="completed"),
+    ]  # fmt: skip
+    lines = [
+        narrator.tell(Event("r", seq, START, seq * 1_000_000_000, 0, body)).plain for seq, body in enumerate(bodies)
+    ]
+    assert {line[10:14] for line in lines} == {"desk"}
+    assert [line[39:] for line in lines[1:]] == [
+        "run       paused: approval  1 s",
+        "run       goes on  resumed 2×  by ann  9 turns",
+        "run       completed  3 s",
+    ]
+    alone = Narrator().tell(Event("r", 2, START, 0, 0, RunResumed(owner="j", epoch=1))).plain
+    assert alone[39:] == "run       goes on  resumed 1×"

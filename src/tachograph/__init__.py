@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tachograph.instrument.logs import RunIds as RunIds
     from tachograph.limits.limit import Limits as Limits
     from tachograph.providers.models import model as model
+    from tachograph.record.after.resumed import resumed as resumed
     from tachograph.record.intent import LLMCall as LLMCall
     from tachograph.record.intent import ToolCall as ToolCall
     from tachograph.record.run import run as run
@@ -65,6 +66,7 @@ _HOMES = {
     "flush": "tachograph.compose:flush",
     "metadata": "tachograph.store.schema:metadata",
     "model": "tachograph.providers.models:model",
+    "resumed": "tachograph.record.after.resumed:resumed",
     "run": "tachograph.record.run:run",
     "starting_agent": "tachograph.agent.team.starting:starting_agent",
     "step": "tachograph.record.step:step",
@@ -99,6 +101,7 @@ __all__ = [
     "flush",
     "metadata",
     "model",
+    "resumed",
     "run",
     "starting_agent",
     "step",

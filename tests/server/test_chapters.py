@@ -233,8 +233,8 @@ def test_a_run_that_goes_on_can_be_followed_again() -> None:
     store, tape = MemoryStore(), notes("one", 2)
     states = []
     place = Place(-1)
-    for step in (lambda: tape.finish("paused"), tape.resume, lambda: tape.finish("failed"), tape.resume, tape.finish):
-        step()
+    for status in ("paused", None, "failed", None, "completed"):
+        _ = tape.finish(status) if status else tape.resume()
         store.append(Batch(tape.events[store.next_seq(tape.run) :]))
         chapter = run_chapter(store, tape.run, place)
         place = chapter.next

@@ -27,7 +27,7 @@ from tachograph.limits.limit import Limits
 from tachograph.limits.loops import Loops, Repeat
 from tachograph.record import scope
 from tachograph.record.after.resumed import resumed
-from tachograph.record.clock import Clock
+from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.drain import abandon
 from tachograph.settings import Settings
 from tachograph.store.memory import MemoryStore
@@ -39,10 +39,10 @@ QUIET = Loops(warn=None, block=None, skip=None, stop=None, errors=None, no_progr
 
 
 @contextlib.contextmanager
-def recording(home: Path, url: str = "memory:", clock: Clock | None = None, **facts: Any) -> Iterator[System]:
+def recording(home: Path, url: str = "memory:", clock: Clock = SYSTEM) -> Iterator[System]:
     """A system that the door finds, without a worker: what is resumed moves journals into the store itself."""
     made = Settings(home=home, store=url, drain=False, segment_bytes=64 * 1024, journal_bytes=1 << 24)
-    system = System(made, **facts, **({} if clock is None else {"clock": clock}))
+    system = System(made, clock=clock)
     system.recorder.on_activity = None
     before = scope.use(lambda: system.recorder)
     try:
@@ -355,7 +355,7 @@ def test_a_run_nobody_waits_for_any_more_is_given_back(tmp_path: Path) -> None:
     with recording(tmp_path) as made:
         desk = waiting()
         gate, reach, ends = threading.Event(), made.recorder.reach, list[Event]()
-        made.recorder.feed.subscribe(lambda event: type(event.body) is RunEnded and ends.append(event))  # type: ignore[func-returns-value]
+        made.recorder.feed.subscribe(lambda event: type(event.body) is RunEnded and not ends.append(event))  # type: ignore[func-returns-value]
 
         def slow() -> Any:
             gate.wait(10)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from tachograph.events.call import CallRepriced
-from tachograph.events.envelope import Event, KnownBody
+from tachograph.events.envelope import Body, Event
 from tachograph.record.admit import Admitter
 from tachograph.store.ports import Store
 
@@ -23,7 +23,7 @@ def append(store: Store, gate: Admitter, events: Sequence[Event]) -> bool:
     return done.moved and done.stored == len(events)
 
 
-def following(log: Sequence[Event], bodies: Iterable[tuple[KnownBody, int]], now: int) -> list[Event]:
+def following(log: Sequence[Event], bodies: Iterable[tuple[Body, int]], now: int) -> list[Event]:
     """The (body, step) pairs as the next events of a run, at UTC nanoseconds `now`."""
     mono = lived(log, now)
     run, first = log[0].run, log[-1].seq + 1

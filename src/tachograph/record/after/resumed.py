@@ -7,7 +7,6 @@ with resumed(run_id, limits="40 turns") as run:       # raises NotResumable: the
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +34,8 @@ from tachograph.record.run import Run, stated
 from tachograph.store.changes import hash_bytes
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tachograph.limits.limit import Limits
 
 SECONDS = 10.0
@@ -51,7 +52,7 @@ class Resumed(Run):
 
     def __init__(
         self,
-        run: str,
+        run: Recorded | str | None,
         limits: Limits | None = None,
         *,
         epoch: int | None = None,
@@ -59,9 +60,10 @@ class Resumed(Run):
         below: Recorded | str | None = None,
         seconds: float = SECONDS,
     ) -> None:
-        super().__init__(Trigger(run), below, limits)
+        self._wanted = (run.run_id if isinstance(run, Recorded) else run) or ""
+        super().__init__(Trigger(self._wanted), below, limits)
         self.epoch = epoch
-        self._wanted, self._by, self._seconds = run, by, seconds
+        self._by, self._seconds = by, seconds
         self._started: RunStarted | None = None
 
     @property
@@ -102,6 +104,8 @@ class Resumed(Run):
     async def __aenter__(self) -> Self:
         """The same as `with`; the store is waited for in a thread. If that is called off, the run ends as cancelled."""
         if self._live is None:
+            import asyncio  # noqa: PLC0415 - only programs that use it load it
+
             taking = asyncio.ensure_future(asyncio.to_thread(self.take))
             try:
                 await asyncio.shield(taking)
@@ -173,7 +177,7 @@ class Resumed(Run):
 
 
 def resumed(
-    run: str,
+    run: Recorded | str | None,
     *,
     limits: Limits | str | None = None,
     epoch: int | None = None,
@@ -181,7 +185,7 @@ def resumed(
     below: Recorded | str | None = None,
     seconds: float = SECONDS,
 ) -> Resumed:
-    """The run with this id, to go on with: as context manager, plain or async, where `run(…)` begins a new one.
+    """A run, by its id, to go on with: as context manager, plain or async, where `run(…)` begins a new one.
 
     One that failed, was cancelled or abandoned, or is paused, goes on under the same id: numbers continue, the epoch is
     one higher, and this process owns it. `limits` hold over the whole of it, what it has used before included, and

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.memory import Memory as Memory
     from tachograph.agent.reminders import Reminder as Reminder
+    from tachograph.agent.session.session import Session as Session
     from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
     from tachograph.agent.team.starting import starting_agent as starting_agent
@@ -57,6 +58,7 @@ _HOMES = {
     "Outcome": "tachograph.agent.answer.outcome:Outcome",
     "Reminder": "tachograph.agent.reminders:Reminder",
     "RunIds": "tachograph.instrument.logs:RunIds",
+    "Session": "tachograph.agent.session.session:Session",
     "TachographError": "tachograph.errors:TachographError",
     "Tool": "tachograph.agent.tools.tool:Tool",
     "ToolCall": "tachograph.record.intent:ToolCall",
@@ -93,6 +95,7 @@ __all__ = [
     "Outcome",
     "Reminder",
     "RunIds",
+    "Session",
     "TachographError",
     "Tool",
     "ToolCall",

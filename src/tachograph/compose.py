@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 from tachograph.errors import SettingsError
 from tachograph.events.call import CallEnded
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from tachograph.limits.budget import Budget, World
     from tachograph.limits.ledger import Ledger
     from tachograph.limits.limit import Limits
+    from tachograph.store.sessions.heads import Heads
 
 
 class System:
@@ -78,6 +80,7 @@ class System:
             sync=settings.fsync == "interval",
         )
         self.recorder.on_activity = self.worker.start
+        _of_recorders[self.recorder] = ref(self)
 
     @cached_property
     def prices(self) -> PriceBook:
@@ -88,6 +91,18 @@ class System:
     def ledger(self) -> Ledger:
         """Where limits of sessions and tenants are kept: beside the store, for all processes that record there."""
         return ledger_for(self.settings, self.recorder)
+
+    @cached_property
+    def heads(self) -> Heads:
+        """Where the sessions of this store stand: beside it, for all processes that record there."""
+        with _changing:  # of those in memory there must be only one
+            known: Heads | None = self.__dict__.get("heads")
+            return known or heads_for(self.settings, self.recorder)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, to be read. Opened by the first question."""
+        return open_store(self.settings)
 
     @cached_property
     def _world(self) -> World:
@@ -124,16 +139,18 @@ class System:
 
     def after_fork(self) -> None:
         """In a forked child: a journal, a worker and a ledger of its own."""
-        self.__dict__.pop("ledger", None)
+        for opened in _OPENED:
+            self.__dict__.pop(opened, None)
         self.worker.after_fork()
         self.recorder.after_fork()
 
     def close(self) -> None:
         """End open runs, drain for a bounded time, let go."""
         self.worker.leave()
-        ledger = self.__dict__.pop("ledger", None)
-        if ledger is not None:
-            ledger.close()
+        for name in _OPENED:
+            opened = self.__dict__.pop(name, None)
+            if opened is not None:
+                opened.close()
 
 
 def leaves_scrubbing(settings: Settings) -> bool:
@@ -142,6 +159,9 @@ def leaves_scrubbing(settings: Settings) -> bool:
     return settings.scrub == "drain" and settings.capture == "full" and not own
 
 
+_OPENED = ("ledger", "heads", "store")
+"""What a system opens when it is first needed; a forked child opens its own."""
+_of_recorders: WeakKeyDictionary[Recorder, ref[System]] = WeakKeyDictionary()
 _system: System | None = None
 _others: dict[str, System] = {}
 """Systems of the stores that were asked for by URL; the process's own may be among them."""
@@ -203,6 +223,12 @@ def system_for(url: str) -> System:
             found = System(settings, **_as(own)) if own else System(settings)
         _others[url] = found
         return found
+
+
+def recording() -> System:
+    """The system that runs are recorded by just now: the process's own, but where a test captures."""
+    known = _of_recorders.get(scope.recorder())
+    return (None if known is None else known()) or current()
 
 
 def store_key(url: str) -> str:
@@ -313,6 +339,23 @@ def ledger_for(settings: Settings, recorder: Recorder) -> Ledger:
     journals = journals_folder(settings)
     owner = recorder.journal.owner.journal
     return open_ledger(settings.store_url, settings.home, owner, lambda other: owner_lives(journals / other))
+
+
+def heads_for(settings: Settings, recorder: Recorder) -> Heads:
+    """The heads of sessions beside the store of these settings. Nothing is opened before their first use."""
+    from tachograph.store.heads import open_heads  # noqa: PLC0415 - only sessions need them
+
+    journals, owner = journals_folder(settings), recorder.journal.owner
+    # A lease is taken before anything is recorded: its owner must be seen to live from then on. If that cannot be
+    # (a full disk), the time of its leases alone says how long they last.
+    try:
+        name = recorder.ready()
+    except OSError:
+        name = ""
+    holder = f"process {owner.pid} on {owner.host}"
+    return open_heads(
+        settings.store_url, settings.home, name, holder, lambda other: owner_lives(journals / other)
+    )  # fmt: skip
 
 
 def pricer_for(settings: Settings) -> Pricer:

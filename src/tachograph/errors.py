@@ -22,6 +22,13 @@ TachographError
 ├── ReplayMismatch           a replayed model was asked what was not recorded, or not asked what was
 ├── ToolError                a tool says what went wrong, in words for the model
 ├── InvalidTranscript        messages that no provider would take
+├── SessionError             a turn of a session cannot begin, or cannot be kept
+│   ├── SessionBusy          somebody else writes, and did not end in time
+│   ├── SessionConflict      the lease was lost, or the session has changed: nothing was written
+│   ├── SessionClosed        the session takes no turns any more
+│   ├── SessionHandedOff     a person has the session
+│   ├── HistoryMissing       what was said cannot be read back
+│   └── StateMismatch        the session's state is of a schema that this program cannot read
 └── RunFailed                `run_or_raise`: the run has an outcome, and it is not an answer
 
 Facts are attributes; the message says what was wrong, with what value, and what to do. Only `LimitExceeded` ever
@@ -274,6 +281,60 @@ class InvalidTranscript(TachographError):
     def __init__(self, position: int, problem: str) -> None:
         self.position, self.problem = position, problem
         super().__init__(f"message {position}: {problem}")
+
+
+class SessionError(TachographError):
+    """A turn of a session cannot begin, or cannot be kept."""
+
+
+class SessionBusy(SessionError):
+    """Somebody else writes; `holder` says who, `waited` how many seconds we waited for him."""
+
+    def __init__(self, session: str, holder: str, waited: float) -> None:
+        self.session, self.holder, self.waited = session, holder, waited
+        super().__init__(f"session {session!r} is being written by {holder}, who did not end within {waited:g} s")
+
+
+class SessionConflict(SessionError):
+    """The lease was lost, or the session has changed since it was read; nothing was written."""
+
+    def __init__(self, session: str, reason: str) -> None:
+        self.session, self.reason = session, reason
+        super().__init__(f"session {session!r}: {reason}; nothing was written")
+
+
+class SessionClosed(SessionError):
+    """The session takes no turns any more."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        super().__init__(f"session {session!r} is closed: reopen it, or begin another")
+
+
+class SessionHandedOff(SessionError):
+    """A person has the session."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        super().__init__(f"session {session!r} was handed to a person: reopen it, or say allow_handed_off=True")
+
+
+class HistoryMissing(SessionError):
+    """What was said cannot be read back here."""
+
+    def __init__(self, session: str, reason: str) -> None:
+        self.session, self.reason = session, reason
+        advice = "reset it, or say accept_missing=True to go on with what there is"
+        super().__init__(f"the conversation of session {session!r} cannot be read back: {reason}; {advice}")
+
+
+class StateMismatch(SessionError):
+    """The session's state was written in version `found` of its schema, this program knows `known`."""
+
+    def __init__(self, session: str, found: int, known: int) -> None:
+        self.session, self.found, self.known = session, found, known
+        advice = "upgrade the program" if found > known else "give an upgrade function"
+        super().__init__(f"the state of session {session!r} has version {found}, not {known}: {advice}")
 
 
 class RunFailed(TachographError):

@@ -14,7 +14,7 @@ from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.providers.scripted import ScriptedModel
-from tachograph.record.run import CONVERSATION
+from tachograph.record.step import CONVERSATION
 from tachograph.testing import Captured
 
 QUICK = Retry(base=0.001, most=0.002)

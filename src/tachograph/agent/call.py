@@ -84,6 +84,8 @@ class Call:
     emitter: Emitter | None = None
     below: Recorded | str | None = None
     name: str | None = None
+    closing: Callable[[Live], object] | None = None
+    """Told of the run when its conversation is whole and before its record ends. It must not raise."""
 
 
 def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Live:
@@ -111,7 +113,7 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
         instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
         lead=spec.name, edges=post.edges, part=post.limits,
-        spent=call.spent, again=call.record is not None, facts=call.facts,
+        spent=call.spent, again=call.record is not None, facts=call.facts, closing=call.closing,
     )  # fmt: skip
     live.state = state
     return live

@@ -133,6 +133,8 @@ class Live:
     """Whether it goes on in a run that had stopped."""
     step: Recorded | None = None
     """The iteration's step, while there is one."""
+    closing: Callable[[Live], object] | None = None
+    """Told when the conversation is whole, before the record ends."""
     moving: Lock = field(default_factory=Lock)
     """Held while the state moves: tools in threads keep things, too."""
 

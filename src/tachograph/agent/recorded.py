@@ -51,7 +51,7 @@ from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold import approvals, transcript
 from tachograph.fold.handoffs import STATES, handing_of
-from tachograph.record.run import CONVERSATION
+from tachograph.record.step import CONVERSATION
 
 _FACTS: Mapping[str, Callable[[dict[str, Any]], Fact]] = {
     "nudge": lambda said: Nudged(said["text"]),

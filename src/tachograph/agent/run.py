@@ -65,9 +65,12 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
                 await _work(live, prompt)
             except asyncio.CancelledError:
                 record.stop("cancelled", live.called_off)
+                record.discarded = live.called_off == "superseded"
                 raise
             finally:
                 _leave_valid(live)
+                if live.closing is not None:
+                    live.closing(live)
             _close(record, live)
     except LimitExceeded as refused:
         await _not_begun(live, refused)
@@ -296,7 +299,7 @@ async def _finish(live: Live, end: End) -> None:
 def _stand(live: Live) -> None:
     """Where the run begins, on record."""
     if not live.again:  # else its own log says that already
-        live.record.converse(live.state.messages, "begun", state=plain(live.state))
+        live.record.transcribe(live.state.messages, {"by": "begun", "state": plain(live.state)})
     for fact in live.facts:
         live.note("told", {"kind": fact.kind, "text": fact.text})
         _advance(live, fact)
@@ -320,7 +323,7 @@ async def _prompted(live: Live, prompt: Prompt | None) -> None:
     message, ended = await let_in(live, message, reminders)
     if ended is not None:
         return _over(live, End("failed", "guardrail_block", None, None, ended.text))
-    live.record.converse((*live.state.messages, message), "prompted")
+    live.record.transcribe((*live.state.messages, message), {"by": "prompted"})
     _advance(live, Prompted(message))
     live.emit(progress.MessageAdded(message=message))
     return None

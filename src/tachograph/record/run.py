@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.errors import LimitExceeded
 from tachograph.events.limit import LimitHit, Mode
-from tachograph.events.note import Note
 from tachograph.events.run import STOP_REASONS, RunEnded, Status, stop_reason_allowed
 from tachograph.record import scope
 from tachograph.record.door import Place, Recorded, kept, open_run
 from tachograph.record.failure import reason_for
 from tachograph.record.intent import Trigger, one_of
 from tachograph.record.recorder import LiveRun, Recorder, log
-from tachograph.record.step import chained, learned, said_of
+from tachograph.record.step import transcribe
 
 if TYPE_CHECKING:
     from tachograph.limits.limit import Limits
-
-CONVERSATION = "conversation"
-"""Note that says where a conversation stands; see `Run.converse`."""
 
 
 class Run(Recorded):
@@ -81,20 +77,6 @@ class Run(Recorded):
             return
         log.error("run.stop(%r, %r) is ignored: see STOP_REASONS for what may be said", status, reason)
 
-    def converse(self, messages: Sequence[Any], by: str, **facts: Any) -> None:
-        """Record the conversation as it stands, and by what: messages that are new, and the note `conversation`.
-
-        The note's `node` names the last message; without one it is the message right before the note. What a request
-        says is recorded with the request; this is for what no request has said yet.
-        """
-        live = self._run
-        if self._recorder is None or live is None:
-            return
-        try:
-            _converse(self._recorder, live, messages, {"by": by, **facts})
-        except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps
-            self._recorder.fault("note", problem)
-
     def reached(self, limit: LimitExceeded) -> None:
         """A limit of this run was reached by a run below it, in whose record the refusal stands."""
         self._say(
@@ -103,6 +85,21 @@ class Run(Recorded):
                 requested=limit.requested, threshold=limit.threshold, reason=recorder.plain(limit.reason),
             )
         )  # fmt: skip
+
+    def transcribe(self, messages: Sequence[Any], noted: Mapping[str, Any] | None = None) -> int | None:
+        """Record how a conversation stands, as far as no request has shown it: the seq of its last message.
+
+        `noted` stands in a note `conversation` behind them. None when there is no message, when it could not be kept,
+        or after the end of the run.
+        """
+        recorder, run = self._recorder, self._run
+        if recorder is None or run is None or run.ended:
+            return None
+        try:
+            return transcribe(recorder, run, messages, noted)
+        except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps
+            recorder.fault("transcribe", problem)
+            return None
 
     def _again(self) -> Run:
         again = Run(self.trigger, self.below, self.limits)
@@ -139,19 +136,6 @@ class Run(Recorded):
             metadata=kept(recorder, self.metadata),
         )
         recorder.end_run(self._run, ended)
-
-
-def _converse(recorder: Recorder, run: LiveRun, messages: Sequence[Any], facts: dict[str, Any]) -> None:
-    known, fresh = run.prefix.split(messages)
-    said = said_of(recorder, [message for _, message in fresh])
-    note = Note(name=CONVERSATION, data=kept(recorder, facts if said else {**facts, "node": known}))
-
-    def build(seq: int) -> list[Any]:
-        return [*chained(said, known, seq), (note, 0)]
-
-    first = recorder.write(run, build)
-    if first is not None:
-        learned(run, [key for key, _ in fresh], said, known, first)
 
 
 def run(

@@ -12,6 +12,7 @@ from tachograph.events.call import CallEnded, CallMetered, CallStarted
 from tachograph.events.chat import Message
 from tachograph.events.content import Content
 from tachograph.events.message import MessageAppended
+from tachograph.events.note import Note
 from tachograph.events.run import Failure, Status, StepEnded, StepKind, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted, ToolState
 from tachograph.events.usage import MISSING, PROGRAM, Cost, Usage, is_stated
@@ -343,6 +344,30 @@ def chained(said: Said, parent: int | None, seq: int, *, ephemeral: bool = False
         parent = seq
         seq += 1
     return bodies
+
+
+CONVERSATION = "conversation"
+"""Note that says where a conversation stands; see `transcribe`."""
+
+
+def transcribe(
+    recorder: Recorder, run: LiveRun, messages: Sequence[Any], noted: Mapping[str, Any] | None = None
+) -> int | None:
+    """Record those messages of a conversation that no request of the run has shown; the node of the last.
+
+    `noted` goes with them as the note `conversation`: its `node` names the last message, and without one it is the
+    message right before the note. None when there is no message, or it could not be kept.
+    """
+    known, fresh = run.prefix.split(messages)
+    if not fresh and noted is None:
+        return known
+    said = said_of(recorder, [message for _, message in fresh])
+    notes = []
+    if noted is not None:
+        facts = noted if said else {**noted, "node": known}
+        notes.append((Note(name=CONVERSATION, data=kept(recorder, facts)), 0))
+    first = recorder.write(run, lambda seq: [*chained(said, known, seq), *notes])
+    return None if first is None else learned(run, [key for key, _ in fresh], said, known, first)
 
 
 def learned(run: LiveRun, keys: list[Any], said: Said, parent: int | None, first: int) -> int | None:

@@ -26,11 +26,16 @@ def open_ledger(url: str, home: Path, owner: str, is_alive: Callable[[str], bool
 
 def ledger_path(url: str, home: Path) -> Path | None:
     """Where the ledger lies: beside a SQLite file; for a server in `home`, for this machine; None: in memory."""
+    return beside(url, home, "ledgers", "ledger")
+
+
+def beside(url: str, home: Path, folder: str, ending: str) -> Path | None:
+    """Where a file lies that belongs to a store, as the ledger does: with this ending, for a server in this folder."""
     if url == "memory:":
         return None
     if is_remote(url):
         address = remote_url(url)
         name = "".join(letter if letter.isalnum() else "-" for letter in address.partition("://")[2])[:60]
-        return home / "ledgers" / f"{name}-{blake2b(address.encode(), digest_size=8).hexdigest()}.ledger"
+        return home / folder / f"{name}-{blake2b(address.encode(), digest_size=8).hexdigest()}.{ending}"
     path = sqlite_path(url)
-    return path.with_name(f"{path.name}.ledger")
+    return path.with_name(f"{path.name}.{ending}")

@@ -13,7 +13,7 @@ import pytest
 from tachograph.errors import StoreUnavailable
 from tachograph.events.account import Claim
 from tachograph.store.ledgers import file
-from tachograph.store.ledgers.file import VERSION, LedgerFile
+from tachograph.store.ledgers.file import VERSION, AgreedFile
 from tachograph.store.ledgers.sqlite import SqliteLedger
 from tachograph.store.ledgers.turns import BUSY_SECONDS
 from tests.contracts.accounts import DAY, HOUR, NOW, account
@@ -175,7 +175,7 @@ def test_a_failed_request_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_snapshot_reads_one_moment(tmp_path: Path) -> None:
     """What others write meanwhile is not seen, and they need not wait."""
-    ledger, other = LedgerFile(tmp_path / "a.ledger"), ledger_in(tmp_path / "a.ledger")
+    ledger, other = AgreedFile(tmp_path / "a.ledger"), ledger_in(tmp_path / "a.ledger")
     with ledger.snapshot() as connection:
         count = "SELECT count(*) FROM grants"
         assert connection.execute(count).fetchone() == (0,)

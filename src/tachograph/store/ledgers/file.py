@@ -1,8 +1,8 @@
-"""The file of a ledger: made when it is first needed, for its owner alone, and opened anew where that is needed.
+"""The file of a ledger, or of anything else that processes agree by: made when it is first needed, for its owner alone.
 
-It lies beside the store, not in it, so that nothing which keeps the store busy keeps a limit waiting. Write-ahead
-logging without a sync at each commit: what was committed survives the process, however it ends; a power cut may forget
-the last moments.
+It is opened anew where that is needed. It lies beside the store, not in it, so that nothing which keeps the store busy
+keeps a limit waiting. Write-ahead logging without a sync at each commit: what was committed survives the process,
+however it ends; a power cut may forget the last moments.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tachograph.errors import StoreUnavailable
 from tachograph.store.ledgers.turns import BUSY_SECONDS
 
-APPLICATION_ID = 0x5441_4C47
-"""Marks a file as a ledger of ours ("TALG")."""
-VERSION = 1
 _POLL_SECONDS = 0.001
-_SCHEMA = """
+VERSION = 1
+_TABLES = """
 CREATE TABLE accounts (
     id INTEGER PRIMARY KEY, scope TEXT NOT NULL, key TEXT NOT NULL, of TEXT NOT NULL,
     newest INTEGER NOT NULL, reach INTEGER NOT NULL, forever INTEGER NOT NULL,
@@ -43,17 +42,34 @@ CREATE INDEX reserved_on ON reserved (account, at, expires, amount);
 """
 """Times are UTC nanoseconds. The id of a grant is never given twice: who settles late must not settle another's."""
 
+
+class Layout(NamedTuple):
+    """What stands in a file."""
+
+    noun: str
+    """What it is called."""
+    mark: int
+    """Tells it from files of other programs."""
+    version: int
+    tables: str
+    """The statements that make them."""
+    any: str
+    """One of the tables: looking there settles what a reader sees."""
+
+
+LEDGER = Layout("ledger", 0x5441_4C47, VERSION, _TABLES, "accounts")  # "TALG"
+
 _left_alone: list[sqlite3.Connection] = []
 """Not closed: to close a parent's, or one whose file was replaced, would remove files that others work with."""
 
 
-class LedgerFile:
+class AgreedFile:
     """A connection to the file, for one thread at a time. A forked child opens its own."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.url = path, f"sqlite:{path}"
+    def __init__(self, path: Path, layout: Layout = LEDGER) -> None:
+        self.path, self.url, self._layout = path, f"sqlite:{path}", layout
         self.is_forked = False
-        """Whether this is not the process that the ledger was opened for."""
+        """Whether this is not the process that the file was opened for."""
         self._pid = os.getpid()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -70,7 +86,7 @@ class LedgerFile:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """All of it as it is at one moment, to be read. Raises StoreUnavailable."""
         with self._opened() as connection:
-            _patiently(partial(_look, connection))
+            _patiently(partial(_look, connection, self._layout.any))
             try:
                 yield connection
             finally:
@@ -129,10 +145,12 @@ class LedgerFile:
         """Whether it has our tables; False of an empty file."""
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if (mark, version) == (APPLICATION_ID, VERSION):
+        wanted = self._layout
+        if (mark, version) == (wanted.mark, wanted.version):
             return True
-        if mark == APPLICATION_ID:
-            raise StoreUnavailable(self.url, f"it is a ledger of version {version}, this one knows {VERSION}: upgrade")
+        if mark == wanted.mark:
+            found = f"it is a {wanted.noun} of version {version}, this one knows {wanted.version}: upgrade"
+            raise StoreUnavailable(self.url, found)
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise StoreUnavailable(self.url, "it is a database of another program: move it away")
         return False
@@ -140,10 +158,10 @@ class LedgerFile:
     def _lay_out(self, connection: sqlite3.Connection) -> None:
         if self._is_ready(connection):
             return  # another process was faster
-        for statement in _SCHEMA.split(";"):
+        for statement in self._layout.tables.split(";"):
             connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA application_id = {self._layout.mark}")
+        connection.execute(f"PRAGMA user_version = {self._layout.version}")
 
 
 @contextlib.contextmanager
@@ -157,11 +175,11 @@ def _committed(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _look(connection: sqlite3.Connection) -> None:
+def _look(connection: sqlite3.Connection, table: str) -> None:
     """Begin to read: what is seen is settled by the first look."""
     connection.execute("BEGIN")
     try:
-        connection.execute("SELECT 1 FROM accounts LIMIT 1").fetchone()
+        connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
     except BaseException:
         connection.execute("ROLLBACK")
         raise

@@ -27,7 +27,7 @@ from tachograph.store.ledgers.counting import (
     grain,
     kept,
 )
-from tachograph.store.ledgers.file import LedgerFile
+from tachograph.store.ledgers.file import AgreedFile
 from tachograph.store.ledgers.turns import BUSY_SECONDS, Turns
 
 _ROUND = 60 * SECOND
@@ -59,7 +59,7 @@ class SqliteLedger:
 
     def __init__(self, path: Path, owner: str, is_alive: Callable[[str], bool]) -> None:
         self.path, self._owner, self._is_alive = path, owner, is_alive
-        self._file = LedgerFile(path)
+        self._file = AgreedFile(path)
         self._turns = Turns(self._file.url, BUSY_SECONDS, self._file.close)
         self._looked_at: int | None = None
 

@@ -1,0 +1,1 @@
+"""Sessions: conversations over many runs and processes, one writer at a time."""

@@ -1,0 +1,158 @@
+"""A session: one conversation over many runs, agents and processes, written by one at a time.
+
+    session = Session("ticket-17", user="ada")
+    outcome = await session.ask(agent, "Where is my order?")      # any process may ask the next
+
+Each ask takes the lease, reads what was said from the log, runs, commits and gives the lease back. A newer message may
+supersede the turn in progress (`supersede=True`): its reply is discarded, what the user said stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from tachograph.agent.agent import Agent, blocking
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.call import Prompt, outcome_of
+from tachograph.agent.handle import Handle
+from tachograph.agent.live import Live
+from tachograph.agent.progress import Emitter
+from tachograph.agent.session.terms import Terms
+from tachograph.agent.session.turn import Turn
+from tachograph.errors import LimitExceeded, SessionConflict, SettingsError
+from tachograph.events.account import COUNTED, Account
+from tachograph.store.sessions.head import Head
+
+Agents = Agent | Mapping[str, Agent]
+"""One agent, or several by name: the first begins."""
+Result = TypeVar("Result")
+log = logging.getLogger("tachograph.session")
+
+
+class Session(Terms):
+    """One conversation. May be used from several tasks, threads and processes."""
+
+    # ---- talking --------------------------------------------------------------------------------------------------
+
+    def turn(self, *, supersede: bool = False) -> Turn:
+        """The next turn, as `async with`: nobody else writes until it ends. Raises SessionError when it is entered.
+
+        With `supersede` a turn that is in progress is called off; without, it is waited for.
+        """
+        return Turn(self, supersede=supersede)
+
+    async def ask(
+        self, agents: Agents, prompt: Prompt | None, *, agent: str | None = None, supersede: bool = False,
+        state: Mapping[str, Any] | None = None, **call: Any,
+    ) -> Outcome[Any]:  # fmt: skip
+        """A whole turn: say something and hear the answer. Raises as `Agent.run`, and SessionError, StoreError.
+
+        Of several agents the one speaks that is named, else who spoke last, else the first. `call` is as for
+        `Agent.run`. Superseded by a newer message, the outcome is `cancelled` (`superseded`).
+        """
+        return outcome_of(await self._fly(agents, prompt, call, agent=agent, supersede=supersede, state=state))
+
+    def ask_sync(self, agents: Agents, prompt: Prompt | None, **how: Any) -> Outcome[Any]:
+        """`ask` for programs without an event loop, and for code inside one that cannot await."""
+        return blocking(lambda: _and_close(agents, self.ask(agents, prompt, **how)))
+
+    def start(
+        self, agents: Agents, prompt: Prompt | None, *, agent: str | None = None, supersede: bool = False,
+        state: Mapping[str, Any] | None = None, **call: Any,
+    ) -> Handle[Any]:  # fmt: skip
+        """Ask as a task, which can be called off. The turn is committed when its outcome is there."""
+        emitter = Emitter(call.get("emitter"))
+        call = {**call, "emitter": emitter}
+        how: dict[str, Any] = {"agent": agent, "supersede": supersede, "state": state}
+        return Handle(lambda known: self._fly(agents, prompt, call, known, **how), emitter)
+
+    # ---- how it stands --------------------------------------------------------------------------------------------
+
+    def head(self) -> Head | None:
+        """Where it stands; None before its first turn. Raises StoreUnavailable."""
+        return self.local.heads.get(self.key)
+
+    def close(self) -> Head | None:
+        """Take no turns any more; one under way may end. None when there was no turn. Raises StoreUnavailable."""
+        return self.local.heads.close_session(self.key, self._now())
+
+    def reopen(self) -> Head | None:
+        """Take turns again: after it was closed, or handed to a person. Raises StoreUnavailable."""
+        return self.local.heads.reopen(self.key, self._now())
+
+    def reset(self, *, counters: bool = True, history: bool = True, state: bool = True) -> Head | None:
+        """Begin anew: active, with nothing said, no state, and limits that allow all again. The log keeps everything.
+
+        A turn under way is lost, unless only the counters go. Raises StoreUnavailable.
+        """
+        now = self._now()
+        head = self.local.heads.reset(self.key, now, history=history, state=state)
+        if counters:
+            for of in COUNTED:
+                self.system.ledger.reset(Account.of_session(self.key[0], self.key[1], of), now)
+        return head
+
+    # ---- one turn -------------------------------------------------------------------------------------------------
+
+    async def _fly(
+        self, agents: Agents, prompt: Prompt | None, call: Mapping[str, Any],
+        known: Callable[[Live], object] = lambda live: None, *, agent: str | None, supersede: bool,
+        state: Mapping[str, Any] | None,
+    ) -> Live:  # fmt: skip
+        async with self.turn(supersede=supersede) as turn:
+            name, chosen = _chosen(agents, agent, turn.agent)
+            begun: list[Live] = []
+
+            def is_known(live: Live) -> None:
+                begun.append(live)
+                known(live)
+
+            try:
+                live = await turn.fly(chosen, prompt, call, is_known)
+            except (asyncio.CancelledError, LimitExceeded):
+                if begun:  # what was said is kept, whoever does not want to hear the rest
+                    self._keep_broken(turn, outcome_of(begun[0]), name)
+                raise
+            outcome = outcome_of(live)
+            try:
+                await turn.commit(outcome, agent=_spoke(agents, outcome, name), state=state)
+            except SessionConflict:
+                if outcome.stop_reason != "superseded":
+                    raise
+            return live
+
+    def _keep_broken(self, turn: Turn, outcome: Outcome[Any], name: str) -> None:
+        try:
+            turn.keep(outcome, agent=name)
+        except Exception as problem:  # noqa: BLE001 - the caller is told what broke it off
+            log.warning("session %s: what was said until it was broken off is not kept: %s", self.key[1], problem)
+
+    def _now(self) -> int:
+        return self.system.recorder.clock.now()
+
+
+def _chosen(agents: Agents, named: str | None, current: str | None) -> tuple[str, Agent]:
+    if isinstance(agents, Agent):
+        return agents.name, agents
+    if not agents or (named is not None and named not in agents):
+        raise SettingsError("agent", named, f"one of {', '.join(agents) or 'at least one agent'}")
+    name = named or (current if current in agents else None) or next(iter(agents))
+    return name, agents[name]
+
+
+def _spoke(agents: Agents, outcome: Outcome[Any], name: str) -> str:
+    """Who speaks next: whoever answered, under the name that he has among these agents."""
+    answered = getattr(outcome, "agent", None)
+    if isinstance(agents, Agent) or answered is None or answered in agents:
+        return answered or name
+    return next((known for known, one in agents.items() if one.name == answered), name)
+
+
+async def _and_close(agents: Agents, work: Awaitable[Result]) -> Result:
+    """What the work comes to; then the models' connections of this event loop are closed."""
+    for one in (agents,) if isinstance(agents, Agent) else agents.values():
+        work = one.and_close(work)
+    return await work

@@ -1,0 +1,340 @@
+"""One turn of a session: the lease is held, what was said is read, a run is made of it, and what it added is committed.
+
+What is committed is a point of the log. The run records how its conversation stands right before it ends, so the point
+is there as soon as the run is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from tachograph.agent.agent import Agent
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.call import Prompt, begin, call_of, message_of, outcome_of
+from tachograph.agent.handle import Handle
+from tachograph.agent.live import Live
+from tachograph.agent.progress import Emitter, RunBegan
+from tachograph.agent.reminders import cleaned
+from tachograph.agent.run import fly
+from tachograph.agent.session.history import NOWHERE, conversation, hidden, is_readable, recovered, spoken
+from tachograph.agent.session.kept import state_of, storable
+from tachograph.agent.session.terms import Terms
+from tachograph.errors import LimitExceeded, SessionBusy, SessionConflict, SettingsError, StoreError
+from tachograph.events.chat import Message
+from tachograph.record.run import run
+from tachograph.store.sessions.head import Changes, Fate, Head, Held, Lease, Point, Taken
+
+FLUSH_SECONDS = 2.0
+"""Most that a commit waits until what was said is in the store; another process waits for the rest when it reads."""
+_PAUSES = (0.01, 0.1)
+"""Seconds between two looks of who waits, at first and later."""
+_OTHERS = "others who came first"
+_OURS = ("history", "session", "tenant", "closing")
+"""Keywords of a call that a turn gives."""
+_inside: ContextVar[tuple[Turn, ...]] = ContextVar("tachograph_turns", default=())
+"""The turns that the caller is inside of, or was when it was begun."""
+log = logging.getLogger("tachograph.session")
+
+
+class _Said(NamedTuple):
+    """How a conversation stood when its run ended."""
+
+    messages: tuple[Message, ...]
+    point: Point
+
+
+class Turn:
+    """See `Session.turn`. Use as `async with`, from one event loop."""
+
+    head: Head
+    """Where the session stood when the turn began; after a commit, as it stands."""
+    history: tuple[Message, ...] = ()
+    """What was said, without instructions."""
+    state: dict[str, Any]
+    """The session's own state."""
+    epoch = 0
+
+    def __init__(self, session: Terms, *, supersede: bool = False) -> None:
+        self.session, self.key, self.lasts = session, session.key, int(session.lease * 1e9)
+        self.fate: Fate = "held"
+        """What became of the lease."""
+        self.over = False
+        self._supersede = supersede
+        self._telling = threading.Lock()
+        self._handle: Handle[Any] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._said: dict[str, _Said] = {}
+        """By run."""
+
+    @property
+    def agent(self) -> str | None:
+        """Name of the agent who speaks next; None when nobody has spoken."""
+        return self.head.agent
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Names of tools whose arguments are masked in the history."""
+        return hidden(self.history)
+
+    # ---- beginning and ending -------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Take the lease and read what was said. Raises SessionError, StoreError."""
+        self._loop = asyncio.get_running_loop()
+        if any(turn.key == self.key and not turn.over for turn in _inside.get()):
+            raise SessionBusy(self.key[1], "the turn that this is inside of", 0.0)
+        taken = await self._taken()
+        self.head, self.epoch = taken.head, self._epoch_of(taken.head)
+        self.session.local.beat.hold(self)
+        try:
+            self.state = state_of(self.head, self.session.state_version, self.session.upgrade)
+            self.history = await self._read(taken.before)
+        except BaseException:
+            self._leave()
+            raise
+        _inside.set((*_inside.get(), self))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lease back. What was not committed is no part of the session."""
+        _inside.set(tuple(turn for turn in _inside.get() if turn is not self))
+        self._leave()
+
+    def told(self, fate: Fate) -> None:
+        """A newer message came, or the lease is lost: the run ends as superseded. From any thread."""
+        with self._telling:
+            before, self.fate = self.fate, "lost" if self.fate == "lost" else fate
+        handle = self._handle
+        if before == "held" and handle is not None:  # once: called off again, it could not end in good order
+            with contextlib.suppress(RuntimeError):  # its event loop is gone, and the run with it
+                handle.cancel("superseded")
+
+    def lives(self) -> bool:
+        """Whether its event loop does."""
+        return self._loop is not None and not self._loop.is_closed()
+
+    # ---- what happens in it ---------------------------------------------------------------------------------------
+
+    def call(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The keywords of a call of an agent in this turn. Raises SettingsError for one that is the session's."""
+        given = dict(given or {})
+        for name in _OURS:
+            if name in given:
+                raise SettingsError(name, given[name], "left out: the session gives it")
+        about = {"user": self.head.user, "platform": self.head.platform, "refs": self.head.refs or None}
+        found: dict[str, Any] = {**about, **given}
+        own = {"session": self.session.id, "tenant": self.session.tenant, "history": self.history}
+        return {**found, **own, "closing": self._closing}
+
+    async def run(self, agent: Agent, prompt: Prompt | None, **call: Any) -> Outcome[Any]:
+        """A run of the agent on this conversation; commit its outcome. Raises as `Agent.run`, and SessionConflict.
+
+        Superseded, it ends as `cancelled`, and what it said is no part of the conversation.
+        """
+        return outcome_of(await self.fly(agent, prompt, call))
+
+    async def fly(
+        self, agent: Agent, prompt: Prompt | None, call: Mapping[str, Any],
+        known: Callable[[Live], object] = lambda live: None,
+    ) -> Live:  # fmt: skip
+        """The run itself; `known` is told of it before it begins."""
+        emitter = Emitter(call.get("emitter"))
+        emitter.subscribe(RunBegan, self._began)
+        live = begin(agent, agent.port, prompt, call_of({**self.call(call), "emitter": emitter}))
+        begun = live.state.messages
+        live.closing = lambda ending: self._close(ending, begun, prompt)
+        known(live)
+
+        async def work(is_known: Callable[[Live], object]) -> Live:
+            is_known(live)
+            return await fly(live, prompt)
+
+        handle = self._handle = Handle(work, emitter)
+        if self.fate != "held":
+            handle.cancel("superseded")
+        try:
+            await handle.outcome()
+        except asyncio.CancelledError:
+            handle.cancel(live.called_off)
+            await _ended(handle)
+            raise
+        finally:
+            self._handle = None
+        if live.record.run_id is None and self.fate != "held":  # it was called off before it began
+            self._only_said(agent, prompt)
+        return live
+
+    async def commit(
+        self, outcome: Outcome[Any], *, agent: str | None = None, state: Mapping[str, Any] | None = None
+    ) -> Head:
+        """Make what this outcome's run has said part of the session, with who speaks next and the state.
+
+        Of a superseded run only what the user said stays. One that said nothing leaves the history where it was. Raises
+        SessionConflict when the lease was lost: then nothing was written. Raises StoreUnavailable, SettingsError.
+        """
+        said = self._said.get(outcome.run_id or "")
+        if said is not None and said.point != NOWHERE and is_readable(self.session.system):
+            await asyncio.to_thread(self.session.system.worker.flush, FLUSH_SECONDS)
+        return self.keep(outcome, agent=agent, state=state)
+
+    def keep(
+        self, outcome: Outcome[Any], *, agent: str | None = None, state: Mapping[str, Any] | None = None
+    ) -> Head:  # fmt: skip
+        """`commit` without waiting for the store."""
+        said = self._said.pop(outcome.run_id or "", None)
+        superseded = outcome.stop_reason == "superseded"
+        changes: dict[str, Any] = {} if said is None else {"history": said.point}
+        if not superseded:
+            changes["agent"] = agent or getattr(outcome, "agent", None) or self.head.agent
+            if outcome.stop_reason == "human_handoff":
+                changes["status"] = "handed_off"
+            if state is not None or self.state is not self.head.state:
+                self.state = self.state if state is None else storable(state)
+                changes |= {"state": self.state, "state_version": self.session.state_version}
+        return self._committed(Changes(**changes), said)
+
+    # ---- how it is done -------------------------------------------------------------------------------------------
+
+    async def _taken(self) -> Taken:
+        session, clock = self.session, self.session.system.recorder.clock
+        heads, ticket, began = session.local.heads, None, clock.mono()
+        pause, most = _PAUSES
+        try:
+            while True:
+                found = heads.acquire(
+                    self.key, clock.now(), self.lasts, ticket=ticket, supersede=self._supersede,
+                    handed_off=session.allow_handed_off, about=session.about,
+                )  # fmt: skip
+                if isinstance(found, Taken):
+                    return found
+                ticket = found.ticket
+                if self._supersede and found.lease is not None:
+                    session.local.beat.supersede(self.key, found.lease.epoch)
+                left = self._left(found, began)
+                await asyncio.sleep(min(pause, left))
+                pause = min(pause * 1.5, most)
+        except BaseException:
+            if ticket is not None:
+                self._withdraw(ticket)
+            raise
+
+    def _left(self, found: Held, began: int) -> float:
+        """Seconds that it may wait yet. Raises SessionBusy when there are none."""
+        left = self.session.wait - (self.session.system.recorder.clock.mono() - began) / 1e9
+        if left <= 0:
+            raise SessionBusy(self.key[1], _holder(found), self.session.wait)
+        return left
+
+    def _withdraw(self, ticket: int) -> None:
+        try:
+            self.session.local.heads.withdraw(self.key, ticket)
+        except StoreError as problem:  # it is passed over after a while
+            log.warning("session %s: a ticket could not be given back: %s", self.key[1], problem)
+
+    async def _read(self, before: Lease | None) -> tuple[Message, ...]:
+        session, accept = self.session, self.session.accept_missing
+        said = session.local.said(self.head)
+        if said is None:
+            said = await asyncio.to_thread(conversation, session.system, self.head, accept=accept)
+        if self.head.unfinished and session.recover:
+            said = await asyncio.to_thread(recovered, session.system, self.head, before, said, accept=accept)
+        return said
+
+    def _leave(self) -> None:
+        self.over = True
+        self.session.local.beat.drop(self)
+        try:
+            self.session.local.heads.release(self.key, self.epoch)
+        except StoreError as problem:  # it ends by its time
+            log.warning("session %s: the lease could not be given back: %s", self.key[1], problem)
+
+    def _epoch_of(self, head: Head) -> int:
+        assert head.lease is not None
+        return head.lease.epoch
+
+    def _began(self, began: RunBegan) -> None:
+        """The run is recorded: should this process die, the next writer knows what was under way."""
+        handle = self._handle
+        if handle is None or not began.run_id or began.run_id != handle.run_id:
+            return
+        try:
+            self.session.local.heads.begin(self.key, self.epoch, began.run_id)
+        except SessionConflict:
+            self.told("lost")
+        except StoreError as problem:
+            log.warning("session %s: the run under way is not known to others: %s", self.key[1], problem)
+
+    def _close(self, live: Live, begun: tuple[Message, ...], prompt: Prompt | None) -> None:
+        """Record how the conversation stands; of a superseded run, what the user said behind what was said before."""
+        end, messages = live.state.end, live.state.messages
+        if live.cancelled == "superseded" and (end is None or end.status != "completed"):
+            messages = begun if prompt is None or not self.session.keep_superseded else (*begun, _clean(prompt))
+            self._note(live.record.run_id, live.record.transcribe(messages), messages)
+            return
+        before = {id(message) for message in begun}
+        if any(message.role == "assistant" and id(message) not in before for message in messages):
+            self._note(live.record.run_id, live.record.transcribe(messages), messages)
+
+    def _closing(self, live: Live) -> None:
+        """The same for a run that the program began itself, with the keywords of `call`."""
+        self._close(live, self.history, None)
+
+    def _only_said(self, agent: Agent, prompt: Prompt | None) -> None:
+        """Record what the user said to a run that was superseded before it began."""
+        if prompt is None or not self.session.keep_superseded:
+            return
+        messages, about = (*self.history, _clean(prompt)), self.call()
+        facts = {name: about[name] for name in ("session", "tenant", "user", "platform", "refs")}
+        try:
+            with run(agent.name, agent_type=agent.name, input=_clean(prompt).plain()["content"], **facts) as record:
+                record.discarded = True
+                record.stop("cancelled", "superseded")
+                self._note("", record.transcribe(messages), messages, record.run_id)
+        except LimitExceeded:
+            log.warning("session %s: a limit keeps what was said to a superseded run from being kept", self.key[1])
+
+    def _note(self, key: str | None, seq: int | None, messages: tuple[Message, ...], run_id: str | None = None) -> None:
+        of = run_id or key
+        point = NOWHERE if of is None or seq is None else Point(of, seq)
+        self._said[key or ""] = _Said(spoken(messages), point)
+
+    def _committed(self, changes: Changes, said: _Said | None) -> Head:
+        local, clock = self.session.local, self.session.system.recorder.clock
+        if self.fate == "lost":
+            raise SessionConflict(self.key[1], "the lease was lost")
+        before = local.said(self.head)
+        self.head = local.heads.commit(self.key, self.epoch, self.head.version, changes, clock.now())
+        if said is not None:
+            self.history = said.messages
+            self.session.tell_unreadable(nowhere=said.point == NOWHERE)
+        if said is not None or before is not None:
+            local.remember(self.head, self.history if said is not None else before or ())
+        return self.head
+
+
+def _clean(prompt: Prompt) -> Message:
+    return cleaned(message_of(prompt))[0]
+
+
+def _holder(found: Held) -> str:
+    return _OTHERS if found.lease is None else found.lease.holder or "another process"
+
+
+async def _ended(handle: Handle[Any]) -> None:
+    """Wait until it is over, however often the caller is cancelled meanwhile: it has been called off, and ends soon."""
+    over = asyncio.Event()
+    handle.when_over(over.set)
+    while not handle.done:
+        try:
+            await over.wait()
+        except asyncio.CancelledError:
+            continue

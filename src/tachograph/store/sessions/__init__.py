@@ -1,0 +1,1 @@
+"""Heads of sessions: where each conversation stands, and who may write the next turn of it."""

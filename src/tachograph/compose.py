@@ -358,6 +358,14 @@ def heads_for(settings: Settings, recorder: Recorder) -> Heads:
     )  # fmt: skip
 
 
+def heads_of(settings: Settings) -> Heads:
+    """The same for who looks at sessions, or changes them from outside, and leads none."""
+    from tachograph.store.heads import open_heads  # noqa: PLC0415 - as above
+
+    journals = journals_folder(settings)
+    return open_heads(settings.store_url, settings.home, is_alive=lambda other: owner_lives(journals / other))
+
+
 def pricer_for(settings: Settings) -> Pricer:
     """Prices calls by the book of these settings."""
     from tachograph.fold.cost import price_call  # noqa: PLC0415 - as above

@@ -112,6 +112,7 @@ def _running(
     try:
         yield service
     finally:
+        service.heads.close()
         housekeeping.stop()
         keeping.close()
         tidying.close()

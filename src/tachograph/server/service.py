@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tachograph.compose import heads_of
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import Clock
 from tachograph.server.flights import Flights
@@ -13,6 +14,7 @@ from tachograph.server.live import Live
 from tachograph.server.turnstile import Turnstile
 from tachograph.settings import Settings
 from tachograph.store.ports import Store
+from tachograph.store.sessions.heads import Heads
 from tachograph.upkeep.keeper import Health
 
 NAMES = frozenset({"localhost"})
@@ -48,6 +50,10 @@ class Service:
     live: Live = field(init=False)
     """Who follows events as they come in."""
 
+    heads: Heads = field(init=False)
+    """Where sessions stand."""
+
     def __post_init__(self) -> None:
-        """Let live views look at this store."""
+        """Let live views look at this store, and find the heads beside it."""
+        object.__setattr__(self, "heads", heads_of(self.settings))
         object.__setattr__(self, "live", Live(self.store))

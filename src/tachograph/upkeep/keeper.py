@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tachograph.compose import admitter_for, scrubber_for
+from tachograph.compose import admitter_for, heads_of, scrubber_for
 from tachograph.errors import TachographError
 from tachograph.events.envelope import Event
 from tachograph.record.after.audit import keep
@@ -86,10 +86,15 @@ class Keeper:
         watch_every: int = WATCH_EVERY,
         prune_every: int = PRUNE_EVERY,
         on_alert: OnAlert | None = None,
+        forget: Callable[[Sequence[str]], object] = lambda runs: None,
     ) -> None:
-        """Intervals in nanoseconds. Raises SettingsError for a callback that cannot be imported."""
+        """Intervals in nanoseconds; `forget` is told which runs are erased.
+
+        Raises SettingsError for a callback that cannot be imported.
+        """
         self._store, self._rules, self._keep_audit, self._clock = store, policies.rules, keep_audit, clock
         self._watch_every, self._prune_every = watch_every, prune_every
+        self._forget = forget
         self._writing = threading.Lock()
         self._watch = Watch(store, policies.alerts, self._keep, entropy=clock.entropy, on_alert=on_alert)
         self._watch_at = self._prune_at = 0
@@ -160,7 +165,7 @@ class Keeper:
         try:
             pruned = prune(
                 self._store, self._rules, now_ns, self._keep, clock=self._clock,
-                pause=self._stopping.wait, stop=self._stopping.is_set,
+                forget=self._forget, pause=self._stopping.wait, stop=self._stopping.is_set,
             )  # fmt: skip
         except (TachographError, OSError) as problem:
             self._failed("pruning", problem)
@@ -195,4 +200,7 @@ class Keeper:
 def keeper_for(settings: Settings, store: Store, *, clock: Clock = SYSTEM, on_alert: OnAlert | None = None) -> Keeper:
     """The keeper of these settings' policies. Raises SettingsError."""
     admitter = admitter_for(settings, store, scrubber_for(settings))
-    return Keeper(store, policies_for(settings), partial(keep, store, admitter), clock=clock, on_alert=on_alert)
+    forget = heads_of(settings).forget
+    return Keeper(
+        store, policies_for(settings), partial(keep, store, admitter), clock=clock, on_alert=on_alert, forget=forget
+    )  # fmt: skip

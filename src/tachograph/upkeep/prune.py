@@ -89,19 +89,20 @@ def prune(
     archive_into: Path | None = None,
     dry: bool = False,
     user: str | None = None,
+    forget: Callable[[Sequence[str]], object] = lambda runs: None,
     pause: Callable[[float], object] = time.sleep,
     stop: Callable[[], bool] = lambda: False,
 ) -> Pruned:
     """Erase what any of the rules lets go at `now_ns`. `keep` takes the audit runs, `user` is who wanted it.
 
     `archive_into` goes before the rules' own folders. `dry` only says what would go. `pause` (seconds) lets others
-    write between two transactions; `stop` is asked there, too. Raises StoreError, ArchiveFailed, MissingExtra; what was
-    erased by then has its audit run.
+    write between two transactions; `stop` is asked there, too. `forget` is told which runs go, before they do. Raises
+    StoreError, ArchiveFailed, MissingExtra; what was erased by then has its audit run.
     """
     before = _room(store)
     if dry:
         return _foreseen(store, rules, now_ns, before)
-    eraser = _Eraser(store, clock, pause, stop)
+    eraser = _Eraser(store, clock, forget, pause, stop)
     done = []
     for rule in rules:
         sweep = _Sweep(store, rule, eraser, now_ns)
@@ -125,8 +126,11 @@ def prune(
 class _Eraser:
     """Erases in transactions of bounded time."""
 
-    def __init__(self, store: Store, clock: Clock, pause: Callable[[float], object], stop: Callable[[], bool]) -> None:
-        self._store, self._clock, self._pause, self.stop = store, clock, pause, stop
+    def __init__(
+        self, store: Store, clock: Clock, forget: Callable[[Sequence[str]], object], pause: Callable[[float], object],
+        stop: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self._store, self._clock, self._forget, self._pause, self.stop = store, clock, forget, pause, stop
         self._events = _EVENTS[0]
         self.transactions = self.longest_ns = 0
 
@@ -146,6 +150,7 @@ class _Eraser:
 
     def erase(self, runs: Sequence[str], at: int) -> None:
         """One transaction, and a pause as long as it took: others want to write as well."""
+        self._forget(runs)
         started = self._clock.mono()
         self._store.erase(runs, at)
         took = self._clock.mono() - started

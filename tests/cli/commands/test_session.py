@@ -78,7 +78,7 @@ def test_a_reset_begins_anew_and_is_in_the_audit(cli: Run, file: Path) -> None:
     ("words", "code", "said"),
     [
         (("usage", "s-2"), 3, "no counted session of tenant 'default' has the id 's-2'"),
-        (("reset", "s-2"), 3, "no counted session of tenant 'default' has the id 's-2'"),
+        (("reset", "s-2"), 3, "no session of tenant 'default' has the id 's-2'"),
         (("usage", "s-1", "--tenant", "red"), 3, "of tenant 'red'"),
         (("usage", "s-1", "--window", "soon"), 2, "--window='soon'"),
         (("usage", "s-1", "--window", "0h"), 2, "--window='0h'"),

@@ -17,7 +17,7 @@ PLANNED_SESSION: dict[str, Any] = {
     "updated_at": "2025-06-15T15:06:47Z", "last_run_id": RUN, "runs": 1, "llm_calls": 1, "tool_calls": 1, "errors": 1,
     "interventions": 0, "input_tokens": 1_500, "uncached_tokens": 1_500, "cache_read_tokens": 0,
     "cache_write_tokens": 0, "output_tokens": 500, "reasoning_tokens": 0, "total_tokens": 2_000, "usage_missing": 0,
-    "total_cost": 0.075, "unpriced": 0, "reported_cost": 0.0,
+    "total_cost": 0.075, "unpriced": 0, "reported_cost": 0.0, "head": None,
 }  # fmt: skip
 PAGE = {"limit": 50, "offset": 0, "next_cursor": None}
 

@@ -83,10 +83,10 @@ class Session(Terms):
         """Take turns again: after it was closed, or handed to a person. Raises StoreUnavailable."""
         return self.local.heads.reopen(self.key, self._now())
 
-    def reset(self, *, counters: bool = True, history: bool = True, state: bool = True) -> Head | None:
-        """Begin anew: active, with nothing said, no state, and limits that allow all again. The log keeps everything.
+    def reset(self, *, counters: bool = True, history: bool = False, state: bool = False) -> Head | None:
+        """Begin anew: active, and limits allow all again; if asked with nothing said, without state. The log keeps all.
 
-        A turn under way is lost, unless only the counters go. Raises StoreUnavailable.
+        A turn under way is then lost, unless only the counters go. Raises StoreUnavailable.
         """
         now = self._now()
         head = self.local.heads.reset(self.key, now, history=history, state=state)

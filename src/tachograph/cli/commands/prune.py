@@ -99,7 +99,7 @@ def _rule(given: dict[str, Any]) -> Rule:
 
 
 def _prune(terminal: Terminal, rules: Sequence[Rule], archive: Path | None, *, dry: bool) -> Pruned:
-    from tachograph.compose import admitter_for, scrubber_for
+    from tachograph.compose import admitter_for, heads_of, scrubber_for
     from tachograph.record.after.audit import keep
     from tachograph.upkeep.prune import prune
 
@@ -107,7 +107,7 @@ def _prune(terminal: Terminal, rules: Sequence[Rule], archive: Path | None, *, d
     admitter = admitter_for(terminal.settings, store, scrubber_for(terminal.settings))
     return prune(
         store, rules, terminal.clock.now(), partial(keep, store, admitter), clock=terminal.clock, archive_into=archive,
-        dry=dry,
+        dry=dry, forget=heads_of(terminal.settings).forget,
     )  # fmt: skip
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Meta, Struct
 
 from tachograph.errors import Ambiguous, NotFound
+from tachograph.queries.answers.heads import Counting, SessionCount, SessionHead, counts_of, head_of, state_of
 from tachograph.queries.answers.runs import RunOverview, overview
 from tachograph.queries.bounds import EndDate, StartDate, between
+from tachograph.queries.logs.contents import Json
 from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
 from tachograph.queries.pages import Ordinal, PageAsked, PageGiven, Text, meeting, page, total
@@ -16,6 +20,8 @@ from tachograph.queries.runs import COLUMNS, NO_AUDIT, run_of
 from tachograph.queries.units import Time, time, usd
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
+from tachograph.store.sessions.head import Key
+from tachograph.store.sessions.heads import Heads
 
 SessionStatus = Literal["active", "handed_off", "closed"]
 Tokens = Annotated[
@@ -29,7 +35,8 @@ class SessionOverview(Struct, frozen=True, kw_only=True):
     session_id: str
     tenant: str
     user: Annotated[str | None, Meta(description="Of the run that started last.")]
-    status: SessionStatus
+    status: Annotated[SessionStatus, Meta(description="As its last run left it.")]
+    head: Annotated[SessionHead | None, Meta(description="How it stands for the next turn; null without a runtime.")]
     start_time: Time
     updated_at: Annotated[Time, Meta(description="The time of its newest event.")]
     last_run_id: Annotated[str, Meta(description="The run that started last.")]
@@ -54,7 +61,7 @@ class SessionOverview(Struct, frozen=True, kw_only=True):
 class SessionsAsked(PageAsked, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which sessions. Conditions that are given must all hold."""
 
-    status: Annotated[SessionStatus | None, Meta(description="How it stands.")] = None
+    status: Annotated[SessionStatus | None, Meta(description="As the last run left it.")] = None
     user: Annotated[Text | None, Meta(description="User of the run that started last.")] = None
     session_id: Annotated[Text | None, Meta(description="A part of the session's id, in any case.")] = None
     start_date: Annotated[StartDate, Meta(description="With something that happened from this moment on.")] = None
@@ -77,21 +84,56 @@ class SessionDetail(PageGiven, frozen=True, kw_only=True):
     """One session and a page of its runs, newest first."""
 
     session: SessionOverview
+    state: Annotated[Json, Meta(description="The application's own; null where there is no head.")] = None
+    counts: Annotated[tuple[SessionCount, ...], Meta(description="What its limits have counted, over a day.")] = ()
     runs: tuple[RunOverview, ...]
 
 
-def sessions(index: Index, asked: SessionsAsked) -> Sessions:
-    """The sessions that meet every condition. Raises InvalidParameter for a date or a cursor that is none."""
+class Stands(NamedTuple):
+    """What is kept of one session beside the store."""
+
+    head: SessionHead | None = None
+    state: msgspec.Raw | None = None
+    counts: tuple[SessionCount, ...] = ()
+
+
+class Surroundings(Struct, frozen=True):
+    """What is kept of sessions beside the store."""
+
+    heads: Heads
+    ledger: Counting | None
+    """None: nothing was counted."""
+    now: int
+    """UTC ns."""
+
+    def of(self, key: Key) -> Stands:
+        """What is kept of one."""
+        counts = () if self.ledger is None else counts_of(self.ledger, *key, self.now)
+        head = self.heads.get(key)
+        if head is None:
+            return Stands(counts=counts)
+        return Stands(head_of(self.heads, head, self.now), state_of(head), counts)
+
+
+def sessions(index: Index, asked: SessionsAsked, heads: Heads | None = None, now: int = 0) -> Sessions:
+    """The sessions that meet every condition; `heads` say how they stand at `now` (UTC ns).
+
+    Raises InvalidParameter for a date or a cursor that is none.
+    """
     period = within(between(asked.start_date, asked.end_date), "updated_at")
     where = meeting(asked, {"status": "status", "user": "user"})
     if asked.session_id is not None:
         where = (*where, Where("session", "contains", asked.session_id))
     query = Query("sessions", (*where, *period), _COLUMNS, order=("-updated_at",))
     found = page(index, query, asked, tuple[Ordinal, str, str])
-    return Sessions(sessions=tuple(map(_session, found.rows)), **found.given(asked, total(index, query)))
+    stand = _heads(found.rows, heads, now)
+    listed = tuple(_session(row, stand.get((row["tenant"], row["session"]))) for row in found.rows)
+    return Sessions(sessions=listed, **found.given(asked, total(index, query)))
 
 
-def session(index: Index, session_id: str, asked: SessionAsked) -> SessionDetail:
+def session(
+    index: Index, session_id: str, asked: SessionAsked, beside: Surroundings | None = None
+) -> SessionDetail:  # fmt: skip
     """The session with this id. Raises NotFound; Ambiguous where several tenants have one."""
     where = (Where("session", "eq", session_id), *meeting(asked, {"tenant": "tenant"}))
     found = index.find(Query("sessions", where, _COLUMNS, limit=3)).rows
@@ -102,8 +144,11 @@ def session(index: Index, session_id: str, asked: SessionAsked) -> SessionDetail
     whose = Where("tenant", "eq", found[0]["tenant"])
     query = Query("runs", (where[0], whose, NO_AUDIT), COLUMNS, order=("-started_at",))
     runs = page(index, query, asked, tuple[Ordinal, Ordinal])
+    stands = Stands() if beside is None else beside.of((found[0]["tenant"], session_id))
     return SessionDetail(
-        session=_session(found[0]),
+        session=_session(found[0], stands.head),
+        state=stands.state,
+        counts=stands.counts,
         runs=tuple(overview(run_of(row)) for row in runs.rows),
         **runs.given(asked, total(index, query)),
     )
@@ -117,10 +162,18 @@ _SAME = (
 _COLUMNS = (*_SAME, "session", "started_at", "updated_at", "last_run", "cost_nano", "reported_cost_nano")
 
 
-def _session(row: Row) -> SessionOverview:
+def _heads(rows: Iterable[Row], heads: Heads | None, now: int) -> Mapping[Key, SessionHead]:
+    if heads is None:
+        return {}
+    found = heads.several((row["tenant"], row["session"]) for row in rows)
+    return {key: head_of(heads, head, now) for key, head in found.items()}
+
+
+def _session(row: Row, head: SessionHead | None) -> SessionOverview:
     same: dict[str, Any] = {name: row[name] for name in _SAME}
     return SessionOverview(
         **same,
+        head=head,
         session_id=row["session"],
         start_time=time(row["started_at"]),
         updated_at=time(row["updated_at"]),

@@ -36,6 +36,7 @@ def _delete(ask: Ask) -> Deleted:
     store = ask.service.store
     _note(ask, found)  # first: nothing goes without a trace, whatever happens in between
     events = payloads = 0
+    ask.service.heads.forget(found.runs)
     for start in range(0, len(found.runs), _AT_ONCE):
         with ask.service.turns.turn():
             gone = store.erase(found.runs[start : start + _AT_ONCE], ask.now)

@@ -1,27 +1,11 @@
-"""What runs have in common: sessions, tool calls, limits that were reached, and what was said in them."""
+"""What runs have in common: tool calls, limits that were reached, and what was said in them."""
 
 from __future__ import annotations
 
 from tachograph.queries.answers.hits import SearchAsked, SearchHits, search_hits
 from tachograph.queries.answers.limits import LimitsAsked, ReachedLimits, limits
-from tachograph.queries.answers.sessions import (
-    SessionAsked,
-    SessionDetail,
-    Sessions,
-    SessionsAsked,
-    session,
-    sessions,
-)
 from tachograph.queries.answers.tool_calls import ToolCalls, ToolCallsAsked, tool_calls
 from tachograph.server.endpoint import Ask, Endpoint
-
-
-def _sessions(ask: Ask) -> Sessions:
-    return sessions(ask.store, ask.asked)
-
-
-def _session(ask: Ask) -> SessionDetail:
-    return session(ask.store, ask.path["session"], ask.asked)
 
 
 def _tool_calls(ask: Ask) -> ToolCalls:
@@ -37,14 +21,6 @@ def _search(ask: Ask) -> SearchHits:
 
 
 ENDPOINTS = (
-    Endpoint(
-        name="list_sessions", path="/api/sessions", tag="sessions", handler=_sessions, asks=SessionsAsked,
-        gives=Sessions, about="Sessions, the one that something happened in last first. Each with its totals.",
-    ),
-    Endpoint(
-        name="get_session", path="/api/sessions/{session}", tag="sessions", handler=_session, asks=SessionAsked,
-        gives=SessionDetail, about="One session with its runs, newest first.",
-    ),
     Endpoint(
         name="list_tool_calls", path="/api/tool-calls", tag="tool calls", handler=_tool_calls, asks=ToolCallsAsked,
         gives=ToolCalls, about="Tool calls, newest first. With the beginning of their arguments and results.",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tachograph.server.api import about, approvals, audit, execution_logs, ingest, lists, live, runs, scores
+from tachograph.server.api import about, approvals, audit, execution_logs, ingest, lists, live, runs, scores, sessions
 from tachograph.server.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *execution_logs.ENDPOINTS,
     *runs.ENDPOINTS,
+    *sessions.ENDPOINTS,
     *lists.ENDPOINTS,
     *scores.ENDPOINTS,
     *approvals.ENDPOINTS,

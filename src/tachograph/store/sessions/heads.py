@@ -188,7 +188,7 @@ class Heads:
                 table.remove(key)
             return len(keys)
 
-        return self._cabinet.change(work) if runs else 0
+        return self._cabinet.change(work) if self._cabinet.look(lambda table: table.told_by(runs)) else 0
 
     def close(self) -> None:
         """Let go of files; the next use opens them again."""

@@ -30,37 +30,44 @@ class MemoryCabinet:
 
     def look(self, work: Callable[[Table], T]) -> T:
         """See `port.Cabinet`."""
-        return self._turns.take(lambda: work(_MemoryTable(self._kept)))
+        return self._turns.take(lambda: work(MemoryTable(self._kept)))
 
     def close(self) -> None:
         """Nothing to let go of."""
 
     def _whole(self, work: Callable[[Table], T]) -> T:
         changed = dict(self._kept)
-        done = work(_MemoryTable(changed))
+        done = work(MemoryTable(changed))
         self._kept = changed
         return done
 
 
-class _MemoryTable:
+class MemoryTable:
+    """Heads as bytes, by their names. See `port.Table`."""
+
     def __init__(self, kept: dict[Key, bytes]) -> None:
         self._kept = kept
 
     def get(self, key: Key) -> Head | None:
+        """See `port.Table`."""
         found = self._kept.get(key)
         return None if found is None else _decode(found)
 
     def put(self, head: Head) -> None:
+        """See `port.Table`."""
         self._kept[head.key] = _encode(head)
 
     def remove(self, key: Key) -> None:
+        """See `port.Table`."""
         self._kept.pop(key, None)
 
     def told_by(self, runs: Collection[str]) -> Sequence[Key]:
+        """See `port.Table`."""
         wanted = set(runs)
         return [head.key for head in self._all() if head.history is not None and head.history.run in wanted]
 
     def newest(self, tenant: str | None, status: Status | None, limit: int, offset: int) -> Sequence[Head]:
+        """See `port.Table`."""
         found = [head for head in self._all() if tenant in (None, head.tenant) and status in (None, head.status)]
         found.sort(key=lambda head: (-head.updated_at, head.key))
         return found[offset : offset + limit]

@@ -16,6 +16,7 @@ import msgspec
 from tachograph.store.ledgers.file import AgreedFile, Layout
 from tachograph.store.ledgers.turns import BUSY_SECONDS, Turns
 from tachograph.store.sessions.head import Head, Key, Status
+from tachograph.store.sessions.memory import MemoryTable
 from tachograph.store.sessions.port import Table
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class SqliteCabinet:
 
     def look(self, work: Callable[[Table], T]) -> T:
         """See `port.Cabinet`."""
+        if not self.path.exists():  # who only looks makes no file
+            return work(MemoryTable({}))
         return self._turns.take(partial(self._look, work))
 
     def close(self) -> None:

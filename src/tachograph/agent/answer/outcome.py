@@ -106,6 +106,11 @@ class Outcome(Generic[Answer]):
         return self.status == "completed"
 
     @property
+    def discarded(self) -> bool:
+        """Whether a newer message came, so that nothing it said counts."""
+        return self.stop_reason == "superseded"
+
+    @property
     def resumable(self) -> bool:
         """Whether the run may go on from its log."""
         return self.status in RESUMABLE and self.stop_reason not in NOT_RESUMABLE

@@ -26,6 +26,7 @@ from tachograph.agent.run import fly
 from tachograph.agent.session.history import NOWHERE, conversation, hidden, is_readable, recovered, spoken
 from tachograph.agent.session.kept import state_of, storable
 from tachograph.agent.session.terms import Terms
+from tachograph.agent.state import End, Ended, advance
 from tachograph.errors import LimitExceeded, SessionBusy, SessionConflict, SettingsError, StoreError
 from tachograph.events.chat import Message
 from tachograph.record.run import run
@@ -169,7 +170,8 @@ class Turn:
             raise
         finally:
             self._handle = None
-        if live.record.run_id is None and self.fate != "held":  # it was called off before it began
+        if live.state.end is None:  # it was called off before it began
+            live.state = advance(live.state, Ended(End("cancelled", live.called_off)))
             self._only_said(agent, prompt)
         return live
 
@@ -290,7 +292,7 @@ class Turn:
 
     def _only_said(self, agent: Agent, prompt: Prompt | None) -> None:
         """Record what the user said to a run that was superseded before it began."""
-        if prompt is None or not self.session.keep_superseded:
+        if prompt is None or self.fate == "held" or not self.session.keep_superseded:
             return
         messages, about = (*self.history, _clean(prompt)), self.call()
         facts = {name: about[name] for name in ("session", "tenant", "user", "platform", "refs")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +12,17 @@ import pytest
 
 import tachograph
 from tachograph import LimitExceeded, LLMCall, Usage, compose, run, step
-from tachograph.compose import journals_folder
+from tachograph.compose import System, current, heads_of, journals_folder, recording
 from tachograph.errors import SettingsError
 from tachograph.fold.cost import price
 from tachograph.limits.guard import AdmitAll
+from tachograph.record import scope
+from tachograph.record.clock import SYSTEM
+from tachograph.record.recorder import Recorder
 from tachograph.settings import Settings, read
 from tachograph.store.query import Query
-from tachograph.testing import tick_clock
+from tachograph.store.sessions.head import Taken
+from tachograph.testing import capture, tick_clock
 
 
 def calls(settings: Settings) -> list[dict[str, object]]:
@@ -238,3 +244,34 @@ def test_limits_on_money_go_by_ones_own_prices(tmp_path: Path) -> None:
         raise AssertionError("it must not leave")
     assert system.recorder.health.faults == {}
     system.close()
+
+
+def test_sessions_stand_beside_the_store_and_their_owner_is_seen_to_live(tmp_path: Path) -> None:
+    """Before anything is recorded; a reader that leads no session sees the same, until the owner is gone."""
+    settings = Settings(home=tmp_path, store=f"sqlite:{tmp_path}/agents.db")
+    system = System(settings)
+    found = system.heads.acquire(("t", "s"), SYSTEM.now(), 10**12)
+    assert isinstance(found, Taken)
+    lease = found.head.lease
+    assert lease is not None
+    assert (lease.holder, (tmp_path / "agents.db.journals" / lease.owner).is_dir()) == (
+        f"process {os.getpid()} on {socket.gethostname()}", True
+    )  # fmt: skip
+    reader = heads_of(settings)
+    assert reader.holds(found.head, SYSTEM.now()) == lease
+    system.close()
+    assert "heads" not in vars(system)
+    system.recorder.close()
+    assert reader.holds(found.head, SYSTEM.now()) is None
+
+
+def test_the_system_that_records_is_known_by_its_recorder(tmp_path: Path) -> None:
+    """Where a test captures, that is another one than the process's own."""
+    system = System(Settings(home=tmp_path))
+    with capture():
+        assert recording() is not current()
+    before = scope.use(lambda: system.recorder)
+    assert recording() is system
+    scope.use(lambda: Recorder(lambda: system.recorder.journal, system.scrubber))
+    assert recording() is current()
+    scope.use(before)

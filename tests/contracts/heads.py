@@ -156,6 +156,10 @@ class HeadsContract:
         a.begin(KEY, head.epoch, "run-1")
         a.release(KEY, head.epoch)
         assert a.get(KEY) == structs.replace(head, lease=None)
+        again = taken(a)
+        a.commit(KEY, again.epoch, 0, Changes(unfinished=("old",)), NOW)
+        a.release(KEY, again.epoch, ("old",))
+        assert taken(a).unfinished == ("old",)
 
     def test_a_newer_message_asks_the_turn_to_end(self, a: Heads, b: Heads) -> None:
         """The lease says so to its holder, who can still commit; the next lease is a fresh one."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph import LimitExceeded, run, step
+from tachograph import LimitExceeded, LLMCall, run, step
 from tachograph.events.content import inline
+from tachograph.events.message import MessageAppended
 from tachograph.events.run import RunEnded, RunStarted
 from tachograph.testing import Captured
 from tests.record.shapes import ends
@@ -90,3 +91,30 @@ def test_steps_that_outlive_their_run_are_abandoned_with_it(events: Captured) ->
         late = step("late").__enter__()
     late.__exit__(None, None, None)
     assert ends(events) == [(1, "abandoned"), (0, "completed")]
+
+
+def test_how_a_conversation_stands_is_recorded_once(events: Captured) -> None:
+    """Only what no request has shown is appended, behind what was; after the end of the run nothing is."""
+    asked, reply, more = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"content": "c"}
+    with run("chat") as chat:
+        assert chat.transcribe([]) is None
+        with step(LLMCall("m", [asked])) as call:
+            call.reply = reply
+        shown = [event.seq for event in events.of(MessageAppended)]
+        assert chat.transcribe([asked, reply]) == shown[-1]
+        last = chat.transcribe([asked, reply, more])
+        assert chat.transcribe([asked, reply, more]) == last
+        with step(LLMCall("m", [asked, reply, more])):
+            pass
+    appended = events.of(MessageAppended)
+    assert [(event.seq, event.body.parent) for event in appended] == [
+        (shown[0], None), (shown[1], shown[0]), (last, shown[1])
+    ]  # fmt: skip
+    assert (chat.transcribe([asked]), run("never").transcribe([asked])) == (None, None)
+
+
+def test_a_conversation_that_cannot_be_recorded_breaks_nothing(events: Captured) -> None:
+    """Whatever a message is, the program goes on, and the recorder counts it."""
+    with run("chat") as chat:
+        assert chat.transcribe(5) is None  # type: ignore[arg-type]  # on purpose
+    assert events.of(MessageAppended) == []

@@ -54,6 +54,17 @@ def test_what_is_old_goes_and_is_counted(store: Store, keep: Keep) -> None:
     assert (again.sum("runs"), again.transactions, len(audits(store, "pruned"))) == (0, 0, 2)
 
 
+def test_who_keeps_something_of_runs_is_told_before_they_go(store: Store, keep: Keep) -> None:
+    """All that go, each once, while they are still there; of a dry run nobody is told."""
+    put(store, desk("a", BEGAN), desk("b", BEGAN + 1), desk("new", NOW - DAY))
+    told: list[tuple[int, int]] = []
+    forget = lambda runs: told.append((len(runs), len(names(store))))  # noqa: E731
+    pruned(store, keep, OLD, dry=True, forget=forget)
+    assert told == []
+    pruned(store, keep, OLD, forget=forget)
+    assert told == [(2, 3)]
+
+
 def test_several_rules_take_what_any_of_them_takes(store: Store, keep: Keep) -> None:
     """Each run counts for the first rule that takes it; what no rule takes stays."""
     put(store, desk("old", BEGAN), desk("bad", NOW - DAY, end="failed"), desk("oldbad", BEGAN, end="failed"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def test_a_lease_is_held_until_it_is_dropped(heads: Heads) -> None:
     """For longer than it would last; then it ends by its time, and the thread with it."""
     beating, holder = Heartbeat(heads, time.time_ns), Holding(heads)
     beating.hold(holder)
-    until(lambda: (heads.get(KEY) or pytest.fail("gone")).lease.until > time.time_ns() + LASTS // 2)  # type: ignore[union-attr]
+    until(lambda: (heads.get(KEY) or pytest.fail("gone")).lease.until > time.time_ns() + LASTS // 2)
     time.sleep(LASTS / 1e9)
     head = heads.get(KEY)
     assert head is not None
@@ -90,7 +91,7 @@ def test_a_turn_hears_that_it_was_superseded_or_lost(heads: Heads) -> None:
     beating.drop(holder)
     until(lambda: beating._thread is None)
     holder.fates.clear()
-    beating._held = {KEY: beat._Held(beat.weakref.ref(holder), holder.epoch, LASTS)}
+    beating._held = {KEY: beat._Held(weakref.ref(holder), holder.epoch, LASTS)}
     beating.supersede(KEY, holder.epoch + 1)
     beating.supersede(("t", "other"), holder.epoch)
     assert holder.fates == []
@@ -125,6 +126,6 @@ def test_a_file_that_is_away_for_a_while_is_no_end(heads: Heads, monkeypatch: py
     monkeypatch.setattr(heads, "renew", sometimes)
     beating.hold(holder)
     until(lambda: not problems)
-    until(lambda: (heads.get(KEY) or pytest.fail("gone")).lease.until > time.time_ns() + LASTS // 2)  # type: ignore[union-attr]
+    until(lambda: (heads.get(KEY) or pytest.fail("gone")).lease.until > time.time_ns() + LASTS // 2)
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     beating.drop(holder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ async def test_what_a_dead_writer_did_is_closed_as_interrupted(system: System, m
         run = (session.head() or pytest.fail("no head")).unfinished[-1]
         # Nothing of the turn's end reaches the head: as if the process had died.
         monkeypatch.setattr(session.local.heads, "commit", _gone)
-        monkeypatch.setattr(session.local.heads, "release", lambda key, epoch: False)
+        monkeypatch.setattr(session.local.heads, "release", lambda *_: False)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -169,7 +170,7 @@ async def test_what_a_dead_writer_did_is_closed_as_interrupted(system: System, m
         assert head is not None
         assert head.unfinished == (run,)
         later = (head.lease.until if head.lease else 0) + 1
-        monkeypatch.setattr(system.recorder, "clock", system.recorder.clock._replace(now=lambda at=later: at))
+        monkeypatch.setattr(system.recorder, "clock", system.recorder.clock._replace(now=partial(int, later)))
         async with Session("s", recover=recover).turn() as turn:
             check(turn.history)
             said = [message.text for message in turn.history]

@@ -12,6 +12,7 @@ import pytest
 from tachograph.agent.session.session import Session
 from tachograph.agent.transcript import INTERRUPTED, check
 from tachograph.compose import System
+from tachograph.errors import ModelError
 from tachograph.events.account import Account
 from tachograph.fold.transcript import collect
 from tachograph.store.query import Measure, Query, Where
@@ -66,6 +67,8 @@ async def test_a_killed_writer_is_replaced_within_two_seconds(system: System, ur
     process.kill()
     process.wait()
     began = time.monotonic()
+    failed = await Session("s").ask(agent([ModelError("auth", "no")]), "lost")
+    assert failed.stop_reason == "provider_error"
     async with Session("s").turn() as turn:
         took = time.monotonic() - began
         assert took < 2
@@ -77,7 +80,7 @@ async def test_a_killed_writer_is_replaced_within_two_seconds(system: System, ur
     assert system.worker.flush()
     rows = system.store.find(Query("runs", order=("started_at",), columns=("status", "stop_reason"))).rows
     assert [(row["status"], row["stop_reason"]) for row in rows] == [
-        ("abandoned", "process_died"), ("completed", "final_answer")
+        ("abandoned", "process_died"), ("failed", "provider_error"), ("completed", "final_answer")
     ]  # fmt: skip
     process.communicate()
 

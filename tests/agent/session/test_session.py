@@ -246,7 +246,7 @@ async def test_a_reset_lets_limits_allow_all_again(system: System) -> None:
     session.reset()
     account = Account.of_session("default", "s", "runs")
     assert system.ledger.used(account, None, system.recorder.clock.now()) == 0
-    assert ((await session.ask(limited, "c")).answer, (session.head() or first).state) == ("ok", {"n": 1})  # type: ignore[union-attr]
+    assert ((await session.ask(limited, "c")).answer, (session.head() or first).state) == ("ok", {"n": 1})
     session.reset(history=True, state=True)
     head = session.head()
     assert head is not None
@@ -260,7 +260,7 @@ async def test_of_several_agents_the_one_speaks_who_spoke_last(system: System) -
     agents, session = {"front": desk, "money": bills}, Session("s")
     assert [(await session.ask(agents, "x")).answer for _ in range(2)] == ["desk", "desk"]
     assert (await session.ask(agents, "x", agent="money")).answer == "bills"
-    assert ((await session.ask(agents, "x")).answer, (session.head()).agent) == ("bills", "money")  # type: ignore[union-attr]
+    assert ((await session.ask(agents, "x")).answer, (session.head()).agent) == ("bills", "money")
     assert (await session.ask({"front": desk}, "x")).answer == "desk"
     for given, wrong in ((agents, "nobody"), ({}, None)):
         with pytest.raises(SettingsError, match="agent="):

@@ -7,8 +7,10 @@ import pytest
 from tachograph.events.account import Account, Claim, Counted, Grant
 from tachograph.queries.answers.audit import AuditAsked, audit
 from tachograph.record.clock import SYSTEM
+from tachograph.store.heads import open_heads
 from tachograph.store.ledger import open_ledger
 from tachograph.store.open import open_store
+from tachograph.store.sessions.head import Changes, Point, Taken
 from tests.cli.conftest import Run, objects
 
 HOUR = 3_600_000_000_000
@@ -123,3 +125,75 @@ def _use(file: Path, tenant: str, runs: int, nano: int, ago: int) -> None:
         tokens = Claim(Account.of_session(tenant, "s-1", "tokens"), 500, 10**12)
         ledger.reserve((tokens,), now, now + 10 * HOUR)
     ledger.close()
+
+
+@pytest.fixture
+def led(file: Path) -> Path:
+    """Sessions s-1 of two tenants as a runtime leaves them, and one whose next turn is under way."""
+    heads = open_heads(f"sqlite:{file}", file.parent, "", "process 7 on here")
+    now = SYSTEM.now()
+    for tenant, session in (("default", "s-1"), ("blue", "s-1"), ("default", "busy")):
+        found = heads.acquire((tenant, session), now, HOUR)
+        assert isinstance(found, Taken)
+        changes = Changes(Point("run-1", 7), "desk", {"n": 1}, 1)
+        heads.commit((tenant, session), found.head.epoch, 0, changes, now)
+        if session == "busy":
+            heads.begin((tenant, session), found.head.epoch, "run-2")
+        else:
+            heads.release((tenant, session), found.head.epoch)
+    heads.close()
+    return file
+
+
+def test_sessions_are_listed(cli: Run, led: Path) -> None:
+    """Who speaks next, what limits have counted, who holds it; of one tenant, or those that stand so."""
+    done = cli("session", "list", store=led)
+    first = done.stdout.splitlines()[0].split()
+    assert (done.exit_code, first) == (
+        0, ["session", "tenant", "status", "agent", "version", "runs", "24h", "changed", "held", "by"]
+    )  # fmt: skip
+    found = objects(cli("session", "list", "--json", store=led).stdout)
+    assert {(one["tenant"], one["session"], one["runs_24h"], one["holder"], one["run"]) for one in found} == {
+        ("default", "s-1", 2, None, None), ("blue", "s-1", None, None, None),
+        ("default", "busy", None, "process 7 on here", "run-2"),
+    }  # fmt: skip
+    assert len(objects(cli("session", "list", "--tenant", "blue", "--json", store=led).stdout)) == 1
+    assert cli("session", "list", "--status", "closed", store=led).stderr == "No such sessions.\n"
+    assert cli("session", "list", store=led.with_name("other.db")).stderr == "No sessions yet.\n"
+    assert cli("session", "list", "--status", "open", store=led).exit_code == 2
+
+
+def test_a_session_is_shown(cli: Run, led: Path) -> None:
+    """A line for each fact, its state, and what its limits have counted."""
+    done = cli("session", "show", "s-1", store=led)
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line)
+    assert (lines["agent"], lines["history"], lines["state"]) == ("desk", '{"run":"run-1","seq":7}', '{"n":1}')
+    assert lines["cost"].split() == ["$0.07", "$0.00", "$0.07"]
+    [found] = objects(cli("session", "show", "s-1", "--json", store=led).stdout)
+    assert (found["state"], [count["of"] for count in found["counts"]]) == ({"n": 1}, ["runs", "tokens", "usd"])
+    assert cli("session", "show", "nobody", store=led).exit_code == 3
+
+
+def test_a_session_is_closed_and_reopened(cli: Run, led: Path) -> None:
+    """Another tenant's of the same id stays as it is; both are in the audit."""
+    assert cli("session", "close", "s-1", store=led).stdout == "s-1 is closed.\n"
+    found = objects(cli("session", "list", "--status", "closed", "--json", store=led).stdout)
+    assert [(one["tenant"], one["session"]) for one in found] == [("default", "s-1")]
+    [told] = objects(cli("session", "reopen", "s-1", "--json", store=led).stdout)
+    assert told == {"session": "s-1", "tenant": "default", "status": "active"}
+    assert cli("session", "close", "nobody", store=led).exit_code == 3
+    store = open_store(f"sqlite:{led}")
+    actions = [entry.action for entry in audit(store, AuditAsked()).entries]
+    store.close()
+    assert actions == ["session_reopened", "session_closed"]
+
+
+def test_a_reset_takes_history_and_state_if_asked(cli: Run, led: Path) -> None:
+    """Else only what was counted; a session of which nothing was counted can be reset too."""
+    assert cli("session", "reset", "s-1", store=led).exit_code == 0
+    [kept] = objects(cli("session", "show", "s-1", "--json", store=led).stdout)
+    assert (kept["history"]["run"], kept["state"]) == ("run-1", {"n": 1})
+    done = cli("session", "reset", "s-1", "--tenant", "blue", "--history", "--state", store=led)
+    assert done.stdout == "s-1 begins anew.\n"
+    [gone] = objects(cli("session", "show", "s-1", "--tenant", "blue", "--json", store=led).stdout)
+    assert (gone["history"], gone["state"], gone["version"]) == (None, {}, 2)

@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from msgspec import structs
+
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Prompt, begin, call_of, message_of, outcome_of
@@ -26,17 +28,15 @@ from tachograph.agent.run import fly
 from tachograph.agent.session.history import NOWHERE, conversation, hidden, is_readable, recovered, spoken
 from tachograph.agent.session.kept import state_of, storable
 from tachograph.agent.session.terms import Terms
+from tachograph.agent.session.waiting import taken
 from tachograph.agent.state import End, Ended, advance
 from tachograph.errors import LimitExceeded, SessionBusy, SessionConflict, SettingsError, StoreError
 from tachograph.events.chat import Message
 from tachograph.record.run import run
-from tachograph.store.sessions.head import Changes, Fate, Head, Held, Lease, Point, Taken
+from tachograph.store.sessions.head import Changes, Fate, Head, Lease, Point
 
 FLUSH_SECONDS = 2.0
 """Most that a commit waits until what was said is in the store; another process waits for the rest when it reads."""
-_PAUSES = (0.01, 0.1)
-"""Seconds between two looks of who waits, at first and later."""
-_OTHERS = "others who came first"
 _OURS = ("history", "session", "tenant", "closing")
 """Keywords of a call that a turn gives."""
 _inside: ContextVar[tuple[Turn, ...]] = ContextVar("tachograph_turns", default=())
@@ -73,6 +73,9 @@ class Turn:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._said: dict[str, _Said] = {}
         """By run."""
+        self._inherited: tuple[str, ...] = ()
+        """Runs of dead writers that stand in the history, until a commit makes them part of it."""
+        self._upgraded = False
 
     @property
     def agent(self) -> str | None:
@@ -91,12 +94,14 @@ class Turn:
         self._loop = asyncio.get_running_loop()
         if any(turn.key == self.key and not turn.over for turn in _inside.get()):
             raise SessionBusy(self.key[1], "the turn that this is inside of", 0.0)
-        taken = await self._taken()
-        self.head, self.epoch = taken.head, self._epoch_of(taken.head)
+        found = await taken(self.session, self.key, supersede=self._supersede)
+        self.head, self.epoch = found.head, found.head.epoch
+        self._inherited = found.head.unfinished if self.session.recover else ()
         self.session.local.beat.hold(self)
         try:
             self.state = state_of(self.head, self.session.state_version, self.session.upgrade)
-            self.history = await self._read(taken.before)
+            self._upgraded = self.state is not self.head.state
+            self.history = await self._read(found.before)
         except BaseException:
             self._leave()
             raise
@@ -171,7 +176,8 @@ class Turn:
         finally:
             self._handle = None
         if live.state.end is None:  # it was called off before it began
-            live.state = advance(live.state, Ended(End("cancelled", live.called_off)))
+            reason = live.called_off if self.fate == "held" else "superseded"
+            live.state = advance(live.state, Ended(End("cancelled", reason)))
             self._only_said(agent, prompt)
         return live
 
@@ -185,7 +191,11 @@ class Turn:
         """
         said = self._said.get(outcome.run_id or "")
         if said is not None and said.point != NOWHERE and is_readable(self.session.system):
-            await asyncio.to_thread(self.session.system.worker.flush, FLUSH_SECONDS)
+            try:
+                await asyncio.to_thread(self.session.system.worker.flush, FLUSH_SECONDS)
+            except asyncio.CancelledError:
+                self.keep(outcome, agent=agent, state=state)
+                raise
         return self.keep(outcome, agent=agent, state=state)
 
     def keep(
@@ -199,48 +209,12 @@ class Turn:
             changes["agent"] = agent or getattr(outcome, "agent", None) or self.head.agent
             if outcome.stop_reason == "human_handoff":
                 changes["status"] = "handed_off"
-            if state is not None or self.state is not self.head.state:
+            if state is not None or self._upgraded:
                 self.state = self.state if state is None else storable(state)
                 changes |= {"state": self.state, "state_version": self.session.state_version}
         return self._committed(Changes(**changes), said)
 
     # ---- how it is done -------------------------------------------------------------------------------------------
-
-    async def _taken(self) -> Taken:
-        session, clock = self.session, self.session.system.recorder.clock
-        heads, ticket, began = session.local.heads, None, clock.mono()
-        pause, most = _PAUSES
-        try:
-            while True:
-                found = heads.acquire(
-                    self.key, clock.now(), self.lasts, ticket=ticket, supersede=self._supersede,
-                    handed_off=session.allow_handed_off, about=session.about,
-                )  # fmt: skip
-                if isinstance(found, Taken):
-                    return found
-                ticket = found.ticket
-                if self._supersede and found.lease is not None:
-                    session.local.beat.supersede(self.key, found.lease.epoch)
-                left = self._left(found, began)
-                await asyncio.sleep(min(pause, left))
-                pause = min(pause * 1.5, most)
-        except BaseException:
-            if ticket is not None:
-                self._withdraw(ticket)
-            raise
-
-    def _left(self, found: Held, began: int) -> float:
-        """Seconds that it may wait yet. Raises SessionBusy when there are none."""
-        left = self.session.wait - (self.session.system.recorder.clock.mono() - began) / 1e9
-        if left <= 0:
-            raise SessionBusy(self.key[1], _holder(found), self.session.wait)
-        return left
-
-    def _withdraw(self, ticket: int) -> None:
-        try:
-            self.session.local.heads.withdraw(self.key, ticket)
-        except StoreError as problem:  # it is passed over after a while
-            log.warning("session %s: a ticket could not be given back: %s", self.key[1], problem)
 
     async def _read(self, before: Lease | None) -> tuple[Message, ...]:
         session, accept = self.session, self.session.accept_missing
@@ -255,13 +229,9 @@ class Turn:
         self.over = True
         self.session.local.beat.drop(self)
         try:
-            self.session.local.heads.release(self.key, self.epoch)
+            self.session.local.heads.release(self.key, self.epoch, self._inherited)
         except StoreError as problem:  # it ends by its time
             log.warning("session %s: the lease could not be given back: %s", self.key[1], problem)
-
-    def _epoch_of(self, head: Head) -> int:
-        assert head.lease is not None
-        return head.lease.epoch
 
     def _began(self, began: RunBegan) -> None:
         """The run is recorded: should this process die, the next writer knows what was under way."""
@@ -314,6 +284,8 @@ class Turn:
         if self.fate == "lost":
             raise SessionConflict(self.key[1], "the lease was lost")
         before = local.said(self.head)
+        self._inherited = self._inherited if said is None else ()
+        changes = structs.replace(changes, unfinished=self._inherited)
         self.head = local.heads.commit(self.key, self.epoch, self.head.version, changes, clock.now())
         if said is not None:
             self.history = said.messages
@@ -325,10 +297,6 @@ class Turn:
 
 def _clean(prompt: Prompt) -> Message:
     return cleaned(message_of(prompt))[0]
-
-
-def _holder(found: Held) -> str:
-    return _OTHERS if found.lease is None else found.lease.holder or "another process"
 
 
 async def _ended(handle: Handle[Any]) -> None:

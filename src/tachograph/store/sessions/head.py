@@ -109,6 +109,8 @@ class Changes(Struct, frozen=True):
     state_version: int | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     """Of a session that was closed meanwhile it stays."""
+    unfinished: tuple[str, ...] = ()
+    """Runs of others that nobody has committed yet."""
 
 
 class Taken(Struct, frozen=True):

@@ -134,20 +134,23 @@ class Heads:
             if head.version != version:
                 raise SessionConflict(key[1], f"it has changed: version {head.version}, not {version}")
             found = _changed(head, changes)
-            found = structs.replace(found, version=version + 1, updated_at=max(now, head.updated_at), unfinished=())
+            found = structs.replace(found, version=version + 1, updated_at=max(now, head.updated_at))
             table.put(found)
             return found
 
         return self._cabinet.change(work)
 
-    def release(self, key: Key, epoch: int) -> bool:
-        """Give the lease back; whether it was ours. What was not committed is no part of the session."""
+    def release(self, key: Key, epoch: int, unfinished: tuple[str, ...] = ()) -> bool:
+        """Give the lease back; whether it was ours. What was not committed is no part of the session.
+
+        But for runs of earlier writers that are still `unfinished`.
+        """
 
         def work(table: Table) -> bool:
             head = table.get(key)
             if head is None or _fate(head, epoch) == "lost":
                 return False
-            table.put(structs.replace(head, lease=None, unfinished=()))
+            table.put(structs.replace(head, lease=None, unfinished=unfinished))
             return True
 
         return self._cabinet.change(work)

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from tachograph.events.account import Account, Claim, Grant
-from tachograph.queries.answers.heads import HistoryPoint, SessionCount, counts_of, head_of, state_of
+from tachograph.queries.answers.heads import Beside, HistoryPoint, SessionCount, counts_of
 from tachograph.queries.units import time
 from tachograph.store.heads import open_heads
 from tachograph.store.ledger import open_ledger
@@ -22,14 +22,19 @@ def test_a_head_is_told_as_it_stands(tmp_path: Path) -> None:
     heads.begin(KEY, head.epoch, "run-2")
     kept = heads.get(KEY)
     assert kept is not None
-    assert msgspec.structs.asdict(head_of(heads, kept, NOW)) == {
+    assert msgspec.structs.asdict(Beside(heads, NOW).told(kept)) == {
         "session_id": "s", "tenant": "default", "status": "active", "agent": "desk", "version": 1,
         "history": HistoryPoint(run_id="run-1", seq=7), "state_version": 2, "user": "ada", "platform": "web",
         "refs": {"report_id": "r"}, "start_time": time(NOW), "updated_at": time(NOW + 1), "run_id": "run-2",
         "holder": "process 7 on here", "held_until": time(NOW + MINUTE),
     }  # fmt: skip
-    later = head_of(heads, kept, NOW + HOUR)
-    assert (later.run_id, later.holder, later.held_until, bytes(state_of(kept))) == (None, None, None, b'{"n":1}')
+    later = Beside(heads, NOW + HOUR).of(KEY)
+    assert later.head is not None
+    assert later.state is not None
+    assert (later.head.run_id, later.head.holder, later.head.held_until) == (None, None, None)
+    assert (bytes(later.state), later.counts, Beside(heads, NOW).of(("t", "other")).head) == (b'{"n":1}', (), None)
+    abroad = Beside(heads, NOW, inside=False).several([KEY, ("t", "other")])
+    assert {key: head.holder for key, head in abroad.items()} == {KEY: "a process"}
 
 
 def test_what_was_counted_is_told_in_its_unit(tmp_path: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tachograph.events.account import COUNTED, Account, Counted, Standing
 from tachograph.queries.units import Time, maybe_time, time, usd
-from tachograph.store.sessions.head import Head, Status
+from tachograph.store.sessions.head import Head, Key, Status
 from tachograph.store.sessions.heads import Heads
 
 DAY = 86_400_000_000_000
@@ -62,26 +62,52 @@ class Counting(Protocol):
         ...
 
 
-def head_of(heads: Heads, head: Head, now: int) -> SessionHead:
-    """A head, for a reader."""
-    lease = heads.holds(head, now)
-    same: dict[str, Any] = {name: getattr(head, name) for name in _SAME}
-    point = head.history
-    return SessionHead(
-        **same,
-        session_id=head.id,
-        history=None if point is None else HistoryPoint(run_id=point.run, seq=point.seq),
-        start_time=time(head.created_at),
-        updated_at=time(head.updated_at),
-        run_id=None if lease is None else head.run,
-        holder=None if lease is None else lease.holder or "a process",
-        held_until=maybe_time(None if lease is None else lease.until),
-    )
+class Stands(NamedTuple):
+    """What is kept of one session beside the store."""
+
+    head: SessionHead | None = None
+    state: msgspec.Raw | None = None
+    counts: tuple[SessionCount, ...] = ()
 
 
-def state_of(head: Head) -> msgspec.Raw:
-    """A head's state, as JSON."""
-    return msgspec.Raw(msgspec.json.encode(head.state))
+class Beside(Struct, frozen=True):
+    """What is kept of sessions beside the store."""
+
+    heads: Heads
+    now: int
+    """UTC ns."""
+    ledger: Counting | None = None
+    """None: nothing was counted, or nobody asks."""
+    inside: bool = True
+    """Whether the reader is on this machine: others are not told which of its processes holds a session."""
+
+    def of(self, key: Key) -> Stands:
+        """What is kept of one."""
+        counts = () if self.ledger is None else counts_of(self.ledger, *key, self.now)
+        head = self.heads.get(key)
+        if head is None:
+            return Stands(counts=counts)
+        return Stands(self.told(head), msgspec.Raw(msgspec.json.encode(head.state)), counts)
+
+    def several(self, keys: Iterable[Key]) -> Mapping[Key, SessionHead]:
+        """The heads of these sessions, of those that have one."""
+        return {key: self.told(head) for key, head in self.heads.several(keys).items()}
+
+    def told(self, head: Head) -> SessionHead:
+        """A head, for a reader."""
+        lease, point = self.heads.holds(head, self.now), head.history
+        same: dict[str, Any] = {name: getattr(head, name) for name in _SAME}
+        holder = (lease.holder if lease is not None and self.inside else "") or "a process"
+        return SessionHead(
+            **same,
+            session_id=head.id,
+            history=None if point is None else HistoryPoint(run_id=point.run, seq=point.seq),
+            start_time=time(head.created_at),
+            updated_at=time(head.updated_at),
+            run_id=None if lease is None else head.run,
+            holder=None if lease is None else holder,
+            held_until=maybe_time(None if lease is None else lease.until),
+        )
 
 
 def counts_of(ledger: Counting, tenant: str, session: str, now: int) -> tuple[SessionCount, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tachograph.errors import Ambiguous, NotFound
-from tachograph.queries.answers.heads import Counting, SessionCount, SessionHead, counts_of, head_of, state_of
+from tachograph.queries.answers.heads import Beside, SessionCount, SessionHead, Stands
 from tachograph.queries.answers.runs import RunOverview, overview
 from tachograph.queries.bounds import EndDate, StartDate, between
 from tachograph.queries.logs.contents import Json
@@ -20,8 +18,6 @@ from tachograph.queries.runs import COLUMNS, NO_AUDIT, run_of
 from tachograph.queries.units import Time, time, usd
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
-from tachograph.store.sessions.head import Key
-from tachograph.store.sessions.heads import Heads
 
 SessionStatus = Literal["active", "handed_off", "closed"]
 Tokens = Annotated[
@@ -89,50 +85,22 @@ class SessionDetail(PageGiven, frozen=True, kw_only=True):
     runs: tuple[RunOverview, ...]
 
 
-class Stands(NamedTuple):
-    """What is kept of one session beside the store."""
-
-    head: SessionHead | None = None
-    state: msgspec.Raw | None = None
-    counts: tuple[SessionCount, ...] = ()
-
-
-class Surroundings(Struct, frozen=True):
-    """What is kept of sessions beside the store."""
-
-    heads: Heads
-    ledger: Counting | None
-    """None: nothing was counted."""
-    now: int
-    """UTC ns."""
-
-    def of(self, key: Key) -> Stands:
-        """What is kept of one."""
-        counts = () if self.ledger is None else counts_of(self.ledger, *key, self.now)
-        head = self.heads.get(key)
-        if head is None:
-            return Stands(counts=counts)
-        return Stands(head_of(self.heads, head, self.now), state_of(head), counts)
-
-
-def sessions(index: Index, asked: SessionsAsked, heads: Heads | None = None, now: int = 0) -> Sessions:
-    """The sessions that meet every condition; `heads` say how they stand at `now` (UTC ns).
-
-    Raises InvalidParameter for a date or a cursor that is none.
-    """
+def sessions(index: Index, asked: SessionsAsked, beside: Beside | None = None) -> Sessions:
+    """The sessions that meet every condition. Raises InvalidParameter for a date or a cursor that is none."""
     period = within(between(asked.start_date, asked.end_date), "updated_at")
     where = meeting(asked, {"status": "status", "user": "user"})
     if asked.session_id is not None:
         where = (*where, Where("session", "contains", asked.session_id))
     query = Query("sessions", (*where, *period), _COLUMNS, order=("-updated_at",))
     found = page(index, query, asked, tuple[Ordinal, str, str])
-    stand = _heads(found.rows, heads, now)
-    listed = tuple(_session(row, stand.get((row["tenant"], row["session"]))) for row in found.rows)
+    keys = [(row["tenant"], row["session"]) for row in found.rows]
+    stand = {} if beside is None else beside.several(keys)
+    listed = tuple(_session(row, stand.get(key)) for key, row in zip(keys, found.rows, strict=True))
     return Sessions(sessions=listed, **found.given(asked, total(index, query)))
 
 
 def session(
-    index: Index, session_id: str, asked: SessionAsked, beside: Surroundings | None = None
+    index: Index, session_id: str, asked: SessionAsked, beside: Beside | None = None
 ) -> SessionDetail:  # fmt: skip
     """The session with this id. Raises NotFound; Ambiguous where several tenants have one."""
     where = (Where("session", "eq", session_id), *meeting(asked, {"tenant": "tenant"}))
@@ -160,13 +128,6 @@ _SAME = (
     "usage_missing", "unpriced",
 )  # fmt: skip
 _COLUMNS = (*_SAME, "session", "started_at", "updated_at", "last_run", "cost_nano", "reported_cost_nano")
-
-
-def _heads(rows: Iterable[Row], heads: Heads | None, now: int) -> Mapping[Key, SessionHead]:
-    if heads is None:
-        return {}
-    found = heads.several((row["tenant"], row["session"]) for row in rows)
-    return {key: head_of(heads, head, now) for key, head in found.items()}
 
 
 def _session(row: Row, head: SessionHead | None) -> SessionOverview:

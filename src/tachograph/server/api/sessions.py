@@ -10,13 +10,12 @@ from msgspec import Meta, Struct
 
 from tachograph.errors import NotFound
 from tachograph.events.account import COUNTED, Account
-from tachograph.queries.answers.heads import SessionHead, head_of
+from tachograph.queries.answers.heads import Beside, SessionHead
 from tachograph.queries.answers.sessions import (
     SessionAsked,
     SessionDetail,
     Sessions,
     SessionsAsked,
-    Surroundings,
     session,
     sessions,
 )
@@ -45,13 +44,12 @@ class ResetAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _sessions(ask: Ask) -> Sessions:
-    return sessions(ask.store, ask.asked, ask.service.heads, ask.now)
+    return sessions(ask.store, ask.asked, _beside(ask))
 
 
 def _session(ask: Ask) -> SessionDetail:
     with _ledger(ask) as ledger:
-        surroundings = Surroundings(ask.service.heads, ledger, ask.now)
-        return session(ask.store, ask.path["session"], ask.asked, surroundings)
+        return session(ask.store, ask.path["session"], ask.asked, _beside(ask, ledger))
 
 
 def _close(ask: Ask) -> SessionHead:
@@ -89,7 +87,11 @@ def _changed(
     head = work(key, ask.now)
     if head is None:
         raise NotFound("session", key[1])
-    return head_of(heads, head, ask.now)
+    return _beside(ask).told(head)
+
+
+def _beside(ask: Ask, ledger: AnyLedger | None = None) -> Beside:
+    return Beside(ask.service.heads, ask.now, ledger, inside=not ask.service.needs_key)
 
 
 def _key(ask: Ask) -> Key:

@@ -136,6 +136,8 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
         live.answered = _answered(plans)
         raise
     answered = _answered(plans)
+    said = zip(plans, answered.results, strict=True)
+    live.shelf.failures.update(one for plan, one in said if plan.state != "completed")
     ends = [plan.finished for plan in plans if plan.finished is not None]
     finished = finished or next((end for end in ends if isinstance(end, FinishRun)), ends[0] if ends else None)
     return Acted(

@@ -84,6 +84,8 @@ class Agent(Spec):
         """Let go of the connections of the running event loop: of its model, and of those it hands or asks on to."""
         for port in {id(port): port for port in (self.port, *_ports(self))}.values():
             await port.close()
+        if self.compaction is not None:
+            await self.compaction.close()
 
     async def and_close(self, work: Awaitable[Result]) -> Result:
         """What `work` comes to; after it, `close`. What fails in that is logged: it is no part of the work."""

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from tachograph import compose
 from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.agent.compact.measure import Gauge
 from tachograph.agent.crew.crew import Crew
 from tachograph.agent.guardrails.guardrail import Guardrail
 from tachograph.agent.hooks import Hooks
@@ -78,6 +79,8 @@ class Call:
     """Where results that are too large are kept; one of its own when None."""
     team: Team | None = None
     """What was said to delegates in earlier runs of this conversation; nothing when None."""
+    gauge: Gauge | None = None
+    """What earlier runs of this conversation have learnt of its size."""
     instructions: str | None = None
     start: str | None = None
     """Name of the agent that begins, of those that hand-offs lead to; None: the one that is called."""
@@ -113,7 +116,8 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
         instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
         lead=spec.name, edges=post.edges, part=post.limits,
-        spent=call.spent, again=call.record is not None, facts=call.facts, closing=call.closing,
+        gauge=call.gauge or Gauge(), spent=call.spent, again=call.record is not None, facts=call.facts,
+        closing=call.closing,
     )  # fmt: skip
     live.state = state
     return live

@@ -19,7 +19,7 @@ import msgspec
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Call, Prompt, begin, call_of, outcome_of
-from tachograph.agent.context import Context
+from tachograph.agent.compact.figures import Context
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live

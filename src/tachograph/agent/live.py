@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.agent.compact.figures import Metrics
+from tachograph.agent.compact.measure import Gauge
 from tachograph.agent.guardrails.guardrail import Guardrail, Look, On
 from tachograph.agent.guardrails.watch import Passed, watched
 from tachograph.agent.hooks import Hooks, Moment, Verdict
@@ -106,8 +108,10 @@ class Live:
     """Of the last attempt that brought a reply."""
     told_tools: tuple[tuple[ToolSpec, ...], Any] = ((), None)
     """The tools of the last request, and how they are recorded."""
-    full: float = 0.0
-    """How much of the context window the fullest request took, in percent."""
+    gauge: Gauge = field(default_factory=Gauge)
+    """What is known of the size of requests."""
+    compacted: Metrics | None = None
+    """The last time that the conversation was made smaller."""
     salt: bytes = b""
     """Random; what keeps the marks of masked values from being guessed."""
     state: State = field(default_factory=State)
@@ -301,15 +305,18 @@ class Live:
 
     # ---- spending -------------------------------------------------------------------------------------------------
 
-    def spend(self, usage: Usage, reply: Reply | None, tier: str | None, at: int) -> Cost:
-        """Add an attempt; what it cost."""
-        model = (reply.served_model if reply else None) or self.port.model
+    def spend(
+        self, usage: Usage, reply: Reply | None, tier: str | None, at: int, *, aside: ModelPort | None = None
+    ) -> Cost:
+        """Add an attempt; what it cost. `aside`: the model of a request that is none of the conversation."""
+        port = aside or self.port
+        model = (reply.served_model if reply else None) or port.model
         served = (reply.served_tier if reply else None) or tier
         try:
-            cost = price(self.prices(), self.port.provider, model, usage, at, served)
+            cost = price(self.prices(), port.provider, model, usage, at, served)
         except SettingsError as problem:  # prices that cannot be read are none; the request was made all the same
             cost = Cost(reason=str(problem))
-        self.last_usage = self.last_usage if usage.basis == "missing" else usage
+        self.last_usage = self.last_usage if usage.basis == "missing" or aside is not None else usage
         self.spent = self.spent.plus_call(usage, cost)
         return cost
 

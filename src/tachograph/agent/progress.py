@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from tachograph.agent.compact.figures import Metrics
 from tachograph.errors import ModelError, SettingsError
 from tachograph.events.chat import Message, ToolUse
 from tachograph.fold.approvals import Approval
@@ -181,6 +182,15 @@ class HandingOver(Struct, frozen=True, kw_only=True):
     handing: Handing
 
 
+class Compacted(Struct, frozen=True, kw_only=True):
+    """The conversation was made smaller, or could not be."""
+
+    trigger: str
+    """target, overflow, asked."""
+    metrics: Metrics
+    iteration: int = 0
+
+
 class RunDone(Struct, frozen=True, kw_only=True):
     """A run is over. Nothing follows it."""
 
@@ -190,7 +200,7 @@ class RunDone(Struct, frozen=True, kw_only=True):
 Progress: TypeAlias = (
     RunBegan | IterationBegan | MessageAdded | StreamReset | ToolBegan | ToolDone | Limited | Retrying | RetryExhausted
     | PhaseChanged | SchemaRetried | Nudged | ModelWarned | Approved | HandedOff | WorkerTold | Guarded | Waiting
-    | HandingOver | RunDone | Delta | Reply
+    | HandingOver | Compacted | RunDone | Delta | Reply
 )  # fmt: skip
 
 Kind: TypeAlias = type[Any] | tuple[type[Any], ...] | Callable[[Any], bool]

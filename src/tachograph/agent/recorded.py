@@ -17,6 +17,7 @@ from tachograph.agent.state import (
     Accepted,
     Answered,
     Asked,
+    Compacted,
     Corrected,
     End,
     Ended,
@@ -110,12 +111,14 @@ class RecordedState:
         """The hand-off under way, and the call that asked for it."""
         self._handed: dict[str, Any] | None = None
         """What it came to, until its call has ended."""
+        self._aside: set[int] = set()
+        """Steps that are none of the conversation: compactions, and the requests in them."""
 
     def apply(self, event: Event) -> State:
         """The state after one more event. Raises CodecError for content that was not kept."""
         self._messages.apply(event)
         handler = self._handlers.get(type(event.body))
-        if handler is not None:
+        if handler is not None and not self._is_aside(event):
             handler(self, event, event.body)
         return self.state
 
@@ -154,6 +157,19 @@ class RecordedState:
             self.state = advance(self.state, Wrapped(body.metric))
         elif body.mode == "wrap_up" and body.refused_kind == "tool":
             self._wrap_up = self._wrap_up or body.metric
+
+    def _is_aside(self, event: Event) -> bool:
+        """Whether it belongs to a compaction: the end of that says what the conversation is from then on."""
+        match event.body:
+            case StepStarted(kind="compaction"):
+                self._aside.add(event.seq)
+            case CallStarted(parent=parent) if parent in self._aside:
+                self._aside.add(event.seq)
+            case StepEnded(status="completed") as body if event.step in self._aside:
+                node = (self._value(body.metadata) or {}).get("after")
+                if isinstance(node, int):  # a compaction that another program recorded may not say
+                    self.state = advance(self.state, Compacted(self._path(node)))
+        return event.step in self._aside
 
     def _answered(self, number: int, body: ToolEnded) -> None:
         started = self._tools.pop(number, None)

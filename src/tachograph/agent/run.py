@@ -11,19 +11,20 @@ from contextlib import nullcontext
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tachograph.agent import handing, loop, progress
 from tachograph.agent.act import act, leave
 from tachograph.agent.answer.output import Misfit, parse
 from tachograph.agent.call import Prompt, message_of, outcome_of
-from tachograph.agent.context import passed
+from tachograph.agent.compact.figures import passed
+from tachograph.agent.compacting.turn import replied
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
 from tachograph.agent.live import Live
 from tachograph.agent.memory import query_of, recalled
 from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
 from tachograph.agent.reminders import REMINDED, cleaned, due
-from tachograph.agent.request import ask
 from tachograph.agent.state import (
     Accepted,
     Corrected,
@@ -169,7 +170,7 @@ async def _turn(live: Live, *, tools: bool) -> None:
             if live.state.wrap_up:
                 live.remind(LAST_TURN)
             _remind(live)
-            reply = await ask(live, live.state, tools=tools and not live.state.wrap_up)
+            reply = await replied(live, tools=tools and not live.state.wrap_up)
             _advance(live, Replied(reply.message, reply.finish))
             live.emit(reply)
             await _fill(live)
@@ -201,11 +202,11 @@ async def _fill(live: Live) -> None:
     if not window or used.basis == "missing":
         return
     full = 100 * ((used.input_total or 0) + (used.output or 0)) / window
-    for mark in passed(live.full, full):
+    for mark in passed(live.gauge.full, full):
         live.note("context_warning", {"threshold": mark, "percentage": round(full, 2), "context_limit": window})
         if live.hooks:
             await _fire(live, "context_warning")
-    live.full = max(live.full, full)
+    live.gauge = structs.replace(live.gauge, full=max(live.gauge.full, full))
 
 
 async def _act(live: Live, asked_by: int | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.guardrails.guardrail import Guardrail
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.memory import Memory
@@ -33,6 +34,7 @@ from tachograph.providers.port import ModelPort, Params
 
 SHIPPED = Limits()
 PLAINLY = Params()
+COMPACTION = Compaction()
 
 
 class Verify(Struct, frozen=True):
@@ -92,6 +94,8 @@ class Spec(Rules):
     `Person` that also says how often it is tried and what the customer is told."""
     retry: Retry | None = None
     """None: as the profile says."""
+    compaction: Compaction | None = COMPACTION
+    """How the conversation is kept within the model's context window; None: it is not."""
     scheduler: Scheduler = SHARED
     version: str | None = None
     description: str = ""
@@ -148,7 +152,7 @@ _ASKED: Mapping[str, type] = {"hand_over": Person, "approve": Pause}
 _KINDS: Mapping[str, Any] = {
     "hooks": Hooks, "params": Params, "scheduler": Scheduler, "reminders": Reminder, "phases": Phase,
     "verify": Verify | None, "handoffs": Spec | Handoff,
-    "guardrails": Guardrail, "memory": Memory | None,
+    "guardrails": Guardrail, "memory": Memory | None, "compaction": Compaction | None,
 }  # fmt: skip
 """Field → what it, or each item of it, must be."""
 

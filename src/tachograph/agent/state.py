@@ -300,6 +300,18 @@ class GivenToPerson(Struct, frozen=True):
         return _changed(state, handing=self.handing)
 
 
+class Compacted(Struct, frozen=True):
+    """The conversation was made smaller."""
+
+    messages: tuple[Message, ...]
+    """In place of those before. The last of them, from `base` on, are the same."""
+
+    def onto(self, state: State) -> State:
+        """Another conversation; everything else is as it was."""
+        less = len(state.messages) - len(self.messages)
+        return _changed(state, messages=self.messages, base=None if state.base is None else state.base - less)
+
+
 class Ended(Struct, frozen=True):
     """The run has its outcome."""
 
@@ -314,7 +326,7 @@ class Ended(Struct, frozen=True):
 
 Fact = (
     Prompted | Recalled | Iterated | Replied | Answered | Nudged | Corrected | Moved | Told | Refused | Handed
-    | Accepted | Wrapped | Kept | Asked | Ruled | GivenToPerson | Resumed | Ended
+    | Accepted | Wrapped | Kept | Asked | Ruled | GivenToPerson | Compacted | Resumed | Ended
 )  # fmt: skip
 
 _changed = msgspec.structs.replace

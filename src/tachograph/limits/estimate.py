@@ -35,16 +35,36 @@ OTHERWISE: Final = 2.5
 """Of a model that no family is known of."""
 
 
-def tokens_of(size: int, model: str, *, tools: bool = False, strict: bool = False, seen: float = 0.0) -> int:
+def tokens_of(
+    size: int,
+    model: str,
+    *,
+    tools: bool = False,
+    strict: bool = False,
+    seen: float = 0.0,
+    known: float | None = None,
+) -> int:
     """Most input tokens that `size` bytes are expected to be for a model; `tools`: definitions of tools are among them.
 
     `seen` is what requests of this run have come to, in tokens a byte: an estimate that was too low is not made again.
+    `known` is what the last request of this conversation came to (`ratio_of`), in place of the family's figure.
     """
     family = family_of(model)
-    frame = TOOLS_FRAMES.get(family, TOOLS_FRAME) if tools else FRAME
+    frame = frame_of(model, tools=tools)
     if strict:
         return size + frame
-    return ceil(size * max(MARGIN / BYTES_PER_TOKEN.get(family, OTHERWISE), seen)) + frame
+    each = max(MARGIN / BYTES_PER_TOKEN.get(family, OTHERWISE), seen) if known is None else known
+    return ceil(size * each) + frame
+
+
+def ratio_of(tokens: int, size: int, model: str, *, tools: bool = False) -> float:
+    """Tokens a byte of a request of `size` bytes that was counted: at most 1, for no tokenizer makes more."""
+    return min(1.0, max(0, tokens - frame_of(model, tools=tools)) / max(1, size))
+
+
+def frame_of(model: str, *, tools: bool = False) -> int:
+    """Tokens that a request to a model has beside its text."""
+    return TOOLS_FRAMES.get(family_of(model), TOOLS_FRAME) if tools else FRAME
 
 
 def output_within(stated: int | None, room: int | None) -> int:

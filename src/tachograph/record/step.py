@@ -33,6 +33,17 @@ class WorkStep(Step[Work]):
         """It ends because its run waits for a person: neither well nor badly. What goes on later is another step."""
         self._status = "paused"
 
+    def transcribe(self, messages: Sequence[Any]) -> int | None:
+        """Record a conversation as far as it is not there yet; the node it reaches, or None when that failed."""
+        recorder, run = self._recorder, self._run
+        if recorder is None or run is None:
+            return None
+        try:
+            return transcribe(recorder, run, messages)
+        except Exception as problem:  # noqa: BLE001 - rule: instrumentation never breaks what it wraps
+            recorder.fault("transcribe", problem)
+            return None
+
     def _name(self) -> str:
         return self.intent.name
 

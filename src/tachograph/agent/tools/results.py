@@ -1,7 +1,7 @@
 """Results that are too large for a transcript are kept beside it, under a handle that the model can expand.
 
-One shelf belongs to one run. Its memory is bounded: when it is full the oldest results go, and whoever asks for one of
-those is told so.
+One shelf belongs to one run, or to all runs of a `Chat`. Its memory is bounded: when it is full the oldest results go,
+and whoever asks for one of those is told so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from threading import Lock
 
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import ToolError
-from tachograph.events.chat import Part, Text
+from tachograph.events.chat import Message, Part, Text
 
 MOST_KEPT = 20_000_000
 """Characters that a shelf keeps, all results together."""
@@ -20,11 +20,15 @@ MOST_PIECE = 20_000
 
 
 class Shelf:
-    """The large results of one run. Usable from several threads."""
+    """The large results of one run or chat. Usable from several threads."""
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
         self._most_kept = most_kept
         self._kept: dict[str, str] = {}
+        self._shown: dict[str, tuple[str, int]] = {}
+        """What a cut text looks like → its handle, and how many characters the whole has."""
+        self.failures: set[Message] = set()
+        """Results that say what went wrong: they are not cut as early as others."""
         self._size = self._count = 0
         self._lock = Lock()
 
@@ -35,9 +39,16 @@ class Shelf:
         """
         if len(text) <= most_chars:
             return text
-        handle, kept = self._keep(text)
-        shown = max(0, most_chars - len(_note(handle, len(text), kept, most_chars)))
-        return text[:shown] + _note(handle, len(text), kept, shown)
+        with self._lock:
+            before = self._shown.get(text)
+        handle, size = (self._keep(text), len(text)) if before is None else before
+        with self._lock:
+            whole = self._kept.get(handle, "")
+        shown = max(0, most_chars - len(_note(handle, size, len(whole), most_chars)))
+        cut = whole[:shown] + _note(handle, size, len(whole), shown)
+        with self._lock:
+            self._shown[cut] = handle, size
+        return cut
 
     def fit(self, content: str | tuple[Part, ...], most_chars: int) -> str | tuple[Part, ...]:
         """The same for content that may hold media: its texts share `most_chars`, media are left as they are."""
@@ -95,8 +106,8 @@ class Shelf:
 
         return Tool.of(expand, classification="read", idempotent=True, most_chars=MOST_PIECE + 500)
 
-    def _keep(self, text: str) -> tuple[str, int]:
-        """Its handle, and how many of its characters are kept."""
+    def _keep(self, text: str) -> str:
+        """Its handle."""
         text = text[: self._most_kept]
         with self._lock:
             self._count += 1
@@ -106,7 +117,8 @@ class Shelf:
             while self._size > self._most_kept:
                 oldest = next(iter(self._kept))
                 self._size -= len(self._kept.pop(oldest))
-        return handle, len(text)
+                self._shown = {cut: whose for cut, whose in self._shown.items() if whose[0] != oldest}
+        return handle
 
     def _was_kept(self, handle: str) -> bool:
         number = handle.removeprefix("result_")

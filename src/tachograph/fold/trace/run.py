@@ -269,9 +269,12 @@ class RunTrace:
             return None
         facts = {**self._facts(start.facts), **self._facts(body.metadata)}
         before, after = _count(facts, "messages_before"), _count(facts, "messages_after")
+        summary = _count(facts, "summary_chars") or 0
+        # Messages that only became shorter gave way to no other.
+        shortened = before == after and not summary
         return ContextCompaction(
-            archived_messages=0 if before is None or after is None else max(0, before - after + 1),
-            new_summary_len=_count(facts, "summary_chars") or 0,
+            archived_messages=0 if before is None or after is None or shortened else max(0, before - after + 1),
+            new_summary_len=summary,
             iteration=start.iteration,
         )
 

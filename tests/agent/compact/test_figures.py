@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tachograph.agent.context import Context, passed
+from tachograph.agent.compact.figures import Context, passed
 from tachograph.events.usage import MISSING, Usage
 
 

@@ -1,0 +1,1 @@
+"""How a conversation is measured and made smaller: all of it pure."""

@@ -1,0 +1,1 @@
+"""Compaction as it happens: what is recorded, asked and told when a conversation is made smaller."""

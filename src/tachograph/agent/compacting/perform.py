@@ -1,0 +1,193 @@
+"""Compaction performed: one recorded step, whose end says what the conversation is from then on.
+
+The conversation before and the one after are both in the transcript, and the step names their nodes; what was replaced
+stays where it is. Nothing here ends a run: a step that fails is told of, and the next one takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tachograph.agent import progress
+from tachograph.agent.compact import summary
+from tachograph.agent.compact.draft import Draft, prune, window
+from tachograph.agent.compact.exchanges import STANDING, groups, results
+from tachograph.agent.compact.figures import Metrics
+from tachograph.agent.compact.measure import Load, Scale
+from tachograph.agent.compact.policy import LEAST_SHOWN, Compaction
+from tachograph.agent.compacting.aside import aside
+from tachograph.agent.live import Live
+from tachograph.agent.reminders import wrap
+from tachograph.agent.state import Compacted, advance
+from tachograph.errors import ModelError
+from tachograph.events.chat import Message, user
+from tachograph.events.usage import MISSING
+from tachograph.providers.port import ModelPort, Request
+from tachograph.record.step import WorkStep, step
+
+STEP = "compaction"
+"""Kind of the step, and purpose of the requests in it."""
+
+
+def load_of(live: Live, *, tools: bool = True) -> Load:
+    """What the next request would carry."""
+    offered = tuple(tool.spec for tool in live.toolbox().values()) if tools else ()
+    return Load(live.state.messages, tuple(user(wrap(text)) for text in live.waiting), offered)
+
+
+async def compact(live: Live, policy: Compaction, load: Load, target: int, trigger: str, attempt: int = 1) -> Metrics:
+    """Bring the conversation down to so many tokens of input, or as near as it goes. Raises LimitExceeded at the door.
+
+    It is another only if it is smaller; what was done is in what is returned, and in `live.compacted`.
+    """
+    before, began = live.state.messages, live.clock.mono()
+    asked = {"trigger": trigger, "target": target, "attempt": attempt, "window": live.port.context_window}
+    doing = step(
+        STEP, kind="compaction", iteration=live.state.iteration or None, agent_type=live.spec.name, metadata=asked
+    )  # fmt: skip
+    with doing:
+        was = doing.transcribe(before)
+        work = _Work(live, policy, live.gauge.scale(live.port.model, load), target, Draft.of(before))
+        await work.run()
+        seconds = (live.clock.mono() - began) / 1e9
+        metrics = work.metrics(before, seconds)
+        _record(doing, work, metrics, was)
+    if metrics.changed:
+        live.state = advance(live.state, Compacted(work.draft.messages))
+        live.last_usage = MISSING  # of a conversation that is not this one any more
+    live.gauge = live.gauge.smaller(metrics.compressed_tokens, live.port.context_window, target)
+    live.compacted = metrics
+    live.emit(progress.Compacted(trigger=trigger, metrics=metrics, iteration=live.state.iteration))
+    return metrics
+
+
+def _record(doing: WorkStep, work: _Work, metrics: Metrics, was: int | None) -> None:
+    """What the step says at its end. The names of the first three are those that the trace reads."""
+    doing.metadata = {
+        "messages_before": metrics.original_message_count, "messages_after": metrics.compressed_message_count,
+        "summary_chars": work.summary_chars, "tokens_before": metrics.original_tokens,
+        "tokens_after": metrics.compressed_tokens, "steps": list(metrics.steps), "problems": list(metrics.problems),
+        "archived": [list(stretch) for stretch in work.draft.archived()], "pruned": metrics.messages_pruned,
+        "before": was, "after": doing.transcribe(work.draft.messages) if metrics.changed else None,
+    }  # fmt: skip
+    if not metrics.changed:
+        doing.fail("; ".join(metrics.problems) or "nothing of the conversation could go")
+
+
+@dataclass
+class _Work:
+    """One compaction on its way."""
+
+    live: Live
+    policy: Compaction
+    scale: Scale
+    target: int
+    draft: Draft
+    steps: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    summarised: int = 0
+    summary_chars: int = 0
+
+    def __post_init__(self) -> None:
+        base, messages = self.live.state.base, self.draft.messages
+        self.held = 0 if base is None else len(messages) - base
+        """Messages at the end that another reply will take the place of."""
+
+    async def run(self) -> None:
+        """The steps of the policy, each only while it is not small enough."""
+        each: dict[str, Callable[[], Any]] = {"prune": self._prune, "window": self._window}
+        for name in self.policy.steps:
+            if self.fits(self.draft.messages):
+                return
+            if name == "summarise":
+                await self._summarise()
+            else:
+                each[name]()
+        if "prune" in self.policy.steps and not self.fits(self.draft.messages):
+            self._take("prune", self._pruned(3))
+
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether a conversation is as small as it shall be."""
+        return self.scale.tokens(messages) <= self.target
+
+    def metrics(self, before: Sequence[Message], seconds: float) -> Metrics:
+        """What it came to."""
+        kept = zip(self.draft.origins, self.draft.messages, strict=True)
+        return Metrics(
+            original_message_count=len(before), compressed_message_count=len(self.draft.messages),
+            original_tokens=self.scale.tokens(before), compressed_tokens=self.scale.tokens(self.draft.messages),
+            messages_summarized=self.summarised, steps=tuple(self.steps), problems=tuple(self.problems),
+            messages_pruned=sum(origin is not None and before[origin] is not message for origin, message in kept),
+            time_taken=seconds,
+        )  # fmt: skip
+
+    def _take(self, name: str, draft: Draft) -> bool:
+        """Go on from this draft, if it is smaller."""
+        smaller = self.scale.tokens(draft.messages) < self.scale.tokens(self.draft.messages)
+        if smaller:
+            self.draft = draft
+            self.steps += () if name in self.steps else (name,)
+        return smaller
+
+    def _prune(self) -> None:
+        for reach in range(3):
+            self._take("prune", self._pruned(reach))
+            if self.fits(self.draft.messages):
+                return
+
+    def _pruned(self, reach: int) -> Draft:
+        places = results(self.draft.messages, self.policy, reach=reach, held=self.held)
+        above, shelf = self.policy.prune_above, self.live.shelf
+        return prune(self.draft, places, shelf, above, LEAST_SHOWN, failures=reach == 3)
+
+    def _window(self) -> None:
+        self._take("window", window(self.draft, self.policy, self.fits, held=self.held))
+
+    # ---- a summary ------------------------------------------------------------------------------------------------
+
+    async def _summarise(self) -> None:
+        most = min(self.policy.summary_tokens, max(1, self.target // 2))
+        places = self._archive(most)
+        archived = [self.draft.messages[place] for place in places]
+        if all(message.name in STANDING for message in archived):
+            return
+        try:
+            text = await self._written(archived, most)
+        except Exception as problem:  # noqa: BLE001 - whatever it was: there is no summary, and the next step follows
+            self.problems.append(f"summarise: {type(problem).__name__}: {problem}")
+            return
+        standing = summary.message_of(text, len(archived))
+        if self._take("summarise", self.draft.without(places, standing)):
+            self.summarised, self.summary_chars = len(archived), len(standing.text)
+        else:
+            self.problems.append("summarise: the summary is no smaller than what it would stand for")
+
+    def _archive(self, most: int) -> list[int]:
+        """What a summary is to stand for: as little as is enough, else as much as may go."""
+        messages, found = self.draft.messages, list[int]()
+        near = groups(messages, self.policy, held=self.held)
+        for reach in range(3):
+            found = [place for group in near if group.reach <= reach for place in group.positions]
+            gone = set(found)
+            rest = [message for place, message in enumerate(messages) if place not in gone]
+            if found and self.scale.tokens(rest) + most <= self.target:
+                break
+        return found
+
+    async def _written(self, archived: list[Message], most: int) -> str:
+        """A summary in words. Raises ModelError for a reply that is none."""
+        port = self.policy.port or self.live.port
+        asked = Request(
+            messages=summary.request(archived, most, port.context_window, port.model), max_tokens=most, stream=False
+        )  # fmt: skip
+        reply = await aside(self.live, port, asked, purpose=STEP, seconds=self.policy.seconds)
+        text = reply.message.text.strip()
+        if reply.finish != "stop" or not text:
+            raise _no_summary(port, f"no summary came: {reply.finish}" if text else "the summary is empty")
+        return text
+
+
+def _no_summary(port: ModelPort, problem: str) -> ModelError:
+    return ModelError("bug", problem, provider=port.provider, model=port.model)

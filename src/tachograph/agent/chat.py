@@ -10,16 +10,20 @@ was stopped, failed or was called off. Reminders are never part of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Call, Prompt, begin, call_of, outcome_of
-from tachograph.agent.compact.figures import Context
+from tachograph.agent.compact.figures import Context, Metrics
+from tachograph.agent.compact.measure import Gauge
+from tachograph.agent.compacting.turn import compacted
 from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.live import Live
@@ -27,7 +31,7 @@ from tachograph.agent.pace.schedule import Scheduler
 from tachograph.agent.progress import Callback, Emitter, Kind, Subscription, WorkerTold, running_loop
 from tachograph.agent.reminders import Reminding, cleaned
 from tachograph.agent.run import fly
-from tachograph.agent.spec import equipment
+from tachograph.agent.spec import COMPACTION, equipment
 from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
@@ -37,6 +41,7 @@ from tachograph.events.chat import HIDDEN, Message, ToolUse, read
 from tachograph.providers.port import Delta
 
 Said = Message | Mapping[str, Any]
+Result = TypeVar("Result")
 _asking: ContextVar[tuple[Chat, ...]] = ContextVar("tachograph_asking", default=())
 """The conversations that the caller is inside an ask of."""
 
@@ -61,6 +66,7 @@ class Chat:
         self._instructions: str | None = None
         self._ephemeral: list[str] = []
         self._reminding = Reminding()
+        self._gauge = Gauge()
         self._skill: str | None = None
         self._shelf = Shelf()
         self._team = Team()
@@ -89,9 +95,7 @@ class Chat:
 
         Raises TachographError where it would wait for ever: on the event loop of another ask of this conversation.
         """
-        if self._loop is not None and self._loop is running_loop():
-            raise TachographError("another ask of this conversation is under way on this event loop: await chat.ask()")
-        return blocking(lambda: self.agent.and_close(self.ask(prompt, **call)))
+        return self._blocking(lambda: self.ask(prompt, **call))
 
     def start(self, prompt: Prompt, **call: Any) -> Handle[Any]:
         """Ask as a task, which can be called off. The conversation is up to date when its outcome is there."""
@@ -101,6 +105,36 @@ class Chat:
     def stream(self, prompt: Prompt, **call: Any) -> Stream[Any]:
         """Ask, and read what the run tells as it happens."""
         return Stream(self.start(prompt, **call))
+
+    async def compact_context(self, **changes: Any) -> Metrics:
+        """Make the conversation smaller now: to half of what it is, or as far as `to` says where that is less.
+
+        `changes` are fields of `Compaction` to be used instead of the agent's. A run of its own, in turn with the asks.
+        Raises SettingsError, and LimitExceeded where a limit does not let it begin.
+        """
+        policy = (self.agent.compaction or COMPACTION).but(**changes)
+        if not self._messages:
+            return Metrics()
+        work = partial(compacted, policy=policy)
+        try:
+            live = await self._fly(None, {"bare": True, "name": "compaction"}, perform=work)
+        finally:
+            await policy.close()
+        return live.compacted or Metrics()
+
+    def compact_context_sync(self, **changes: Any) -> Metrics:
+        """`compact_context` for programs without an event loop. Raises as it does."""
+        return self._blocking(lambda: self.compact_context(**changes))
+
+    @property
+    def context_usage_percentage(self) -> float:
+        """How full the context window is; 0 when nobody knows how large that is."""
+        return self.usage.context_usage_percentage
+
+    @property
+    def tokens_remaining(self) -> int | None:
+        """Tokens that are left of the context window; None when nobody knows how large that is."""
+        return self.usage.tokens_remaining
 
     # ---- the conversation -----------------------------------------------------------------------------------------
 
@@ -169,6 +203,7 @@ class Chat:
         """Forget what was said, to delegates too, and the reminders that wait; instructions and tools stay."""
         self._rewrite(())
         self._team.clear()
+        self._gauge = Gauge()
         self._ephemeral.clear()
         self._reminding = Reminding()
         self.usage.clear()
@@ -327,12 +362,18 @@ class Chat:
 
     # ---- one turn -------------------------------------------------------------------------------------------------
 
+    def _blocking(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        if self._loop is not None and self._loop is running_loop():
+            raise TachographError("another ask of this conversation is under way on this event loop: await chat.ask()")
+        return blocking(lambda: self.agent.and_close(work()))
+
     async def _turn(self, prompt: Prompt | None, call: dict[str, Any], **how: Any) -> Outcome[Any]:
         return outcome_of(await self._fly(prompt, call, **how))
 
     async def _fly(
         self, prompt: Prompt | None, call: dict[str, Any], *, source: str = "user", clear: bool = False,
         known: Callable[[Live], object] = lambda live: None,
+        perform: Callable[[Live, Prompt | None], Awaitable[Live]] = fly,
     ) -> Live:  # fmt: skip
         if self._loop is not None and self in _asking.get():
             raise TachographError("this is inside an ask of the same conversation, which would wait for itself")
@@ -350,7 +391,7 @@ class Chat:
             begun = self._rewritten, len(self._messages)
             inside = _asking.set((*_asking.get(), self))
             try:
-                return await fly(live, prompt)
+                return await perform(live, prompt)
             finally:
                 _asking.reset(inside)
                 self._loop = None
@@ -363,7 +404,7 @@ class Chat:
         }  # fmt: skip
         return Call(
             history=self._messages, context=context, said=said, reminding=self._reminding, shelf=self._shelf,
-            team=self._team, toolbox=lambda: self._tools, **ours,
+            team=self._team, gauge=self._gauge, toolbox=lambda: self._tools, **ours,
         )  # fmt: skip
 
     def _bare(self) -> Agent:
@@ -371,6 +412,7 @@ class Chat:
 
     def _rewrite(self, messages: tuple[Message, ...]) -> None:
         self._messages, self._rewritten = messages, self._rewritten + 1
+        self._gauge = structs.replace(self._gauge, full=0.0, futile=0)
 
     def _keep(self, live: Live, said: tuple[str, ...], rewritten: int, length: int) -> None:
         """The conversation with what the run added; what was made of it meanwhile goes before that."""
@@ -380,8 +422,8 @@ class Chat:
         # While calls wait for a person they stay open; who says something more goes on without them.
         kept = outcome.messages if outcome.status == "paused" and not added else closed((*outcome.messages, *added))
         self._messages = kept
-        self._reminding = live.reminding
-        self.usage.add(live.spent.usage, live.last_usage)
+        self._reminding, self._gauge = live.reminding, live.gauge
+        self.usage.add(live.spent.usage, live.last_usage, live.compacted)
         if live.waiting[: len(said)] == [*said]:  # it was stopped before any request
             self._ephemeral[:0] = said
 

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from tachograph.agent.compact.exchanges import NOTICE, STANDING, groups
 from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.tools.results import Shelf
-from tachograph.events.chat import Media, Message, Part, Text
+from tachograph.events.chat import Message, Part, Text
 
 Fits = Callable[[Sequence[Message]], bool]
 """Whether a conversation is small enough."""
@@ -79,26 +79,14 @@ def notice(count: int) -> Message:
 
 
 def _pruned(message: Message, shelf: Shelf, above: int, most: int) -> Message:
-    if isinstance(message.content, str):
-        if len(message.content) <= above:
-            return message
-        return _saying(message, shelf.put(message.content, most))
-    parts = tuple(_noted(part) if isinstance(part, Media) else part for part in message.content)
-    if len(message.text) > above:
-        return _saying(message, _joined(shelf.fit(parts, most)))
-    return message if parts == message.content else _saying(message, _joined(parts))
+    text = message.content if isinstance(message.content, str) else "\n".join(map(_spoken, message.content))
+    if len(text) <= above and not message.media:
+        return message
+    return structs.replace(message, content=shelf.put(text, most if len(text) > above else above))
 
 
-def _noted(part: Media) -> Part:
-    return Text(f"[{part.kind} {part.media_type}, left out to make room]")
-
-
-def _joined(content: str | tuple[Part, ...]) -> str:
-    return content if isinstance(content, str) else "\n".join(part.text for part in content if isinstance(part, Text))
-
-
-def _saying(message: Message, text: str) -> Message:
-    return structs.replace(message, content=text)
+def _spoken(part: Part) -> str:
+    return part.text if isinstance(part, Text) else f"[{part.kind} {part.media_type}, left out to make room]"
 
 
 def _stretches(places: Iterable[int]) -> list[tuple[int, int]]:

@@ -112,13 +112,19 @@ def _staying(
     stays = _pinned(found, messages, policy) | set(range(end, len(messages)))
     stays.update(block.start for block in found if block.kind == "system")
     first = first_of(messages)
-    if first is not None and (policy.keep_first or dropping):
-        stays.add(first)
+    if first is not None and (policy.keep_first or dropping or _is_last(first, found)):
+        # With what stands before it: a summary in front of it would say that it is a part of that.
+        stays.update(range(first + 1))
     if dropping:
         stays.update(place for place, message in enumerate(messages) if message.name == SUMMARY)
     # A block that reaches into what stays must not be cut.
     cut = [block for block in found if stays.intersection(range(block.start, block.end))]
     return stays.union(*(range(block.start, block.end) for block in cut))
+
+
+def _is_last(first: int, found: list[Block]) -> bool:
+    """Whether what a person said first is what they ask for now."""
+    return any(block.start == first and block.exchange == found[-1].exchange for block in found)
 
 
 def _pinned(found: list[Block], messages: Sequence[Message], policy: Compaction) -> set[int]:

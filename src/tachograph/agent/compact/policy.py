@@ -6,9 +6,9 @@ A share is of the room that a request has: the model's context window without th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tachograph.errors import SettingsError
 from tachograph.events.chat import Message
@@ -83,6 +83,13 @@ class Compaction:
     def port(self) -> ModelPort | None:
         """The model of summaries; None for the agent's own. Raises SettingsError, MissingExtra."""
         return model_of(self.summariser) if isinstance(self.summariser, str) else self.summariser
+
+    def but(self, **changes: Any) -> Compaction:
+        """The same with some fields changed. Raises SettingsError."""
+        known = {one.name for one in fields(self)}
+        for name in changes.keys() - known:
+            raise SettingsError(name, changes[name], f"no such field of Compaction; there are {', '.join(known)}")
+        return replace(self, **changes)
 
     async def close(self) -> None:
         """Let go of the connections of a model of its own."""

@@ -105,8 +105,8 @@ class _Work:
                 await self._summarise()
             else:
                 each[name]()
-        if "prune" in self.policy.steps and not self.fits(self.draft.messages):
-            self._take("prune", self._pruned(3))
+        if "prune" in self.policy.steps:
+            self._prune_all()
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether a conversation is as small as it shall be."""
@@ -133,14 +133,20 @@ class _Work:
 
     def _prune(self) -> None:
         for reach in range(3):
-            self._take("prune", self._pruned(reach))
+            self._cut(results(self.draft.messages, self.policy, reach=reach, held=self.held))
             if self.fits(self.draft.messages):
                 return
 
-    def _pruned(self, reach: int) -> Draft:
-        places = results(self.draft.messages, self.policy, reach=reach, held=self.held)
+    def _prune_all(self) -> None:
+        """What nothing else has made room for: the latest results too, one by one."""
+        for place in results(self.draft.messages, self.policy, reach=3, held=self.held):
+            if self.fits(self.draft.messages):
+                return
+            self._cut([place], failures=True)
+
+    def _cut(self, places: list[int], *, failures: bool = False) -> None:
         above, shelf = self.policy.prune_above, self.live.shelf
-        return prune(self.draft, places, shelf, above, LEAST_SHOWN, failures=reach == 3)
+        self._take("prune", prune(self.draft, places, shelf, above, LEAST_SHOWN, failures=failures))
 
     def _window(self) -> None:
         self._take("window", window(self.draft, self.policy, self.fits, held=self.held))

@@ -44,6 +44,17 @@ async def replied(live: Live, *, tools: bool) -> Reply:
     raise AssertionError("the last attempt replies or raises")
 
 
+async def compacted(live: Live, prompt: object = None, *, policy: Compaction) -> Live:
+    """A run that only makes its conversation smaller: to half of what it is, or less where its mark is lower."""
+    with live.record as record:
+        record.discarded = True  # nobody gets an answer, and nobody is to pay for one
+        load = load_of(live)
+        marks = policy.marks(live.port.context_window, live.spec.max_tokens)
+        half = live.gauge.scale(live.port.model, load).tokens(load.messages) // 2
+        await compact(live, policy, load, half if marks is None else min(half, marks.to), "asked")
+    return live
+
+
 async def _due(live: Live, policy: Compaction, load: Load) -> Load:
     """The load, smaller if its mark was passed."""
     marks = policy.marks(live.port.context_window, live.spec.max_tokens)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from tachograph.agent import progress
 from tachograph.agent.compact import summary
 from tachograph.agent.compact.draft import Draft, prune, window
@@ -49,10 +51,10 @@ async def compact(live: Live, policy: Compaction, load: Load, target: int, trigg
     )  # fmt: skip
     with doing:
         was = doing.transcribe(before)
-        work = _Work(live, policy, live.gauge.scale(live.port.model, load), target, Draft.of(before))
+        work = _Work(live, policy, load, target, Draft.of(before))
         await work.run()
         seconds = (live.clock.mono() - began) / 1e9
-        metrics = work.metrics(before, seconds)
+        metrics = work.metrics(seconds)
         _record(doing, work, metrics, was)
     if metrics.changed:
         live.state = advance(live.state, Compacted(work.draft.messages))
@@ -82,7 +84,7 @@ class _Work:
 
     live: Live
     policy: Compaction
-    scale: Scale
+    load: Load
     target: int
     draft: Draft
     steps: list[str] = field(default_factory=list)
@@ -94,6 +96,10 @@ class _Work:
         base, messages = self.live.state.base, self.draft.messages
         self.held = 0 if base is None else len(messages) - base
         """Messages at the end that another reply will take the place of."""
+        self._plain = self._scale(self.load)
+        self._wide = self._plain if self.live.shelf.holds else self._scale(_expanding(self.live, self.load))
+        self._before = messages
+        self._tokens = self._plain.tokens(messages)
 
     async def run(self) -> None:
         """The steps of the policy, each only while it is not small enough."""
@@ -112,12 +118,20 @@ class _Work:
         """Whether a conversation is as small as it shall be."""
         return self.scale.tokens(messages) <= self.target
 
-    def metrics(self, before: Sequence[Message], seconds: float) -> Metrics:
+    @property
+    def scale(self) -> Scale:
+        """What measures the next request; where results were cut, it offers a tool that shows the rest."""
+        return self._wide if self.live.shelf.holds else self._plain
+
+    def _scale(self, load: Load) -> Scale:
+        return self.live.gauge.scale(self.live.port.model, load)
+
+    def metrics(self, seconds: float) -> Metrics:
         """What it came to."""
-        kept = zip(self.draft.origins, self.draft.messages, strict=True)
+        before, kept = self._before, zip(self.draft.origins, self.draft.messages, strict=True)
         return Metrics(
             original_message_count=len(before), compressed_message_count=len(self.draft.messages),
-            original_tokens=self.scale.tokens(before), compressed_tokens=self.scale.tokens(self.draft.messages),
+            original_tokens=self._plain.tokens(before), compressed_tokens=self._tokens,
             messages_summarized=self.summarised, steps=tuple(self.steps), problems=tuple(self.problems),
             messages_pruned=sum(origin is not None and before[origin] is not message for origin, message in kept),
             time_taken=seconds,
@@ -125,11 +139,12 @@ class _Work:
 
     def _take(self, name: str, draft: Draft) -> bool:
         """Go on from this draft, if it is smaller."""
-        smaller = self.scale.tokens(draft.messages) < self.scale.tokens(self.draft.messages)
-        if smaller:
-            self.draft = draft
-            self.steps += () if name in self.steps else (name,)
-        return smaller
+        tokens = self.scale.tokens(draft.messages)
+        if tokens >= self._tokens:
+            return False
+        self.draft, self._tokens = draft, tokens
+        self.steps += () if name in self.steps else (name,)
+        return True
 
     def _prune(self) -> None:
         for reach in range(3):
@@ -193,6 +208,13 @@ class _Work:
         if reply.finish != "stop" or not text:
             raise _no_summary(port, f"no summary came: {reply.finish}" if text else "the summary is empty")
         return text
+
+
+def _expanding(live: Live, load: Load) -> Load:
+    """The load with the tool that shows more of a cut result, where tools may be used."""
+    if not load.tools and live.toolbox():
+        return load
+    return structs.replace(load, tools=(*load.tools, live.expand.spec))
 
 
 def _no_summary(port: ModelPort, problem: str) -> ModelError:

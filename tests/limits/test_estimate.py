@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tachograph.limits.estimate import FRAME, family_of, tokens_of
+from tachograph.limits.estimate import FRAME, LEAST_COUNTED, family_of, ratio_of, tokens_of
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,19 @@ def test_an_estimate_grows_with_its_text_and_with_what_was_seen(
     found = tokens_of(size, model, tools=tools, seen=seen)
     assert found >= max(size * seen, tokens_of(size // 2, model, tools=tools)) >= FRAME
     assert tokens_of(size, model, tools=tools, strict=True, seen=seen) >= size
+
+
+@given(st.integers(1, 10**6), st.integers(LEAST_COUNTED, 10**6))
+def test_what_was_counted_takes_the_place_of_the_estimate(tokens: int, size: int) -> None:
+    """All in all, so that the same bytes come to the same tokens; but to no more than a token a byte."""
+    known = ratio_of(tokens, size)
+    assert known is not None
+    assert abs(tokens_of(size, "gpt-5", tools=True, known=known) - min(tokens, size)) <= 1
+
+
+def test_the_count_of_a_small_request_says_nothing_of_its_text() -> None:
+    """What providers put around it is most of it."""
+    assert ratio_of(300, LEAST_COUNTED - 1) is None
 
 
 def test_estimates_hold_for_what_providers_counted(shared_data: Path) -> None:

@@ -22,6 +22,8 @@ TOOLS_FRAME: Final = 400
 """What a provider adds to a request with tools, to tell the model how to use them."""
 TOOLS_FRAMES: Mapping[str, int] = {"claude": 700, "command": 1500, "nova": 1000}
 """The same for families where it is more."""
+LEAST_COUNTED: Final = 4_000
+"""Bytes of a request whose count says something of its text."""
 
 BYTES_PER_TOKEN: Mapping[str, float] = {
     "gpt": 3.2, "chatgpt": 3.2, "o1": 3.2, "o3": 3.2, "o4": 3.2, "text-embedding": 3.2,
@@ -47,24 +49,20 @@ def tokens_of(
     """Most input tokens that `size` bytes are expected to be for a model; `tools`: definitions of tools are among them.
 
     `seen` is what requests of this run have come to, in tokens a byte: an estimate that was too low is not made again.
-    `known` is what the last request of this conversation came to (`ratio_of`), in place of the family's figure.
+    `known` is what the last large request of this conversation came to, all in all (`ratio_of`): it says enough.
     """
+    if known is not None:
+        return ceil(size * known)
     family = family_of(model)
-    frame = frame_of(model, tools=tools)
+    frame = TOOLS_FRAMES.get(family, TOOLS_FRAME) if tools else FRAME
     if strict:
         return size + frame
-    each = max(MARGIN / BYTES_PER_TOKEN.get(family, OTHERWISE), seen) if known is None else known
-    return ceil(size * each) + frame
+    return ceil(size * max(MARGIN / BYTES_PER_TOKEN.get(family, OTHERWISE), seen)) + frame
 
 
-def ratio_of(tokens: int, size: int, model: str, *, tools: bool = False) -> float:
-    """Tokens a byte of a request of `size` bytes that was counted: at most 1, for no tokenizer makes more."""
-    return min(1.0, max(0, tokens - frame_of(model, tools=tools)) / max(1, size))
-
-
-def frame_of(model: str, *, tools: bool = False) -> int:
-    """Tokens that a request to a model has beside its text."""
-    return TOOLS_FRAMES.get(family_of(model), TOOLS_FRAME) if tools else FRAME
+def ratio_of(tokens: int, size: int) -> float | None:
+    """Tokens a byte of a request that was counted; None of one so small that what was put around it weighs more."""
+    return min(1.0, tokens / size) if size >= LEAST_COUNTED else None
 
 
 def output_within(stated: int | None, room: int | None) -> int:

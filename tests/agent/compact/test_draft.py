@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from tachograph.agent.compact.draft import Draft, notice, prune, window
+from tachograph.agent.compact.measure import size
 from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.tools.results import Shelf
 from tachograph.events.chat import Media, Message, ToolUse, result, system, user
@@ -64,15 +65,15 @@ def test_a_result_that_was_cut_before_keeps_its_handle() -> None:
 
 def test_as_few_exchanges_go_as_must() -> None:
     """Oldest first; one line says how many messages, and what a person said first stays."""
-    talk = Draft.of([*turn("a"), *turn("b"), *turn("c"), *turn("d")])
+    talk = Draft.of([message for text in "abcd" for message in turn(text, answer=text * 99)])
     policy = Compaction(keep=1)
 
     def texts(most: int) -> list[str]:
-        return [message.text for message in window(talk, policy, lambda found: len(found) <= most).messages]
+        return [message.text for message in window(talk, policy, lambda left: left <= most).messages]
 
-    assert texts(6) == ["a", notice(3).text, "c", "Done.", "d", "Done."]
-    assert texts(0) == ["a", notice(5).text, "d", "Done."]
-    again = window(Draft.of(window(talk, policy, lambda found: False).messages), policy, lambda found: False)
+    assert texts(size(talk.messages) - 99) == ["a", notice(3).text, "c", "c" * 99, "d", "d" * 99]
+    assert texts(0) == ["a", notice(5).text, "d", "d" * 99]
+    again = window(Draft.of(window(talk, policy, lambda left: False).messages), policy, lambda left: False)
     assert [message.text for message in again.messages] == texts(0)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from msgspec import Struct, structs
 
 from tachograph.agent.compact.exchanges import NOTICE, STANDING, groups
+from tachograph.agent.compact.measure import size
 from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.tools.results import Shelf
 from tachograph.events.chat import Message, Part, Text
 
-Fits = Callable[[Sequence[Message]], bool]
-"""Whether a conversation is small enough."""
+Fits = Callable[[int], bool]
+"""Whether a conversation of so many bytes is small enough."""
 
 
 class Draft(Struct, frozen=True):
@@ -61,15 +62,15 @@ def prune(draft: Draft, places: Iterable[int], shelf: Shelf, above: int, most: i
 def window(draft: Draft, policy: Compaction, fits: Fits, *, held: int = 0) -> Draft:
     """Without its oldest exchanges, as few of them as have to go; one line says so."""
     gone: list[int] = []
-    found = draft
-    for group in groups(draft.messages, policy, held=held, dropping=True):
+    messages, left = draft.messages, size(draft.messages)
+    for group in groups(messages, policy, held=held, dropping=True):
         gone.extend(group.positions)
-        lost = sum(draft.messages[place].name not in STANDING for place in gone)
-        if lost:
-            found = draft.without(gone, notice(lost))
-            if fits(found.messages):
-                break
-    return found
+        left -= size([messages[place] for place in group.positions])
+        lost = sum(messages[place].name not in STANDING for place in gone)
+        if lost and fits(left + size([notice(lost)])):
+            break
+    lost = sum(messages[place].name not in STANDING for place in gone)
+    return draft.without(gone, notice(lost)) if lost else draft
 
 
 def notice(count: int) -> Message:

@@ -1,7 +1,7 @@
 """How many tokens a request would be: by its bytes, and by what the provider said of the last one.
 
 The rule from bytes to tokens is that of the limits, which errs on the high side. Once a provider has counted a request
-of the conversation, its count takes the place of the rule: so many tokens a byte.
+of the conversation that is large enough to tell, its count takes the place of the rule: so many tokens a byte.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Gauge(Struct, frozen=True):
         """What measures this request, and any other form of its conversation."""
         known = None
         if self.load is not None and self.model == model:
-            known = ratio_of(self.tokens, self.load.size, model, tools=bool(self.load.tools))
+            known = ratio_of(self.tokens, self.load.size)
         return Scale(model, load.beside, bool(load.tools), known)
 
     def surely_within(self, model: str, load: Load, most: int) -> bool:

@@ -17,7 +17,7 @@ from tachograph.agent.compact import summary
 from tachograph.agent.compact.draft import Draft, prune, window
 from tachograph.agent.compact.exchanges import STANDING, groups, results
 from tachograph.agent.compact.figures import Metrics
-from tachograph.agent.compact.measure import Load, Scale
+from tachograph.agent.compact.measure import Load, Scale, size
 from tachograph.agent.compact.policy import LEAST_SHOWN, Compaction
 from tachograph.agent.compacting.aside import aside
 from tachograph.agent.live import Live
@@ -164,7 +164,10 @@ class _Work:
         self._take("prune", prune(self.draft, places, shelf, above, LEAST_SHOWN, failures=failures))
 
     def _window(self) -> None:
-        self._take("window", window(self.draft, self.policy, self.fits, held=self.held))
+        def fits(left: int) -> bool:
+            return self.scale.of(left) <= self.target
+
+        self._take("window", window(self.draft, self.policy, fits, held=self.held))
 
     # ---- a summary ------------------------------------------------------------------------------------------------
 
@@ -186,14 +189,13 @@ class _Work:
             self.problems.append("summarise: the summary is no smaller than what it would stand for")
 
     def _archive(self, most: int) -> list[int]:
-        """What a summary is to stand for: as little as is enough, else as much as may go."""
+        """What a summary of so many tokens is to stand for: the oldest, as little as will do, else all that may go."""
         messages, found = self.draft.messages, list[int]()
-        near = groups(messages, self.policy, held=self.held)
-        for reach in range(3):
-            found = [place for group in near if group.reach <= reach for place in group.positions]
-            gone = set(found)
-            rest = [message for place, message in enumerate(messages) if place not in gone]
-            if found and self.scale.tokens(rest) + most <= self.target:
+        rest = size((*messages, summary.message_of("", len(messages))))
+        for group in groups(messages, self.policy, held=self.held):
+            found += group.positions
+            rest -= size([messages[place] for place in group.positions])
+            if self.scale.of(rest) + most <= self.target:
                 break
         return found
 

@@ -13,7 +13,8 @@ from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import check
 from tachograph.errors import InvalidTranscript, ModelError, SettingsError, TachographError
 from tachograph.events.chat import Media, ToolUse, assistant, result, user
-from tachograph.events.run import RunStarted
+from tachograph.events.note import Note
+from tachograph.events.run import RunEnded, RunStarted
 from tachograph.events.usage import Usage
 from tachograph.providers.scripted import Call, Say, ScriptedModel, Silent
 from tachograph.testing import Captured
@@ -176,6 +177,74 @@ async def test_figures_of_the_context_come_from_the_last_request(events: Capture
     assert (figures.context_usage_percentage, figures.tokens_remaining, figures.context_limit) == (53.0, 940, 2000)
     talk.clear_conversation()
     assert (figures.cumulative_total_tokens, talk.messages) == (0, ())
+
+
+async def test_the_conversation_can_be_made_smaller_at_any_time(events: Captured) -> None:
+    """By half or more, as a run that nobody pays for; the figures follow, and asks go on from it."""
+    usage = Usage(input_uncached=4000, output=100, basis="provider")
+    model = ScriptedModel([Say("x", usage=usage), "All that was.", "y"], context_window=20_000)
+    talk = Chat(agent(model), messages=[one for n in range(9) for one in (user(f"q{n}"), assistant("word " * 200))])
+    talk.add_ephemeral_reminder("hurry")
+    await talk.ask("a")
+    assert (talk.context_usage_percentage, talk.tokens_remaining) == (20.5, 15_900)
+    talk.add_ephemeral_reminder("hurry again")
+    done = await talk.compact_context(keep=1)
+    assert (done.steps, done.original_message_count, done.compressed_message_count) == (
+        ("summarise",),
+        20,
+        talk.message_count,
+    )
+    assert done.compressed_tokens <= done.original_tokens // 2
+    assert done.messages_removed == done.messages_summarized - 1 > 5
+    assert talk.tokens_remaining == 20_000 - done.compressed_tokens
+    assert [event.body.discarded for event in events.of(RunEnded)] == [False, True]
+    check(talk.messages)
+    assert (await talk.ask("b")).answer == "y"
+    assert model.requests[-1].messages[: len(talk.messages) - 2] == talk.messages[:-2]
+    assert ["hurry again" in str(request.messages) for request in model.requests] == [False, False, True]
+
+
+async def test_nothing_can_be_made_of_nothing(events: Captured) -> None:
+    """An empty conversation stays as it is, and no run is recorded; fields there are not are named."""
+    talk = chat()
+    assert (await talk.compact_context()).compression_ratio == 1.0
+    assert list(events) == []
+    with pytest.raises(SettingsError, match="windows"):
+        await talk.compact_context(windows=20)
+
+
+def test_it_can_be_made_smaller_without_an_event_loop(events: Captured) -> None:
+    """The same, for programs that cannot await."""
+    talk = Chat(agent([]), messages=[one for n in range(9) for one in (user(f"q{n}"), assistant("word " * 200))])
+    done = talk.compact_context_sync(steps=("window",))
+    assert (done.steps, talk.message_count) == (("window",), done.compressed_message_count)
+    assert talk.messages[1].name == "notice"
+
+
+async def test_marks_of_the_window_are_passed_once_and_again_when_there_was_room(events: Captured) -> None:
+    """In one conversation, whatever number of runs; made smaller or cleared it may pass them again."""
+
+    def warned() -> list[int]:
+        notes = [event.body for event in events.of(Note) if event.body.name == "context_warning"]
+        return [json.loads(note.data.text or "")["threshold"] for note in notes]
+
+    model = ScriptedModel(
+        [
+            Say("x", usage=Usage(input_uncached=used, output=0, basis="provider"))
+            for used in (6500, 7000, 8500, 8700, 6500)
+        ],
+        context_window=10_000,
+    )
+    talk = Chat(agent(model, compaction=None), messages=[user("q"), assistant("word " * 500)])
+    for word in "abc":
+        await talk.ask(word)
+    assert warned() == [60, 80]
+    assert (await talk.compact_context(steps=("window",), to=10)).changed
+    await talk.ask("d")
+    assert warned() == [60, 80, 60, 80]
+    talk.clear_conversation()
+    await talk.ask("e")
+    assert warned() == [60, 80, 60, 80, 60]
 
 
 def test_messages_can_be_looked_at_and_replaced_but_not_broken() -> None:

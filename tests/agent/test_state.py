@@ -3,6 +3,7 @@ from __future__ import annotations
 from tachograph.agent.state import (
     Accepted,
     Answered,
+    Compacted,
     Corrected,
     End,
     Ended,
@@ -52,6 +53,18 @@ def test_a_correction_takes_the_place_of_the_reply() -> None:
     state = after(Iterated(), Replied(bad, "stop"), Corrected("twice"), state=state)
     assert (state.messages, state.schema_attempts) == ((HI, runtime("twice", "correction")), 2)
     assert after(Iterated(), Replied(good, "stop"), state=state).messages == (HI, good)
+
+
+def test_a_smaller_conversation_takes_the_place_of_the_larger() -> None:
+    """Where a corrective turn stands moves with it; everything else is as it was."""
+    talk = (HI, assistant("a"), user("b"))
+    state = after(Iterated(), Replied(assistant("bad"), "stop"), Corrected("once"), state=State(messages=talk))
+    smaller = after(Compacted((user("b"), runtime("once", "correction"))), state=state)
+    assert (smaller.base, smaller.messages) == (1, (user("b"), runtime("once", "correction")))
+    assert after(Iterated(), Replied(assistant("good"), "stop"), state=smaller).messages == (
+        user("b"), assistant("good"),
+    )  # fmt: skip
+    assert after(Compacted((HI,)), state=State(messages=talk, phase="plan")) == State(messages=(HI,), phase="plan")
 
 
 def test_without_a_nudge_the_same_is_asked_again() -> None:

@@ -46,6 +46,21 @@ def test_a_model_call_stores_its_messages_once_and_names_nodes(events: Captured)
     assert events.of(CallEnded)[1].body == CallEnded(status="completed")
 
 
+def test_a_step_transcribes_a_conversation_once(events: Captured) -> None:
+    """What is recorded already is named; what is new goes behind it, and a call that follows says nothing twice."""
+    talk: list[Any] = [{"role": "user", "content": text} for text in "abc"]
+    with run("desk"), step("tidy", kind="compaction") as tidying:
+        nodes = [tidying.transcribe(talk[:2]), tidying.transcribe(talk), tidying.transcribe(talk[:2])]
+        nodes += [tidying.transcribe([talk[0], talk[2]]), tidying.transcribe([])]
+        with step(LLMCall("m", talk)):
+            pass
+    assert nodes == [3, 4, 3, 5, None]
+    found = [(event.seq, event.body.parent) for event in events.of(MessageAppended)]
+    assert found == [(2, None), (3, 2), (4, 3), (5, 2)]
+    assert events.of(CallStarted)[0].body.input == 4
+    assert step("never entered").transcribe(talk) is None
+
+
 def test_a_stream_keeps_first_token_chunks_timeline_and_text(events: Captured) -> None:
     """A keep-alive counts as a chunk, not as content; the text is the reply."""
     with run("desk"), step(LLMCall("m", streaming=True)) as call:

@@ -27,6 +27,18 @@ def test_a_long_result_ends_with_its_handle() -> None:
     assert shelf.get("result_1") == text
 
 
+def test_what_was_cut_is_cut_again_under_the_same_handle() -> None:
+    """Its size is that of the whole, and so is what can be read."""
+    shelf = Shelf()
+    text = "0123456789" * 100
+    said = shelf.put(shelf.put(text, 600), 300)
+    shown = int(said.split("the first ")[1].split()[0])
+    assert said == text[:shown] + NOTE.format(shown, "result_1", shown)
+    assert 295 <= len(said) <= 300
+    with pytest.raises(ToolError, match="no result"):
+        shelf.get("result_2")
+
+
 def test_the_model_reads_on_piece_by_piece() -> None:
     """`expand` gives the rest, says where the next piece begins, and how far it can go."""
     shelf = Shelf()

@@ -229,6 +229,14 @@ def test_a_compaction_says_how_much_it_archived() -> None:
     told = [ContextCompaction(archived_messages=15, new_summary_len=300, iteration=2)]
     assert compacted(end={"messages_before": 20, "messages_after": 6, "summary_chars": 300}) == told
     assert compacted(start={"messages_before": 20}, end={"messages_after": 6, "summary_chars": 300}) == told
+    one = [ContextCompaction(archived_messages=1, new_summary_len=30, iteration=2)]
+    assert compacted(end={"messages_before": 6, "messages_after": 6, "summary_chars": 30}) == one
+
+
+def test_messages_that_only_became_shorter_archived_none() -> None:
+    """Without a summary, and with as many messages as before."""
+    told = [ContextCompaction(archived_messages=0, new_summary_len=0, iteration=2)]
+    assert compacted(end={"messages_before": 6, "messages_after": 6, "summary_chars": 0}) == told
 
 
 def test_a_compaction_that_does_not_say_is_still_one() -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tachograph.agent.agent import Agent as Agent
     from tachograph.agent.answer.outcome import Outcome as Outcome
     from tachograph.agent.chat import Chat as Chat
+    from tachograph.agent.compact.policy import Compaction as Compaction
     from tachograph.agent.guardrails.guardrail import Guardrail as Guardrail
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.memory import Memory as Memory
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": "tachograph.agent.agent:Agent",
     "Chat": "tachograph.agent.chat:Chat",
+    "Compaction": "tachograph.agent.compact.policy:Compaction",
     "Delegate": "tachograph.agent.team.delegate:Delegate",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
     "Guardrail": "tachograph.agent.guardrails.guardrail:Guardrail",
@@ -80,6 +82,7 @@ _HOMES = {
 __all__ = [
     "Agent",
     "Chat",
+    "Compaction",
     "Delegate",
     "ExecutionLogger",
     "Guardrail",

@@ -23,6 +23,7 @@ from tachograph.limits.loops import Repeat
         ("nudges", -1),
         ("reminders", "text"),
         ("hooks", 3),
+        ("compaction", 0.8),
         ("phases", [1]),
         ("verify", "cmd"),
         ("model", 3),

@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 from msgspec import Struct
 
 from tachograph.agent.agent import Agent
+from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.hooks import (
     EFFECTS,
     EVENTS,
@@ -197,6 +198,7 @@ COUNTS = ("iterations", "llm_calls", "tool_calls")
 LOOPS = some.sampled_from([Loops(), Loops(warn=None, block=None, skip=None, stop=None), Loops(same_calls=2, stop=3)])
 
 
+SMALL = Compaction(at=1_500, to=800, keep=1, rounds=1, prune_above=500, seconds=0.05)
 WIDE: dict[str, Any] = {
     "iterations": 6, "llm_calls": 14, "tool_calls": 16, "depth": 4, "tokens": 300_000, "usd": 2, "seconds": 2,
     "call_seconds": 0.02,
@@ -256,6 +258,7 @@ def cases(draw: Any) -> Case:
         "required_tools": draw(some.sampled_from([(), (), ("add",)])),
         "verify": draw(some.sampled_from([None, None, Verify(lambda answer: "wrong")])),
         "reminders": draw(some.sampled_from([(), (Reminder("Mind."),)])),
+        "compaction": draw(some.sampled_from([Compaction(), None, SMALL])),
     }
     return Case(
         script=(*draw(some.lists(ACTIVE, max_size=3)), *draw(some.lists(ANSWERS, min_size=1, max_size=5))),

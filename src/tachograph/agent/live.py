@@ -22,12 +22,12 @@ from tachograph.agent.compact.figures import Metrics
 from tachograph.agent.compact.measure import Gauge
 from tachograph.agent.guardrails.guardrail import Guardrail, Look, On
 from tachograph.agent.guardrails.watch import Passed, watched
-from tachograph.agent.hooks import Hooks, Moment, Verdict
+from tachograph.agent.hooks import FinishAgent, FinishRun, Hooks, Moment, Verdict
 from tachograph.agent.memory import query_of
 from tachograph.agent.progress import Emitter, Guarded, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
-from tachograph.agent.state import Answered, Fact, Kept, State, Told, advance
+from tachograph.agent.state import Answered, End, Ended, Fact, Kept, State, Told, advance
 from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.approval import Approve, Pause
 from tachograph.agent.tools.results import Shelf
@@ -209,6 +209,25 @@ class Live:
         """Take the state a fact further."""
         with self.moving:
             self.state = advance(self.state, fact)
+
+    def over(self, end: End, error: BaseException | None = None) -> None:
+        """It has its outcome; the first one counts."""
+        self.error = error if error is not None else self.error
+        if self.state.end is None:
+            self.advance(Ended(end))
+
+    def end_of(self, finish: FinishAgent | FinishRun) -> End:
+        """A hook ended this run, or everything that waits for it too."""
+        self.finishing = self.finishing or isinstance(finish, FinishRun)
+        return End("completed", "tool_stop", finish.answer, finish.answer)
+
+    async def ask_hooks(self, event: str, **facts: Any) -> Verdict:
+        """The hooks of an event, not past the deadline, which is met where they take so long. Raises LimitExceeded."""
+        try:
+            return await self.fire(self.moment(event, self.state, first=self.first, **facts))
+        except TimeoutError:
+            self.expire()
+            raise
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a value for the run as JSON says it; from any thread. Raises ToolError when the run is over."""

@@ -10,38 +10,33 @@ import asyncio
 from contextlib import nullcontext
 from typing import Any
 
-import msgspec
 from msgspec import structs
 
-from tachograph.agent import handing, loop, progress
-from tachograph.agent.act import act, leave
+from tachograph.agent import loop, progress
 from tachograph.agent.answer.output import Misfit, parse
-from tachograph.agent.call import Prompt, message_of, outcome_of
+from tachograph.agent.call import Prompt, outcome_of
 from tachograph.agent.compact.figures import passed
 from tachograph.agent.compacting.turn import replied
-from tachograph.agent.hooks import Block, FinishAgent, FinishRun, Reprompt, Verdict
+from tachograph.agent.hooks import FinishAgent, FinishRun, Reprompt
 from tachograph.agent.live import Live
-from tachograph.agent.memory import query_of, recalled
 from tachograph.agent.pace.leaving import heed, hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
-from tachograph.agent.reminders import REMINDED, cleaned, due
 from tachograph.agent.state import (
     Accepted,
     Corrected,
     End,
-    Ended,
     Iterated,
     Moved,
     Nudged,
-    Prompted,
-    Recalled,
     Refused,
     Replied,
     Wrapped,
-    plain,
 )
 from tachograph.agent.transcript import INTERRUPTED
-from tachograph.agent.verify import let_in, veiled, verified, withheld
+from tachograph.agent.turn import handing
+from tachograph.agent.turn.act import act, leave
+from tachograph.agent.turn.beginning import prompted, remember, remind, stand, warn
+from tachograph.agent.turn.verify import veiled, verified, withheld
 from tachograph.errors import LimitExceeded, ModelError
 from tachograph.limits.purse import QUIET
 from tachograph.record.run import Run, run
@@ -61,7 +56,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             record.narrow(live.part)
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
-            _stand(live)
+            stand(live)
             try:
                 await _work(live, prompt)
             except asyncio.CancelledError:
@@ -76,7 +71,7 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
     except LimitExceeded as refused:
         await _not_begun(live, refused)
     except asyncio.CancelledError:
-        _over(live, End("cancelled", live.called_off))
+        live.over(End("cancelled", live.called_off))
         raise
     finally:
         live.seconds = (live.clock.mono() - live.began) / 1e9
@@ -90,9 +85,9 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
 async def _work(live: Live, prompt: Prompt | None) -> None:
     """From the prompt to the end. Raises CancelledError, and LimitExceeded of mode `raise`."""
     try:
-        _warn(live)
-        await _prompted(live, prompt)
-        await _remember(live)
+        warn(live)
+        await prompted(live, prompt)
+        await remember(live)
         while live.state.end is None:
             await _part(live)
     except LimitExceeded as refused:
@@ -101,7 +96,7 @@ async def _work(live: Live, prompt: Prompt | None) -> None:
         await _model_failed(live, error)
     except Exception as error:  # noqa: BLE001 - a fault of ours or of a function of the program: the run ends, honestly
         end = End("failed", "internal_error", detail=f"{type(error).__name__}: {error}")
-        _over(live, await handing.given(live, end), error)
+        live.over(await handing.given(live, end), error)
 
 
 async def _part(live: Live) -> None:
@@ -132,7 +127,7 @@ async def _do(live: Live, decision: loop.Decision) -> None:
         case loop.Nudge(kind=kind, text=text):
             live.note("nudge", {"kind": kind, "text": text, "iteration": live.state.iteration})
             live.emit(progress.Nudged(kind=kind, text=text))
-            _advance(live, Nudged(text))
+            live.advance(Nudged(text))
         case loop.Correct(errors=errors, text=text):
             _correct(live, errors, text)
         case loop.Move(phase=phase):
@@ -141,14 +136,14 @@ async def _do(live: Live, decision: loop.Decision) -> None:
             facts = {"from_phase": before, "to_phase": after, "iteration": iteration, "text": text}
             live.note("agent_trace.phase_change", facts)
             live.emit(progress.PhaseChanged(before=before, after=after, iteration=iteration))
-            _advance(live, Moved(after, text))
+            live.advance(Moved(after, text))
         case loop.Refuse(gate=gate, text=text):
             live.note("gate_refused", {"gate": gate, "text": text, "iteration": live.state.iteration})
-            _advance(live, Refused(gate, text))
+            live.advance(Refused(gate, text))
         case loop.Check(answer=answer, value=value):
             await _check(live, answer, value)
         case loop.ToPerson():
-            _over(live, await handing.handed(live))
+            live.over(await handing.handed(live))
         case loop.Finish(end=end):
             await _finish(live, end)
 
@@ -161,17 +156,17 @@ async def _turn(live: Live, *, tools: bool) -> None:
     with step("iteration", kind="iteration", iteration=number, agent_type=live.spec.name) as turn:
         live.step = turn
         try:
-            _advance(live, Iterated())
+            live.advance(Iterated())
             live.emit(progress.IterationBegan(iteration=number))
             live.heed(turn.notices)
             for notice in turn.notices:
                 if notice.mode == "wrap_up":
-                    _advance(live, Wrapped(notice.metric))
+                    live.advance(Wrapped(notice.metric))
             if live.state.wrap_up:
                 live.remind(LAST_TURN)
-            _remind(live)
+            remind(live)
             reply = await replied(live, tools=tools and not live.state.wrap_up)
-            _advance(live, Replied(reply.message, reply.finish))
+            live.advance(Replied(reply.message, reply.finish))
             live.emit(reply)
             await _fill(live)
             live.emit(progress.MessageAdded(message=reply.message))
@@ -205,26 +200,26 @@ async def _fill(live: Live) -> None:
     for mark in passed(live.gauge.full, full):
         live.note("context_warning", {"threshold": mark, "percentage": round(full, 2), "context_limit": window})
         if live.hooks:
-            await _fire(live, "context_warning")
+            await live.ask_hooks("context_warning")
     live.gauge = structs.replace(live.gauge, full=max(live.gauge.full, full))
 
 
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
     if acted.waiting:
-        return _over(live, End("paused", "approval", detail=f"{', '.join(acted.waiting)} wait for approval"))
-    _advance(live, acted.answered)
+        return live.over(End("paused", "approval", detail=f"{', '.join(acted.waiting)} wait for approval"))
+    live.advance(acted.answered)
     passed = acted.passed
     if passed is not None:
         live.take(passed.post)
-        _advance(live, passed.fact)
+        live.advance(passed.fact)
     for message in acted.answered.results:
         live.emit(progress.MessageAdded(message=message))
     if passed is not None:
         live.emit(progress.HandedOff(before=passed.before, after=passed.fact.agent, reason=passed.reason))
-        _warn(live)
+        warn(live)
     if acted.finished is not None:
-        return _over(live, await handing.given(live, _end_of(live, acted.finished)))
+        return live.over(await handing.given(live, live.end_of(acted.finished)))
     if acted.limit is not None and acted.limit.mode == "wrap_up":
         live.wrapping = acted.limit
     elif acted.limit is not None:
@@ -237,7 +232,7 @@ def _correct(live: Live, errors: tuple[str, ...], text: str) -> None:
     facts = {"attempt": attempt, "errors": list(errors), "nudge_used": bool(text), "correction": text}
     live.note("agent_trace.schema_retry", {**facts, "iteration": live.state.iteration})
     live.emit(progress.SchemaRetried(attempt=attempt, errors=errors, correction=text))
-    _advance(live, Corrected(text))
+    live.advance(Corrected(text))
 
 
 async def _check(live: Live, answer: str, value: Any) -> None:
@@ -265,13 +260,13 @@ async def _stop_hooks(live: Live, answer: str) -> str | None:
     """The answer as the hooks leave it; None when they did not accept it, or ended the run."""
     if not live.hooks:
         return answer
-    verdict = await _fire(live, "agent_stop", answer=answer)
+    verdict = await live.ask_hooks("agent_stop", answer=answer)
     match verdict.effect:
         case Reprompt(prompt=prompt):
             await _do(live, loop.refusal(live.spec, live.state, "agent_stop", prompt))
             return None
         case FinishRun() as finish:
-            _finished(live, finish)
+            live.over(live.end_of(finish))
             return None
     said = verdict.moment.answer
     return said if isinstance(said, str) else to_json(said).text
@@ -279,7 +274,7 @@ async def _stop_hooks(live: Live, answer: str) -> str | None:
 
 def _accept(live: Live, replaced: str | None) -> None:
     live.note("answer_accepted", {"replaced": replaced})
-    _advance(live, Accepted(replaced))
+    live.advance(Accepted(replaced))
 
 
 async def _finish(live: Live, end: End) -> None:
@@ -287,99 +282,20 @@ async def _finish(live: Live, end: End) -> None:
     if end.status == "failed" and end.answer is not None:
         end = await veiled(live, end, end.answer)
     if live.hooks:
-        verdict = await _fire(live, "run_stop", answer=end.answer)
+        verdict = await live.ask_hooks("run_stop", answer=end.answer)
         done = live.state.refusals.get("run_stop", 0)
         if isinstance(verdict.effect, Reprompt) and end.status == "completed" and done < live.spec.gate_refusals:
             return await _do(live, loop.Refuse("run_stop", verdict.effect.prompt))
-    return _over(live, await handing.given(live, end))
-
-
-# ---- the beginning --------------------------------------------------------------------------------------------------
-
-
-def _stand(live: Live) -> None:
-    """Where the run begins, on record."""
-    if not live.again:  # else its own log says that already
-        live.record.transcribe(live.state.messages, {"by": "begun", "state": plain(live.state)})
-    for fact in live.facts:
-        live.note("told", {"kind": fact.kind, "text": fact.text})
-        _advance(live, fact)
-
-
-async def _prompted(live: Live, prompt: Prompt | None) -> None:
-    """Hooks see the prompt, then it joins the conversation."""
-    if prompt is None:
-        return None
-    message, reminders = cleaned(message_of(prompt))
-    live.first = not any(one.role == "user" for one in live.state.messages)
-    for event in ("run_start", *(("first_message",) if live.first else ()), "user_prompt") if live.hooks else ():
-        verdict = await _fire(live, event, prompt=message.content)
-        match verdict.effect:
-            case Block(message=text):
-                return _over(live, End("failed", "guardrail_block", None, None, text or f"blocked by {event}"))
-            case FinishAgent() | FinishRun() as finish:
-                return _finished(live, finish)
-        if verdict.moment.prompt is not message.content:
-            message = message_of(verdict.moment.prompt)
-    message, ended = await let_in(live, message, reminders)
-    if ended is not None:
-        return _over(live, End("failed", "guardrail_block", None, None, ended.text))
-    live.record.transcribe((*live.state.messages, message), {"by": "prompted"})
-    _advance(live, Prompted(message))
-    live.emit(progress.MessageAdded(message=message))
-    return None
-
-
-async def _remember(live: Live) -> None:
-    """What is remembered joins the instructions, once: they are the same in every request of the run."""
-    memory, query = live.spec.memory, query_of(live.state.messages)
-    if memory is None or live.state.end is not None or not live.fresh or not query.strip():
-        return
-    told = await recalled(memory, query, live.within(memory.seconds), live.note)
-    if not told:
-        return
-    joins = bool(live.instructions)
-    live.note("memory_recalled", {"block": told, "joins": joins})
-    live.instructions = f"{live.instructions}\n\n{told}" if joins else told
-    _advance(live, Recalled(told, joins))
-
-
-def _remind(live: Live) -> None:
-    if not live.reminders:
-        return
-    moment = live.moment("agent_step", live.state, first=live.first, tools=tuple(live.toolbox()))
-    before = live.reminding
-    texts, live.reminding = due(live.reminders, live.reminding, moment)
-    if live.reminding.given != before.given:
-        live.note(REMINDED, msgspec.to_builtins(live.reminding))
-    for problem in live.reminding.problems:
-        live.note("reminder_failed", {"problem": problem})
-    live.waiting.extend(texts)
-
-
-def _warn(live: Live) -> None:
-    warning = live.port.warning
-    if warning is not None:
-        live.note("model_lookup_warning", dict(warning))
-        live.emit(progress.ModelWarned(warning=warning))
+    return live.over(await handing.given(live, end))
 
 
 async def _step_hooks(live: Live) -> None:
     if not live.hooks:
         return
-    verdict = await _fire(live, "agent_step", reply=live.state.reply)
+    verdict = await live.ask_hooks("agent_step", reply=live.state.reply)
     match verdict.effect:
         case FinishAgent() | FinishRun() as finish:
-            _finished(live, finish)
-
-
-async def _fire(live: Live, event: str, **facts: Any) -> Verdict:
-    """Hooks, not past the deadline."""
-    try:
-        return await live.fire(live.moment(event, live.state, first=live.first, **facts))
-    except TimeoutError:
-        live.expire()
-        raise
+            live.over(live.end_of(finish))
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
@@ -387,13 +303,13 @@ async def _fire(live: Live, event: str, **facts: Any) -> Verdict:
 
 async def _limited(live: Live, refused: LimitExceeded) -> None:
     if refused.mode == "raise":
-        _over(live, _stopped(refused), refused)
+        live.over(_stopped(refused), refused)
         raise refused
     live.error = refused
     end = _stopped(refused)
     if _is_own(live, refused):
         end = await handing.given(live, end, asked=refused.mode == "handoff", limited=True)
-    _over(live, end, refused)
+    live.over(end, refused)
 
 
 async def _not_begun(live: Live, refused: LimitExceeded) -> None:
@@ -402,7 +318,7 @@ async def _not_begun(live: Live, refused: LimitExceeded) -> None:
     wanted = person is not None and (refused.mode == "handoff" or refused.metric in person.after)
     if wanted and live.state.end is None and _is_own(live, refused):
         end = await _handed_outside(live, end)
-    _over(live, end, refused)
+    live.over(end, refused)
     if refused.mode == "raise":
         raise refused
 
@@ -428,7 +344,7 @@ async def _handed_outside(live: Live, end: End) -> End:
             raise
         finally:
             handing.unanswered(live)
-            _over(live, end)
+            live.over(end)
             _close(record, live)
     return end
 
@@ -440,27 +356,11 @@ async def _model_failed(live: Live, error: ModelError) -> None:
         except LimitExceeded as refused:
             return await _limited(live, refused)
     end = End("failed", "provider_error", None, None, str(error))
-    return _over(live, await handing.given(live, end), error)
-
-
-def _finished(live: Live, finish: FinishAgent | FinishRun) -> None:
-    _over(live, _end_of(live, finish))
-
-
-def _end_of(live: Live, finish: FinishAgent | FinishRun) -> End:
-    """A hook ended this run, or everything that waits for it too."""
-    live.finishing = live.finishing or isinstance(finish, FinishRun)
-    return End("completed", "tool_stop", finish.answer, finish.answer)
+    return live.over(await handing.given(live, end), error)
 
 
 def _stopped(refused: LimitExceeded) -> End:
     return End("failed", refused.metric, None, None, str(refused))
-
-
-def _over(live: Live, end: End, error: BaseException | None = None) -> None:
-    live.error = error if error is not None else live.error
-    if live.state.end is None:
-        _advance(live, Ended(end))
 
 
 def _leave_valid(live: Live) -> None:
@@ -472,7 +372,7 @@ def _leave_valid(live: Live) -> None:
     end = live.state.end
     if live.state.open and (end is None or end.status != "paused"):
         why = INTERRUPTED if end is None else f"not run: {end.detail or end.reason}"
-        _advance(live, live.answered or leave(live, live.state, why))
+        live.advance(live.answered or leave(live, live.state, why))
 
 
 def _close(record: Run, live: Live) -> None:
@@ -487,10 +387,3 @@ def _close(record: Run, live: Live) -> None:
 
 def _stalled(live: Live, stall: Stall) -> None:
     live.record.note("watchdog", {"seconds": stall.seconds, "stack": stall.stack})
-
-
-# ---- small things ---------------------------------------------------------------------------------------------------
-
-
-def _advance(live: Live, fact: Any) -> None:
-    live.advance(fact)

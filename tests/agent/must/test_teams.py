@@ -12,7 +12,6 @@ from hypothesis import strategies as some
 from msgspec import structs
 from rich.console import Console
 
-from tachograph.agent import delegation
 from tachograph.agent.agent import Agent
 from tachograph.agent.call import outcome_of
 from tachograph.agent.hooks import Hooks
@@ -21,6 +20,7 @@ from tachograph.agent.pace.schedule import Scheduler
 from tachograph.agent.recorded import state_of
 from tachograph.agent.state import State
 from tachograph.agent.team.delegate import Delegate
+from tachograph.agent.turn import delegation
 from tachograph.cli.draw import tree
 from tachograph.events.call import CallStarted
 from tachograph.events.note import Note

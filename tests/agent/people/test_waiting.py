@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from tachograph.agent.act import Acted, act
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Call as Asked
@@ -20,6 +19,7 @@ from tachograph.agent.state import State
 from tachograph.agent.tools.approval import Allow, Deny, Edit, Pause
 from tachograph.agent.tools.approval import Asked as Inline
 from tachograph.agent.tools.tool import Tool
+from tachograph.agent.turn.act import Acted, act
 from tachograph.errors import SettingsError
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunEnded

@@ -7,7 +7,7 @@ from tachograph.agent.compact.policy import Compaction
 from tachograph.agent.compacting.perform import compact, load_of
 from tachograph.agent.live import Live
 from tachograph.agent.progress import StreamReset
-from tachograph.agent.request import ask
+from tachograph.agent.turn.request import ask
 from tachograph.errors import ModelError
 from tachograph.providers.port import Reply
 

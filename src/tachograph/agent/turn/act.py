@@ -8,35 +8,30 @@ repetition like any other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from copy import deepcopy
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
-from tachograph.agent import delegation, transcript
-from tachograph.agent.crew.passing import NotPassed, Passed, pass_on, unfit
-from tachograph.agent.handing import request
-from tachograph.agent.hooks import Block, FinishAgent, FinishRun, ReplaceOutput
+from tachograph.agent import transcript
+from tachograph.agent.crew.passing import NotPassed, Passed, pass_on
+from tachograph.agent.hooks import FinishAgent, FinishRun
 from tachograph.agent.live import Live
-from tachograph.agent.people import waiting
-from tachograph.agent.progress import Approved, ToolBegan, ToolDone, Waiting
-from tachograph.agent.state import Answered, Ruled, State
-from tachograph.agent.state import Asked as Requested
+from tachograph.agent.progress import ToolBegan, ToolDone
+from tachograph.agent.state import Answered, State
 from tachograph.agent.team.delegate import DelegateTool
-from tachograph.agent.team.handoff import Handoff
-from tachograph.agent.tools.approval import Asked, Decision, Deny, Edit, Pause, decide
-from tachograph.agent.tools.arguments import Prepared, Unfit, fit, prepare
+from tachograph.agent.tools.arguments import Prepared, prepare
 from tachograph.agent.tools.execute import Ran, execute
 from tachograph.agent.tools.tool import Tool, ToolContext, nobody
 from tachograph.agent.transcript import INTERRUPTED
+from tachograph.agent.turn import delegation
+from tachograph.agent.turn.authorise import authorise, pause
+from tachograph.agent.turn.handing import request
+from tachograph.agent.turn.plan import FINISHED_BEFORE, Finished, Plan
 from tachograph.errors import LimitExceeded
 from tachograph.events.chat import Part, Text, ToolUse, result
-from tachograph.events.tool import ToolState
-from tachograph.fold import approvals
-from tachograph.fold.approvals import Approval
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
 from tachograph.record.spell import valid_text
@@ -44,12 +39,7 @@ from tachograph.record.step import ToolStep, step
 
 ONE_CALL = frozenset({"block", "skip"})
 """Modes that refuse one call and let the run go on."""
-FINISHED_BEFORE = "not run: the work was finished before it"
 CALLED_OFF = "called off: the whole run was finished by another call"
-
-
-Finished = FinishAgent | FinishRun
-"""A hook ended the work: of this agent, or of the whole run."""
 
 
 class Acted(Struct, frozen=True):
@@ -65,55 +55,12 @@ class Acted(Struct, frozen=True):
     """Tools whose calls wait for a person: then none of the reply has run, and all of them stay open."""
 
 
-class _Plan(Struct):
-    """One call on its way: what is known of it before it runs, and what came of it."""
-
-    call: ToolUse
-    index: int
-    prepared: Prepared | None = None
-    refusal: str = ""
-    """Why it will not run; the text that the model gets."""
-    given: Any = None
-    """A result in place of running it."""
-    has_given: bool = False
-    waits: Approval | None = None
-    """What a person is asked about it, before it may run."""
-    met: bool = False
-    """Whether it came to the door."""
-    state: ToolState | None = None
-    content: str | tuple[Part, ...] = INTERRUPTED
-    finished: Finished | None = None
-    limit: LimitExceeded | None = None
-    edge: Handoff | None = None
-    """What it hands over by, when it asks for that."""
-    passed: Passed | None = None
-    delegated: bool = False
-    """Whether a delegate is at work on it."""
-    called_off: bool = False
-    """Whether another call of the reply has ended the whole run meanwhile."""
-
-    @property
-    def hands_over(self) -> bool:
-        """Whether it is a hand-off that nothing stands against."""
-        return self.edge is not None and not self.refusal and not self.has_given
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it is in its final state."""
-        return self.state is not None
-
-    @property
-    def tool(self) -> Tool | None:
-        """The tool, when there is one of that name and the arguments fit it."""
-        return None if self.prepared is None else self.prepared.tool
-
-
 async def act(live: Live, state: State, asked_by: int | None) -> Acted:
     """Run the open calls of the last reply. Raises CancelledError alone; then, too, every call has ended.
 
     What is known of them by then is in `live.answered`.
     """
-    plans = [_Plan(call, index) for index, call in enumerate(state.open)]
+    plans = [Plan(call, index) for index, call in enumerate(state.open)]
     tools = live.toolbox()
     finished, handing = None, None
     try:
@@ -121,10 +68,10 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
             if finished is not None:
                 plan.refusal = FINISHED_BEFORE
                 continue
-            finished = await _authorise(live, state, plan, tools, None if handing is None else handing.edge)
+            finished = await authorise(live, state, plan, tools, None if handing is None else handing.edge)
             handing = plan if plan.hands_over else handing
         if finished is None and any(plan.waits for plan in plans):
-            return Acted(Answered(()), waiting=_pause(live, plans))
+            return Acted(Answered(()), waiting=pause(live, plans))
         for plan in plans:
             plan.refusal = FINISHED_BEFORE if plan.waits else plan.refusal
         await _run_all(live, state, [plan for plan in plans if plan is not handing], asked_by)
@@ -150,13 +97,13 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
 
 def leave(live: Live, state: State, why: str) -> Answered:
     """The open calls of a reply will not run: each is recorded with its end, and answered with the reason."""
-    plans = [_Plan(call, index, refusal=why) for index, call in enumerate(state.open)]
+    plans = [Plan(call, index, refusal=why) for index, call in enumerate(state.open)]
     for plan in plans:
         _unrun(live, state, plan)
     return _answered(plans)
 
 
-def _unrun(live: Live, state: State, plan: _Plan) -> None:
+def _unrun(live: Live, state: State, plan: Plan) -> None:
     prepared = prepare(live.toolbox(), plan.call)
     plan.prepared = prepared if isinstance(prepared, Prepared) else None
     plan.state, plan.content = "skipped", plan.refusal
@@ -168,7 +115,7 @@ def _unrun(live: Live, state: State, plan: _Plan) -> None:
         plan.content = transcript.refused(refused.reason or refused.metric)
 
 
-def _answered(plans: Iterable[_Plan]) -> Answered:
+def _answered(plans: Iterable[Plan]) -> Answered:
     """What is known by now: the result of each call that has one, and that the others were interrupted."""
     return Answered(
         tuple(result(plan.call, plan.content) for plan in plans),
@@ -177,143 +124,10 @@ def _answered(plans: Iterable[_Plan]) -> Answered:
     )
 
 
-# ---- before a call is made ------------------------------------------------------------------------------------------
-
-
-async def _authorise(
-    live: Live, state: State, plan: _Plan, tools: Mapping[str, Tool], chosen: Handoff | None
-) -> Finished | None:  # fmt: skip
-    """Whether a call may run, with which arguments; what ends the work instead. `chosen`: a hand-off before it."""
-    prepared = prepare(tools, plan.call)
-    if isinstance(prepared, Unfit):
-        plan.refusal = prepared.message
-        return None
-    plan.prepared, plan.edge = prepared, live.edges.get(plan.call.name)
-    if plan.edge is not None:
-        plan.refusal = unfit(plan.edge, state, chosen)
-    elif isinstance(prepared.tool, DelegateTool):
-        plan.refusal = delegation.refused(live, prepared.tool)
-    if plan.refusal:
-        return None
-    finished = await _before(live, state, plan, prepared)
-    if finished is None and not plan.has_given:
-        await _guard(live, plan)
-        guarded = plan.prepared
-        if not plan.refusal and guarded is not None:
-            await _approve(live, state, plan, guarded)
-        if plan.prepared is not guarded:  # somebody wrote other arguments: nobody has looked at those
-            await _guard(live, plan)
-    return finished
-
-
-async def _guard(live: Live, plan: _Plan) -> None:
-    """Guardrails look at the arguments that the tool would get."""
-    prepared = plan.prepared
-    if plan.refusal or prepared is None:
-        return
-    name, hidden = prepared.tool.name, prepared.tool.redact
-    passed = await live.guard("tool", prepared.given, stage="arguments", tool=name, hidden=hidden)
-    if passed.ended is not None:
-        plan.refusal = passed.ended.text
-    elif passed.content != prepared.given:
-        _edited(plan, prepared.tool, passed.content)
-
-
-async def _before(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Finished | None:
-    if not live.hooks:
-        return None
-    try:
-        shown = deepcopy(prepared.given)  # what a hook does to it is nothing that the tool or the record knows of
-        verdict = await live.fire(live.moment("pre_tool_use", state, call=plan.call, arguments=shown))
-    except TimeoutError:
-        plan.refusal = "not run: the time of the run was over"
-        return None
-    match verdict.effect:
-        case Block(message=message):
-            plan.refusal = message or "Tool execution was blocked by a hook."
-        case ReplaceOutput(value=value):
-            plan.given, plan.has_given = value, True
-        case FinishAgent() | FinishRun() as finish:
-            plan.refusal = FINISHED_BEFORE
-            return finish
-    if verdict.moment.arguments is not shown:
-        _edited(plan, prepared.tool, verdict.moment.arguments)
-    return None
-
-
-async def _approve(live: Live, state: State, plan: _Plan, prepared: Prepared) -> None:
-    tool = prepared.tool
-    if not tool.approve:
-        return
-    pause = live.approve if isinstance(live.approve, Pause) else Pause()
-    shown, now = live.masked(prepared.given, tool.redact), live.clock.now()
-    asked = waiting.asked(
-        pause, plan.call, prepared, shown, iteration=state.iteration, index=plan.index, agent=live.spec.name, now=now
-    )  # fmt: skip
-    known = live.state.approvals.get(asked.slot)
-    if known is not None and known.decided is not None:
-        decision = waiting.meant(known, plan.call, prepared)
-    elif known is not None and known.expired(now):
-        decision = waiting.late(known)
-        _ruled(live, plan, known, decision, prepared)
-    elif isinstance(live.approve, Pause) and live.record.run_id is not None:
-        if known is None or known.is_about(asked):
-            plan.waits = known or asked
-        else:
-            plan.refusal = f"Not allowed: {waiting.ANOTHER}"
-        return
-    else:
-        decision = await _asked(live, state, plan, prepared)
-        _ruled(live, plan, known or asked, decision, prepared)
-    live.emit(Approved(call=plan.call, decision=decision))
-    match decision:
-        case Deny(reason=reason):
-            plan.refusal = f"Not allowed: {reason}" if reason else "Not allowed."
-        case Edit(arguments=arguments):
-            _edited(plan, tool, arguments)
-
-
-async def _asked(live: Live, state: State, plan: _Plan, prepared: Prepared) -> Decision:
-    """Whoever is there is asked, while the run waits."""
-    if isinstance(live.approve, Pause):
-        return Deny(f"{prepared.tool.name} needs approval, and a run that is not recorded cannot wait for it.")
-    given, run = deepcopy(prepared.given), live.record.run_id or ""
-    asked = Asked(prepared.tool, given, run, live.spec.name, plan.call.id, state.iteration)
-    return await decide(live.approve, asked, live.left())
-
-
-def _pause(live: Live, plans: list[_Plan]) -> tuple[str, ...]:
-    """Ask for a person, once for each call that waits; their tools. Nothing of the reply has run."""
-    found = [plan.waits for plan in plans if plan.waits is not None]
-    for approval in found:
-        if approval.slot not in live.state.approvals:
-            live.note(approvals.REQUESTED, approval.facts())
-            live.advance(Requested(approval))
-        live.emit(Waiting(approval=approval))
-    return tuple(approval.tool for approval in found)
-
-
-def _ruled(live: Live, plan: _Plan, approval: Approval, decision: Decision, prepared: Prepared) -> None:
-    """Record who decided what, when; and stand there."""
-    edited = live.masked(decision.arguments, prepared.tool.redact) if isinstance(decision, Edit) else None
-    said = waiting.ruling(approval, decision, by="program", at=live.clock.now(), arguments=edited)
-    live.note(approvals.DECIDED, msgspec.structs.asdict(said))
-    live.advance(Ruled(said))
-
-
-def _edited(plan: _Plan, tool: Tool, arguments: Mapping[str, Any] | None) -> None:
-    """Arguments that somebody changed are checked like those of the model."""
-    prepared = fit(tool, arguments or {})
-    if isinstance(prepared, Prepared):
-        plan.prepared = prepared
-    else:
-        plan.refusal = prepared.message
-
-
 # ---- running --------------------------------------------------------------------------------------------------------
 
 
-async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int | None) -> None:
+async def _run_all(live: Live, state: State, plans: list[Plan], asked_by: int | None) -> None:
     one_by_one = len(plans) == 1 or any(plan.tool is not None and plan.tool.sequential for plan in plans)
     over = False
     if one_by_one:
@@ -326,7 +140,7 @@ async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int |
     places = asyncio.Semaphore(live.spec.parallel)
     tasks: list[asyncio.Task[None]] = []
 
-    async def placed(plan: _Plan) -> None:
+    async def placed(plan: Plan) -> None:
         nonlocal over
         async with places:
             if over:
@@ -348,7 +162,7 @@ async def _run_all(live: Live, state: State, plans: list[_Plan], asked_by: int |
 
 
 async def _hand_over(
-    live: Live, state: State, plans: list[_Plan], plan: _Plan, asked_by: int | None, finished: Finished | None
+    live: Live, state: State, plans: list[Plan], plan: Plan, asked_by: int | None, finished: Finished | None
 ) -> None:  # fmt: skip
     """The one hand-off of a reply, when all its other calls have ended: unless they have ended the work."""
     limit = next((before.limit for before in plans if before.limit is not None), None)
@@ -359,7 +173,7 @@ async def _hand_over(
     await _run(live, state, plan, asked_by, plans)
 
 
-def _call_off(plans: list[_Plan], tasks: list[asyncio.Task[None]]) -> None:
+def _call_off(plans: list[Plan], tasks: list[asyncio.Task[None]]) -> None:
     """The whole run is over: delegates at work are called off. Other tools that run are let finish what they do."""
     for plan, task in zip(plans, tasks, strict=True):
         if plan.delegated and not plan.called_off:
@@ -368,7 +182,7 @@ def _call_off(plans: list[_Plan], tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _run(
-    live: Live, state: State, plan: _Plan, asked_by: int | None, plans: Iterable[_Plan] = ()
+    live: Live, state: State, plan: Plan, asked_by: int | None, plans: Iterable[Plan] = ()
 ) -> None:  # fmt: skip
     """One call through the door. What it came to is in the plan, also when it is cancelled. `plans`: all calls."""
     plan.met = True
@@ -395,7 +209,7 @@ async def _run(
         live.emit(done)
 
 
-async def _pass_on(live: Live, state: State, plans: Iterable[_Plan], plan: _Plan, record: ToolStep) -> None:
+async def _pass_on(live: Live, state: State, plans: Iterable[Plan], plan: Plan, record: ToolStep) -> None:
     """The hand-off itself. Until it is applied nothing is known of its call."""
     assert plan.edge is not None
     assert plan.prepared is not None
@@ -419,7 +233,7 @@ async def _pass_on(live: Live, state: State, plans: Iterable[_Plan], plan: _Plan
     record.output = _kept(plan.content)
 
 
-def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> None:
+def _never_ran(live: Live, state: State, plan: Plan, asked_by: int | None) -> None:
     """The run was called off before this call began: it has an end all the same."""
     if plan.met:
         return
@@ -431,14 +245,14 @@ def _never_ran(live: Live, state: State, plan: _Plan, asked_by: int | None) -> N
         _refuse(plan, refused)
 
 
-def _refuse(plan: _Plan, refused: LimitExceeded) -> None:
+def _refuse(plan: Plan, refused: LimitExceeded) -> None:
     plan.content = transcript.refused(refused.reason or refused.metric)
     plan.state = "skipped" if refused.mode == "skip" else "rejected"
     if refused.mode not in ONE_CALL:
         plan.limit = refused
 
 
-async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> None:
+async def _perform(live: Live, state: State, plan: Plan, record: ToolStep) -> None:
     prepared = plan.prepared
     if plan.refusal or prepared is None:
         record.reject(plan.refusal)
@@ -462,7 +276,7 @@ async def _perform(live: Live, state: State, plan: _Plan, record: ToolStep) -> N
 
 
 async def _delegate(
-    live: Live, plan: _Plan, prepared: Prepared, tool: DelegateTool, record: ToolStep
+    live: Live, plan: Plan, prepared: Prepared, tool: DelegateTool, record: ToolStep
 ) -> tuple[Ran, Finished | None]:
     """Another agent does it: what came of that, and whether it ended the whole run."""
     plan.delegated = True
@@ -491,7 +305,7 @@ def _kept(content: str | tuple[Part, ...]) -> Any:
     return content if isinstance(content, str) else result(ToolUse("", ""), content).plain()["content"]
 
 
-async def _after(live: Live, state: State, plan: _Plan, ran: Ran) -> Ran:
+async def _after(live: Live, state: State, plan: Plan, ran: Ran) -> Ran:
     if not live.hooks or plan.prepared is None:
         return ran
     given = deepcopy(plan.prepared.given)
@@ -515,7 +329,7 @@ async def _let_pass(live: Live, tool: Tool, ran: Ran) -> Ran:
     return ran if passed.content is ran.content else Ran(ran.state, live.text_of(passed.content), ran.error)
 
 
-def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> ToolCall:
+def _intent(live: Live, state: State, plan: Plan, asked_by: int | None) -> ToolCall:
     arguments: Any = plan.call.arguments if plan.prepared is None else plan.prepared.given
     tool, hidden = plan.tool, plan.call.hidden
     if hidden:
@@ -527,7 +341,7 @@ def _intent(live: Live, state: State, plan: _Plan, asked_by: int | None) -> Tool
     )  # fmt: skip
 
 
-def _context(live: Live, state: State, plan: _Plan) -> ToolContext:
+def _context(live: Live, state: State, plan: Plan) -> ToolContext:
     return ToolContext(
         live.record.run_id or "", live.spec.name, plan.call.id, plan.call.name, state.iteration, live.record.deadline,
         live.context, live.shelf.get, live.state.scratch, live.keep,
@@ -539,6 +353,6 @@ def _ask_person(live: Live, reason: str) -> None:
     request(live, "model", "", valid_text(str(reason)))
 
 
-def _late(live: Live, plan: _Plan) -> Any:
+def _late(live: Live, plan: Plan) -> Any:
     facts = {"tool": plan.call.name, "call_id": plan.call.id}
     return lambda ran: live.record.note("late_result", {**facts, "state": ran.state, "content": str(ran.content)})

@@ -165,6 +165,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 
 _STATUS = {"rejected": "failed", "skipped": "cancelled"}
+_OPEN = {"started": "open", "paused": "open"}
 
 
 def _steps(logs: Iterable[Sequence[Event]]) -> Iterator[_Step]:
@@ -203,7 +204,7 @@ def _expected(steps: Sequence[_Step], key: tuple[Any, ...] = ()) -> Group:
     def outcomes(kind: str) -> Outcomes:
         chosen = [step for step in steps if step.keys["step"] == kind]
         times = sorted(step.duration for step in chosen if step.duration is not None)
-        counts = Counter("open" if step.keys["status"] == "started" else step.keys["status"] for step in chosen)
+        counts = Counter(_OPEN.get(step.keys["status"], step.keys["status"]) for step in chosen)
         latency = None
         if times:
             shape = histogram.of(times)

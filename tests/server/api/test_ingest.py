@@ -73,7 +73,7 @@ def test_events_in_every_form(client: httpx2.Client, service: Service, media: st
     answer = post(client, packed, media, headers={"Content-Encoding": encoding} if encoding else {})
     assert (answer.status_code, answer.json()) == (
         200,
-        {"stored": 3, "repeated": 0, "dropped": 0, "moved": True, "runs": {made.run: 3}},
+        {"stored": 3, "repeated": 0, "dropped": 0, "moved": True, "runs": {made.run: 3}, "late": 0},
     )
     assert service.store.next_seq(made.run) == 3
     assert post(client, body, media).json()["repeated"] == 3
@@ -118,7 +118,7 @@ def test_a_position_moves_once(client: httpx2.Client) -> None:
     assert client.get(f"/api/journals/{JOURNAL}").json() == {"journal": JOURNAL, "segment": 0, "offset": 0}
     assert post(client, lines(made), params=query).json()["stored"] == 3
     assert post(client, lines(made), params=query).json() == {
-        "stored": 0, "repeated": 0, "dropped": 0, "moved": False, "runs": {made.run: 3},
+        "stored": 0, "repeated": 0, "dropped": 0, "moved": False, "runs": {made.run: 3}, "late": 0,
     }  # fmt: skip
     assert client.get(f"/api/journals/{JOURNAL}").json() == {"journal": JOURNAL, "segment": 1, "offset": 700}
     on = {**query, "segment": 2, "before_segment": 1, "before_offset": 700}

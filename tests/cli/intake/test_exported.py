@@ -6,6 +6,7 @@ from tachograph.events.envelope import Body, Event
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted
 from tachograph.wire.sessions.draft import Origin, Problem, Recorded
+from tests.strategies import Tape
 
 ORIGIN = Origin("export.jsonl")
 
@@ -26,6 +27,17 @@ def test_runs_come_back_as_they_went_out() -> None:
         Recorded("a", tuple(first), 1),
         Recorded("b", tuple(second), 4, growing=True),
     ]
+
+
+def test_a_run_that_was_resumed_or_waits_may_go_on() -> None:
+    """Only its last turn says whether it is over."""
+    tape = Tape()
+    tape.begin()
+    found: list[object] = []
+    for status in ("paused", None, "failed", None, "completed"):
+        _ = tape.finish(status) if status else tape.resume()
+        found += exported.read(_lines(*tape.events), ORIGIN)
+    assert [each.growing for each in found if isinstance(each, Recorded)] == [True, True, False, True, False]
 
 
 def test_what_is_no_event_is_a_problem() -> None:

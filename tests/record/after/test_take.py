@@ -127,7 +127,7 @@ def test_a_dead_process_is_waited_for(tmp_path: Path) -> None:
     finally:
         journals.let_go(tmp_path / LOCK, held)
     assert (status, reason.partition(":")[0]) == (
-        "started", "what a process that is gone has recorded is not in the store yet",
+        "started", "what was recorded of it is not in the store yet",
     )  # fmt: skip
     assert took(reach, tape, seconds=10).state.epoch == 1
     assert not (tmp_path / "j1").exists()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tachograph.errors import CodecError
 from tachograph.events import codec
 from tachograph.events.envelope import Event
-from tachograph.events.run import RunEnded
+from tachograph.events.run import RunEnded, RunResumed
 from tachograph.wire.lines import members
 from tachograph.wire.sessions.draft import Found, Origin, Problem, Recorded
 
@@ -43,5 +43,7 @@ def read(lines: Iterable[tuple[int, bytes]], origin: Origin) -> Found:
 
 
 def _recorded(events: list[Event], line: int) -> Recorded:
-    ended = any(isinstance(event.body, RunEnded) for event in events)
-    return Recorded(events[0].run, tuple(events), line, growing=not ended)
+    turns = (event.body for event in reversed(events) if isinstance(event.body, RunEnded | RunResumed))
+    last = next(turns, None)
+    over = isinstance(last, RunEnded) and last.status != "paused"
+    return Recorded(events[0].run, tuple(events), line, growing=not over)

@@ -71,7 +71,7 @@ def take(reach: Reach, run: str, claim: Claim, clock: Clock, seconds: float) -> 
     Raises NotResumable, and StoreError; then nothing has changed.
     """
     until = time.monotonic() + seconds
-    _settle(reach, run, until)
+    _settle(reach, run, claim.owner, until)
     while True:
         log = list(reach.store.read(run))
         state, started = _judge(run, log, claim)
@@ -86,27 +86,31 @@ def take(reach: Reach, run: str, claim: Claim, clock: Clock, seconds: float) -> 
 # ---- before ----------------------------------------------------------------------------------------------------------
 
 
-def _settle(reach: Reach, run: str, until: float) -> None:
-    """Wait until the store knows how the run stands. Raises NotResumable when it is not to be had."""
+def _settle(reach: Reach, run: str, owner: str, until: float) -> None:
+    """Wait until the store knows how the run stands, and all that this process has said of it. Raises NotResumable."""
     _row(reach.store, run)  # a store that answers no questions says so at once
-    reach.flush(max(0.0, until - time.monotonic()))
-    while _is_on_its_way(reach, run, moving=_adopt(reach, until)):
+    said = reach.flush(max(0.0, until - time.monotonic()))
+    drain = Drain(reach.journals, reach.store, reach.gate, own=lambda: owner)
+    while True:
+        said = _adopt(drain, until) or said or drain.caught_up()
+        moving = not all(found.alive for found in drain.find())
+        if not _is_on_its_way(reach, run, moving=moving) and said:
+            return
         if time.monotonic() > until:
             row = _row(reach.store, run)
-            why = "what a process that is gone has recorded is not in the store yet: try again, or see `doctor`"
+            why = "what was recorded of it is not in the store yet: try again, or see `tachograph doctor`"
             raise NotResumable(run, row["status"] if row else "", why)
         time.sleep(PAUSE)
 
 
-def _adopt(reach: Reach, until: float) -> bool:
-    """Move what journals hold into the store; whether another process is just doing that for one that is gone."""
-    drain = Drain(reach.journals, reach.store, reach.gate)
-    if drain.find() and drain.elected():
-        try:
-            drain.round(lambda: time.monotonic() > until)
-        finally:
-            drain.resign()
-    return not all(found.alive for found in drain.find())
+def _adopt(drain: Drain, until: float) -> bool:
+    """Move what journals hold into the store, unless another process is just doing that; whether all is moved."""
+    if not drain.elected():
+        return False
+    try:
+        return drain.round(lambda: time.monotonic() > until).finished
+    finally:
+        drain.resign()
 
 
 def _is_on_its_way(reach: Reach, run: str, *, moving: bool) -> bool:

@@ -25,6 +25,7 @@ from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import closed, hiding
 from tachograph.errors import InvalidTranscript, SettingsError
 from tachograph.events.chat import Message, Part, read, system, user
+from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import PriceBook
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import ModelPort
@@ -37,20 +38,32 @@ Prompt = str | Message | Mapping[str, Any] | Sequence[str | Part]
 _PROMPT = "a text, texts and media in order, or a message"
 
 
+@dataclass(frozen=True)
+class Onward:
+    """Where a run goes on that did not begin here: in a run of its own (a fork), or in the very same one."""
+
+    state: State
+    """Its instructions are in it."""
+    record: Run | None = None
+    """The run that was taken over; None: a new one."""
+    spent: Spending = field(default_factory=Spending)
+    """What that run had used."""
+    facts: Sequence[Told] = ()
+    """What the runtime says before anything else happens."""
+    asked_by: int | None = None
+    """Number of the attempt that brought the last reply."""
+    asks: Sequence[Approval] = ()
+    """What a person is asked about before it goes on: then it waits."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """What one call of an agent brings beside its prompt. None leaves it to the agent."""
 
     history: Sequence[Message | Mapping[str, Any]] = ()
     """The conversation so far, without instructions."""
-    state: State | None = None
-    """Where another run stood, to go on from there: its instructions are in it, and `history` is left out."""
-    record: Run | None = None
-    """The run that goes on, where one that had stopped is taken up again; `state` is where it stood."""
-    spent: Spending = field(default_factory=Spending)
-    """What that run had used."""
-    facts: Sequence[Told] = ()
-    """What the runtime says before anything else happens."""
+    onward: Onward | None = None
+    """Where another run stood, to go on from there; `history` is left out then."""
     limits: Limits | str | None = None
     session: str | None = None
     user: str | None = None
@@ -99,9 +112,10 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     )  # fmt: skip
     tools = crew.tools()
     limits = effective(spec, call.limits, tools)
-    at_work = call.start or ("" if call.state is None else call.state.agent) or spec.name
+    onward = call.onward
+    at_work = call.start or ("" if onward is None else onward.state.agent) or spec.name
     post = crew.post(at_work)
-    nothing = not call.history and call.state is None if prompt is None else not _says(cleaned(message_of(prompt))[0])
+    nothing = not call.history and onward is None if prompt is None else not _says(cleaned(message_of(prompt))[0])
     if nothing:
         raise InvalidTranscript(len(call.history), "nothing is said: give a prompt, or a history to go on from")
     state = _stands(post, call, tools)
@@ -109,26 +123,29 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     clock = recorder.clock
     live = Live(
         spec=post.spec, port=post.port, limits=limits, clock=clock,
-        record=call.record or _record(spec, post, prompt, call, limits),
+        record=(onward and onward.record) or _record(spec, post, prompt, call, limits),
         prices=_prices(recorder), emitter=call.emitter or Emitter(), offered=post.offered, approve=post.spec.approve,
         hooks=post.hooks, context=call.context, shelf=call.shelf or Shelf(), team=call.team or Team(),
-        reminders=post.reminders, guardrails=tuple(call.guardrails), fresh=call.state is None,
+        reminders=post.reminders, guardrails=tuple(call.guardrails), fresh=onward is None,
         reminding=call.reminding, waiting=list(call.said), salt=clock.entropy(16), began=clock.mono(),
-        instructions=post.instructions if call.state is None else _instructions(state), posts=crew.post,
+        instructions=post.instructions if onward is None else _instructions(state), posts=crew.post,
         lead=spec.name, edges=post.edges, part=post.limits,
-        gauge=call.gauge or Gauge(), spent=call.spent, again=call.record is not None, facts=call.facts,
-        closing=call.closing,
+        gauge=call.gauge or Gauge(), closing=call.closing,
     )  # fmt: skip
     live.state = state
+    if onward is not None:
+        live.spent, live.facts, live.asked_by, live.asks = onward.spent, onward.facts, onward.asked_by, onward.asks
+        live.again = onward.record is not None
     return live
 
 
 def _stands(post: Post, call: Call, tools: Mapping[str, Tool]) -> State:
     """Where the run begins."""
     name = post.spec.name
-    if call.state is not None:
-        visited = call.state.visited if name in call.state.visited else (*call.state.visited, name)
-        return structs.replace(call.state, agent=name, visited=visited)
+    if call.onward is not None:
+        state = call.onward.state
+        visited = state.visited if name in state.visited else (*state.visited, name)
+        return structs.replace(state, agent=name, visited=visited)
     said = post.instructions
     return State(
         messages=((system(said, cache=post.spec.cache),) if said else ()) + _history(call, tools, said),

@@ -35,6 +35,7 @@ from tachograph.agent.tools.tool import Tool
 from tachograph.errors import LimitExceeded, SettingsError, ToolError
 from tachograph.events.chat import HIDDEN, Message, Part
 from tachograph.events.usage import MISSING, Cost, Usage
+from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import PriceBook, price
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import ModelPort, Reply, ToolSpec
@@ -129,6 +130,8 @@ class Live:
     """How long it took, once it is over."""
     cancelled: str = ""
     """Why it was called off; empty while it was not."""
+    asks: Sequence[Approval] = ()
+    """What a person is asked about before it goes on."""
     facts: Sequence[Told] = ()
     """What the runtime says before anything else happens."""
     fresh: bool = True

@@ -32,6 +32,7 @@ from tachograph.agent.state import (
     Recalled,
     Refused,
     Replied,
+    Resumed,
     Ruled,
     State,
     Told,
@@ -48,7 +49,7 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note
-from tachograph.events.run import RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold import approvals, transcript
 from tachograph.fold.handoffs import STATES, handing_of
@@ -97,6 +98,8 @@ class RecordedState:
         self.state = state or State()
         self.reminding = Reminding()
         """What the run was reminded of."""
+        self.asked_by: int | None = None
+        """The attempt that brought the last reply."""
         self.losses: list[str] = []
         """What could not be read back."""
         self._fetch, self._accept = fetch, accept
@@ -145,6 +148,7 @@ class RecordedState:
             told = self._value(body.metadata) or {}
             finish: Any = told.get("finish") or body.finish_reason
             self.state = advance(self.state, Replied(self._path(body.output)[-1], finish))
+            self.asked_by = event.step
 
     def _tool_started(self, event: Event, body: ToolStarted) -> None:
         self._tools[event.seq] = body
@@ -227,6 +231,9 @@ class RecordedState:
         answer = self._value(body.output)
         self.state = advance(self.state, Ended(End(body.status, body.stop_reason, answer)))
 
+    def _run_resumed(self, event: Event, body: RunResumed) -> None:
+        self.state = advance(self.state, Resumed())
+
     def _path(self, node: int | None) -> tuple[Message, ...]:
         path = [message for message in self._messages.path(node) if not message.ephemeral]
         unread = [message for message in path if message.node not in self._read]
@@ -261,6 +268,7 @@ class RecordedState:
         LimitHit: _limit_hit,
         Note: _note,
         RunEnded: _run_ended,
+        RunResumed: _run_resumed,
     }
 
 

@@ -58,7 +58,8 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
             live.emit(progress.RunBegan(run_id=record.run_id or "", agent=live.spec.name, prompt=prompt))
             stand(live)
             try:
-                await _work(live, prompt)
+                if live.state.end is None:
+                    await _work(live, prompt)
             except asyncio.CancelledError:
                 record.stop("cancelled", live.called_off)
                 record.discarded = live.called_off == "superseded"

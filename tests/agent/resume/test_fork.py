@@ -4,11 +4,12 @@ import pytest
 
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.resume.fork import REFUSED, fork
-from tachograph.agent.resume.recording import Recording, recording
+from tachograph.agent.resume.recording import Recording
 from tachograph.agent.tools.tool import Tool
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.providers.scripted import Call, ScriptedModel
+from tests.agent.resume.recorded import recording
 from tests.agent.running import agent
 
 pytestmark = pytest.mark.anyio

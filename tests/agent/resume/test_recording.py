@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tachograph import compose
-from tachograph.agent.resume.recording import recording
 from tachograph.errors import InvalidParameter, NotFound
 from tachograph.providers.scripted import Call
+from tests.agent.resume.recorded import recording
 from tests.agent.running import agent
 
 pytestmark = pytest.mark.anyio

@@ -11,13 +11,13 @@ from hypothesis import strategies as some
 from tachograph import compose
 from tachograph.agent.recorded import RecordedState
 from tachograph.agent.reminders import Reminder
-from tachograph.agent.resume.recording import recording
 from tachograph.agent.resume.snapshot import VERSION, Snapshot, snapshot
 from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.errors import CodecError, InvalidParameter, NotFound
 from tachograph.events.chat import HIDDEN
 from tachograph.events.note import Note
 from tachograph.providers.scripted import Call
+from tests.agent.resume.recorded import recording
 from tests.agent.running import add, agent, same
 
 pytestmark = pytest.mark.anyio

@@ -14,11 +14,11 @@ import msgspec
 
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
-from tachograph.agent.call import Prompt
+from tachograph.agent.call import Onward, Prompt
 from tachograph.agent.crew.crew import members
 from tachograph.agent.hooks import Block, Hooks, Moment, ReplaceOutput
-from tachograph.agent.resume.recording import Recording, recording
-from tachograph.agent.spec import toolbox
+from tachograph.agent.resume.recording import Recording, reading, recording
+from tachograph.agent.resume.resume import toolbox
 from tachograph.agent.state import Answered, Resumed, State, advance
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import INTERRUPTED
@@ -57,20 +57,20 @@ def forked(
     `prompt` is what is said next, and None lets the model go on; `instructions` stand in place of the recorded ones;
     `accept` goes on where content was not kept. Raises NotFound, InvalidParameter, CodecError, StoreUnavailable.
     """
-    whole = recording(execution_id, store)
-    until = whole.until(seq)
-    folded = until.folded(accept=accept)
     hooks = call.get("hooks") or Hooks()
-    if effects == "recorded":
-        replies = Hooks()
-        tools = {name: tool for one in members(agent).values() for name, tool in toolbox(one.tools).items()}
-        given = Replies(whole, until.seq, tools)
-        replies.on("pre_tool_use", given.give, priority=_FIRST, name="recorded results")
-        hooks = replies.merged(hooks)
+    with reading(store) as found:
+        whole = recording(execution_id, found)
+        until = whole.until(seq)
+        folded = until.folded(accept=accept)
+        if effects == "recorded":
+            given = Replies(whole, until.seq, toolbox(agent))
+            replies = Hooks()
+            replies.on("pre_tool_use", given.give, priority=_FIRST, name="recorded results")
+            hooks = replies.merged(hooks)
     origin = {"execution_id": whole.execution_id, "run": whole.run, "seq": until.seq}
     metadata = {**call.get("metadata", {}), "forked_from": origin}
-    state = _going_on(agent, folded.state, prompt, instructions)
-    return prompt, {**call, "state": state, "reminding": folded.reminding, "metadata": metadata, "hooks": hooks}
+    onward = Onward(_going_on(agent, folded.state, prompt, instructions))
+    return prompt, {**call, "onward": onward, "reminding": folded.reminding, "metadata": metadata, "hooks": hooks}
 
 
 def _going_on(agent: Agent, state: State, prompt: Prompt | None, instructions: str | None) -> State:

@@ -7,6 +7,7 @@ be read back, which is said and never made up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,12 @@ from tachograph.events.call import CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.run import AUDIT, RunStarted
 from tachograph.fold.transcript import text_of
+from tachograph.record.after.take import bring_in
 from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
+SECONDS = 10.0
+"""How long to wait for what is on its way to the store."""
 _FACTS = ("id", "execution_id", "parent_run", "parent_step", "source", "status", "started_at")
 
 
@@ -81,13 +85,30 @@ class Recording:
                 yield Recording(self.store, row["id"], row["execution_id"], row["status"], events)
 
 
-def recording(execution_id: str, store: Reading | None = None) -> Recording:
+@contextmanager
+def reading(store: Reading | None) -> Iterator[Reading]:
+    """A store to read from: the one that is given, or this process's, with all that was recorded by now.
+
+    What processes that died have recorded is brought there first, and their runs are closed. Raises SettingsError,
+    StoreError.
+    """
+    if store is not None:
+        yield store
+        return
+    system = compose.recording()
+    reach = system.reach()
+    try:
+        bring_in(reach, system.recorder.journal.owner.journal, SECONDS)
+        yield reach.store
+    finally:
+        reach.store.close()
+
+
+def recording(execution_id: str, store: Reading) -> Recording:
     """The run of an execution: the newest that no other run of it began. A run's own id will do, too.
 
-    Without a store it is that of this process; what is recorded so far is brought there first. Raises NotFound,
-    StoreUnavailable.
+    Raises NotFound, StoreError.
     """
-    store = here() if store is None else store
     found = _rows(store, "execution_id", execution_id) or _rows(store, "id", execution_id)
     if not found:
         raise NotFound("run", execution_id)
@@ -95,12 +116,6 @@ def recording(execution_id: str, store: Reading | None = None) -> Recording:
     top = [row for row in found if row["parent_run"] not in ids]
     row = max(top, key=lambda one: (one["started_at"], one["id"]))
     return Recording(store, row["id"], row["execution_id"], row["status"], tuple(store.read(row["id"])))
-
-
-def here() -> Reading:
-    """The store of this process, with what it has recorded so far. Raises SettingsError, StoreUnavailable."""
-    compose.flush()
-    return compose.open_store(compose.current().settings)
 
 
 def _rows(store: Reading, column: str, value: str) -> Sequence[Mapping[str, Any]]:

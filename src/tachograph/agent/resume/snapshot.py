@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tachograph.agent.reminders import Reminding
-from tachograph.agent.resume.recording import Recording, recording
+from tachograph.agent.resume.recording import Recording, reading, recording
 from tachograph.agent.state import State
 from tachograph.errors import CodecError
 from tachograph.events.chat import HIDDEN
@@ -82,7 +82,8 @@ def snapshot(
     `accept` goes on where content was not kept: a warning names what is missing. Raises NotFound, InvalidParameter,
     CodecError, StoreUnavailable.
     """
-    return of_recording(recording(execution_id, store).until(seq), accept=accept)
+    with reading(store) as found:
+        return of_recording(recording(execution_id, found).until(seq), accept=accept)
 
 
 def of_recording(recorded: Recording, *, accept: bool = False) -> Snapshot:

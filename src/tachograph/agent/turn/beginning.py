@@ -9,20 +9,31 @@ from tachograph.agent.call import Prompt, message_of
 from tachograph.agent.hooks import Block, FinishAgent, FinishRun
 from tachograph.agent.live import Live
 from tachograph.agent.memory import query_of, recalled
+from tachograph.agent.progress import Waiting
 from tachograph.agent.reminders import REMINDED, cleaned, due
 from tachograph.agent.state import (
+    Asked,
     End,
     Prompted,
     Recalled,
     plain,
 )
 from tachograph.agent.turn.verify import let_in
+from tachograph.fold import approvals
 
 
 def stand(live: Live) -> None:
     """Where the run begins, on record."""
     if not live.again:  # else its own log says that already
         live.record.transcribe(live.state.messages, {"by": "begun", "state": plain(live.state)})
+    for approval in live.asks:
+        if approval.slot not in live.state.approvals:
+            live.note(approvals.REQUESTED, approval.facts())
+            live.advance(Asked(approval))
+        live.emit(Waiting(approval=approval))
+    if live.asks:
+        names = ", ".join(approval.tool for approval in live.asks)
+        live.over(End("paused", "approval", detail=f"nobody knows whether {names} took effect: somebody has to say"))
     for fact in live.facts:
         live.note("told", {"kind": fact.kind, "text": fact.text})
         live.advance(fact)

@@ -83,6 +83,23 @@ def take(reach: Reach, run: str, claim: Claim, clock: Clock, seconds: float) -> 
             return Taken(log, len(new), started, fold(log), used, _texts(reach.store, log))
 
 
+def bring_in(reach: Reach, owner: str, seconds: float) -> bool:
+    """Move what this process (its journal is `owner`) and dead ones have recorded into the store; whether all is there.
+
+    Runs of dead processes are closed as abandoned. Raises StoreError.
+    """
+    until = time.monotonic() + seconds
+    said = reach.flush(seconds)
+    drain = Drain(reach.journals, reach.store, reach.gate, own=lambda: owner)
+    while True:
+        said = _adopt(drain, until) or said or drain.caught_up()
+        if said and all(found.alive for found in drain.find()):
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(PAUSE)
+
+
 # ---- before ----------------------------------------------------------------------------------------------------------
 
 

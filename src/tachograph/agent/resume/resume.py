@@ -1,0 +1,126 @@
+"""Resume: a run that was stopped, paused, failed or whose process died goes on, from its log alone.
+
+It is the same run: its counts, its conversation and its limits go on with it. Nothing that had begun is made again:
+where nobody knows how far a call with effects came, a person is asked first, and the run waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tachograph.agent import loop
+from tachograph.agent.agent import Agent
+from tachograph.agent.answer.outcome import Outcome, Spending
+from tachograph.agent.call import Onward, Prompt, begin, call_of
+from tachograph.agent.crew.crew import members
+from tachograph.agent.resume.effects import asked_about, unsettled
+from tachograph.agent.resume.recording import Recording, reading, recording
+from tachograph.agent.spec import effective, equipment
+from tachograph.agent.state import Resumed, State, Told, advance
+from tachograph.agent.tools.tool import Tool
+from tachograph.errors import NotResumable, SettingsError
+from tachograph.events.usage import Usage
+from tachograph.fold.state import fold
+from tachograph.fold.totals import TOKEN_CLASSES
+from tachograph.limits.limit import Limits
+from tachograph.record.after.resumed import resumed
+
+GO_ON = "Your last reply broke off or could not be used. Go on with the task from there."
+Agents = Agent | Sequence[Agent] | Mapping[str, Agent]
+"""An agent, several, or several by name: those that may have begun the run."""
+
+
+async def resume(execution_id: str, agents: Agents, **call: Any) -> Outcome[Any]:
+    """The run of an execution goes on. For the keywords see `taken_up`; all others are those of every run.
+
+    Raises as `taken_up` and `Agent.run`.
+    """
+    agent, prompt, call = await asyncio.to_thread(lambda: taken_up(execution_id, agents, **call))
+    return await agent.run(prompt, **call)
+
+
+def taken_up(
+    execution_id: str, agents: Agents, *, prompt: Prompt | None = None, limits: Limits | str | None = None,
+    by: str | None = None, accept: bool = False, **call: Any,
+) -> tuple[Agent, Prompt | None, dict[str, Any]]:  # fmt: skip
+    """The agent of the run, and the prompt and call with which it goes on: for `run`, `start` or `stream`. Blocks.
+
+    `agents` are those that may have begun it. `limits` hold in place of the agent's own, and what was used before
+    counts. `prompt` is what is said now; None lets it go on as it stood. `by` says who wanted it. `accept` goes on
+    where content was not kept. A call with effects of which nobody knows whether it happened makes the run wait for a
+    person.
+
+    Raises NotFound, NotResumable, CodecError, SettingsError, InvalidTranscript, StoreError; then nothing has happened.
+    """
+    with reading(None) as store:
+        whole = recording(execution_id, store)
+        folded = whole.folded(accept=accept)
+        agent = _lead(agents, folded.state, whole)
+        tools = toolbox(agent)
+        call = {**call, "reminding": folded.reminding, "limits": limits}
+        asks = unsettled(whole, tools)
+        if prompt is not None and asks:
+            named = ", ".join(one.tool for one in asks)
+            raise NotResumable(whole.run, whole.status, f"nobody knows whether {named} took effect: first resume it")
+        _check(agent, prompt, {**call, "onward": Onward(advance(folded.state, Resumed()))})
+        stands = fold(whole.events)
+        record = resumed(whole.run, limits=effective(agent, limits, tools), epoch=stands.epoch, by=by)
+        record.take()
+        try:
+            # Somebody may have decided something meanwhile: what counts is the log as it was taken over.
+            whole = replace(whole, events=tuple(record.log))
+            folded = whole.folded(accept=accept)
+            asks = unsettled(whole, tools)
+            state, facts = going_on(agent, folded.state, prompt)
+            facts = () if asks else (*asked_about(whole.events, store.fetch), *facts)
+        except BaseException:
+            with record:  # it was taken, so it has to end
+                record.stop("failed", "internal_error")
+            raise
+        onward = Onward(state, record, spending(whole), facts, folded.asked_by, asks)
+        return agent, prompt, {**call, "onward": onward}
+
+
+def going_on(agent: Agent, state: State, prompt: Prompt | None) -> tuple[State, tuple[Told, ...]]:
+    """Where a run goes on that stood so, and what the model is told first: something, where nothing else would."""
+    if prompt is not None or state.open:
+        return state, ()
+    at_work = members(agent).get(state.agent, agent)
+    decision = loop.decide(at_work, state)
+    stuck = isinstance(decision, loop.Finish) and decision.end.status != "completed"
+    return state, (Told("resumed", GO_ON),) if stuck else ()
+
+
+def spending(whole: Recording) -> Spending:
+    """What a run had used, as its outcome would have said."""
+    totals = fold(whole.events).totals
+    usage = Usage(**{name: getattr(totals, name) for name in TOKEN_CLASSES}) if totals.attempts else Usage()
+    return Spending(
+        llm_calls=totals.attempts, tool_calls=totals.tool_calls, usage=usage, nano_usd=totals.cost,
+        unpriced=totals.costs.get("unpriced", 0),
+    )  # fmt: skip
+
+
+def toolbox(agent: Agent) -> dict[str, Tool]:
+    """Tools of all agents that a run of this one may bring to work."""
+    return {name: tool for one in members(agent).values() for name, tool in equipment(one).items()}
+
+
+def _check(agent: Agent, prompt: Prompt | None, call: Mapping[str, Any]) -> None:
+    """Whether it could begin. Raises SettingsError, InvalidTranscript."""
+    begin(agent, agent.port, prompt, call_of(call))
+
+
+def _lead(agents: Agents, state: State, whole: Recording) -> Agent:
+    """The agent that the run is of. Raises SettingsError when it is not among them."""
+    given = [agents] if isinstance(agents, Agent) else list(agents.values() if isinstance(agents, Mapping) else agents)
+    at_work = state.agent or whole.started.agent_type or whole.started.name
+    fit = [agent for agent in given if at_work in members(agent)]
+    named = [agent for agent in fit if agent.name == whole.started.name]
+    if fit:
+        return (named or fit)[0]
+    names = ", ".join(agent.name for agent in given)
+    raise SettingsError("agents", names, f"one that has or leads to {at_work!r}, at work in {whole.execution_id}")

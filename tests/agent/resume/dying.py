@@ -1,6 +1,8 @@
-"""A program that runs an agent and is killed by SIGKILL right after a given event of its run: for tests that resume it.
+"""A program that runs an agent and is killed by SIGKILL right behind an event of its run: for tests that resume it.
 
     python -m tests.agent.resume.dying HOME EVENT
+
+EVENT is a number, counted over all its runs from 0, or the name of a tool: then it dies when that has first begun.
 
 Each effect writes a line into `HOME/effects` before it says that it is done, so a test sees how often it happened.
 """
@@ -12,6 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from tachograph import compose
 from tachograph.agent.agent import Agent
@@ -19,6 +22,7 @@ from tachograph.agent.hooks import Hooks, Moment, ReplaceOutput
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.tool import Tool
 from tachograph.events.envelope import Event
+from tachograph.events.tool import ToolStarted
 from tachograph.providers.port import Request
 from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.record import scope
@@ -71,19 +75,19 @@ def looks(what: str) -> Call:
     return Call("look", {"what": what})
 
 
-def by_place(*script: object) -> ScriptedModel:
+def by_place(*script: Any) -> ScriptedModel:
     """A model whose reply depends on the conversation alone: it says the same in every process.
 
     A call that somebody has to be asked about, and that may not be made again, is not asked for a second time.
     """
 
-    def reply(request: Request) -> object:
+    def reply(request: Request) -> Any:
         return script[min(sum(message.role == "assistant" for message in request.messages), len(script) - 1)]
 
     return ScriptedModel(reply)
 
 
-def main(home: Path, last: int) -> None:
+def main(home: Path, last: str) -> None:
     """Run, and die behind the event; what is left says so."""
     system = compose.configure(home=home, drain_interval=0.02)
     seen = 0
@@ -91,7 +95,8 @@ def main(home: Path, last: int) -> None:
     def dies(event: Event) -> bool:
         nonlocal seen
         seen += 1
-        if seen > last:
+        begun = isinstance(event.body, ToolStarted) and event.body.name == last
+        if begun or (last.isdecimal() and seen > int(last)):
             os.kill(os.getpid(), signal.SIGKILL)
         return False
 
@@ -103,4 +108,4 @@ def main(home: Path, last: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2])

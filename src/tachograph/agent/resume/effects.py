@@ -64,7 +64,7 @@ def has_effects(started: ToolStarted, tool: Tool | None) -> bool:
     """Whether it may have done something. What another agent did is found in its own run."""
     if started.classification in ("read", "delegation"):
         return False
-    return tool is None or not (tool.idempotent or tool.classification == "read")
+    return tool is None or tool.has_effects
 
 
 def asked_about(events: Sequence[Event], fetch: Fetch) -> tuple[Told, ...]:

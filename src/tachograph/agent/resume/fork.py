@@ -113,6 +113,6 @@ class Replies:
         if found:
             return ReplaceOutput(found.popleft())
         tool = self._tools.get(moment.tool_name or "")
-        if tool is None or tool.idempotent or tool.classification == "read":
+        if tool is None or not tool.has_effects:
             return None
         return Block(REFUSED)

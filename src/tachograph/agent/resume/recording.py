@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -39,6 +39,8 @@ class Recording:
     status: str
     """How the run stands now, wherever the recording is cut."""
     events: tuple[Event, ...]
+    cut: int | None = None
+    """Its last event's time (UTC ns), where it was cut; None: it is whole."""
 
     @property
     def seq(self) -> int:
@@ -71,18 +73,19 @@ class Recording:
             return self
         if not 0 <= seq < self.seq:
             raise InvalidParameter("seq", str(seq), f"an event of the run: 0 to {self.seq}")
-        return Recording(self.store, self.run, self.execution_id, self.status, self.events[: seq + 1])
+        events = self.events[: seq + 1]
+        return replace(self, events=events, cut=events[-1].at)
 
     def children(self) -> Iterator[Recording]:
-        """Runs that steps of this one began, each as far as it had come at the last event here, in order."""
+        """Runs that steps of this one began, in order; of one that was cut, as far as they had come by then."""
         where = (Where("parent_run", "eq", self.run), Where("source", "ne", AUDIT))
         rows = self.store.find(Query("runs", where, _FACTS, order=("started_at",), limit=None)).rows
         for row in rows:
             if (row["parent_step"] or 0) > self.seq:
                 continue
-            events = tuple(event for event in self.store.read(row["id"]) if event.at <= self.events[-1].at)
+            events = tuple(e for e in self.store.read(row["id"]) if self.cut is None or e.at <= self.cut)
             if events:
-                yield Recording(self.store, row["id"], row["execution_id"], row["status"], events)
+                yield Recording(self.store, row["id"], row["execution_id"], row["status"], events, self.cut)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from tachograph.agent.resume.effects import asked_about, unsettled
 from tachograph.agent.resume.recording import Recording, reading, recording
 from tachograph.agent.spec import effective, equipment
 from tachograph.agent.state import Resumed, State, Told, advance
+from tachograph.agent.team.delegate import Delegate
+from tachograph.agent.team.handoff import edges_of
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import NotResumable, SettingsError
 from tachograph.events.usage import Usage
@@ -105,8 +107,21 @@ def spending(whole: Recording) -> Spending:
 
 
 def toolbox(agent: Agent) -> dict[str, Tool]:
-    """Tools of all agents that a run of this one may bring to work."""
-    return {name: tool for one in members(agent).values() for name, tool in equipment(one).items()}
+    """Tools of all agents that a run of this one may bring to work, below it too; of two names the one with effects."""
+    found: dict[str, Tool] = {}
+    known: set[int] = set()
+    waiting: list[Any] = [agent]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in known or not isinstance(one, Agent):
+            continue
+        known.add(id(one))
+        waiting += (*members(one).values(), *(Delegate.of(other).worker for other in one.delegates))
+        ways = {name: edge.tool for name, edge in edges_of(one).items()}
+        for name, tool in {**equipment(one), **ways}.items():
+            if name not in found or tool.has_effects:
+                found[name] = tool
+    return found
 
 
 def _check(agent: Agent, prompt: Prompt | None, call: Mapping[str, Any]) -> None:

@@ -118,6 +118,11 @@ class Tool:
         if unknown := [name for name in self.redact if name not in self.parameters.get("properties", {})]:
             raise SettingsError(owner, unknown, "names of its parameters in redact")
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether making a call twice may do more than making it once."""
+        return not (self.idempotent or self.classification in ("read", "delegation"))
+
     @cached_property
     def spec(self) -> ToolSpec:
         """The tool as a model is told of it."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.memory import Memory as Memory
     from tachograph.agent.reminders import Reminder as Reminder
+    from tachograph.agent.resume.fork import fork as fork
+    from tachograph.agent.resume.resume import resume as resume
+    from tachograph.agent.resume.snapshot import Snapshot as Snapshot
+    from tachograph.agent.resume.snapshot import snapshot as snapshot
     from tachograph.agent.session.session import Session as Session
     from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
@@ -61,6 +65,7 @@ _HOMES = {
     "Reminder": "tachograph.agent.reminders:Reminder",
     "RunIds": "tachograph.instrument.logs:RunIds",
     "Session": "tachograph.agent.session.session:Session",
+    "Snapshot": "tachograph.agent.resume.snapshot:Snapshot",
     "TachographError": "tachograph.errors:TachographError",
     "Tool": "tachograph.agent.tools.tool:Tool",
     "ToolCall": "tachograph.record.intent:ToolCall",
@@ -68,10 +73,13 @@ _HOMES = {
     "__version__": "tachograph.version:VERSION",
     "configure": "tachograph.compose:configure",
     "flush": "tachograph.compose:flush",
+    "fork": "tachograph.agent.resume.fork:fork",
     "metadata": "tachograph.store.schema:metadata",
     "model": "tachograph.providers.models:model",
+    "resume": "tachograph.agent.resume.resume:resume",
     "resumed": "tachograph.record.after.resumed:resumed",
     "run": "tachograph.record.run:run",
+    "snapshot": "tachograph.agent.resume.snapshot:snapshot",
     "starting_agent": "tachograph.agent.team.starting:starting_agent",
     "step": "tachograph.record.step:step",
     "tool": "tachograph.instrument.functions:tool",
@@ -99,16 +107,20 @@ __all__ = [
     "Reminder",
     "RunIds",
     "Session",
+    "Snapshot",
     "TachographError",
     "Tool",
     "ToolCall",
     "Usage",
     "configure",
     "flush",
+    "fork",
     "metadata",
     "model",
+    "resume",
     "resumed",
     "run",
+    "snapshot",
     "starting_agent",
     "step",
     "tool",

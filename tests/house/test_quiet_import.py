@@ -56,8 +56,8 @@ def test_the_public_names_load_nothing_heavy() -> None:
 
     But `metadata` does, which is SQLAlchemy's, and who runs agents loads asyncio.
     """
-    runs = "'Agent', 'Chat', 'Handoff', 'Hooks', 'Memory', 'Reminder', 'Session', 'Tool', 'starting_agent'"
-    light = f"{{*tachograph.__all__}} - {{{runs}, 'metadata'}}"
+    agents = "'Agent', 'Chat', 'Handoff', 'Hooks', 'Memory', 'Reminder', 'Session', 'Tool', 'starting_agent'"
+    light = f"{{*tachograph.__all__}} - {{{agents}, 'Snapshot', 'fork', 'resume', 'snapshot', 'metadata'}}"
     told = _told("import tachograph", f"for name in {light}: getattr(tachograph, name)")
     assert (told["noticed"], told["threads"]) == ([], [])
     assert HEAVY & set(told["loaded"]) == set()

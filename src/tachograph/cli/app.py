@@ -18,6 +18,7 @@ from tachograph.version import VERSION
 COMMANDS: Mapping[str, str] = {
     "run": "Run an agent of yours once, and stream its answer.",
     "chat": "Talk with an agent of yours.",
+    "resume": "Go on with a run that was stopped, paused, failed or killed.",
     "fork": "Try a recorded run again from some point, with another model or other words.",
     "import": "Read what agents left on disk into the store.",
     "ls": "List recent runs.",

@@ -38,22 +38,20 @@ PAID = ("one", "three", "two", "w")
 
 def test_a_killed_run_goes_on_from_any_event(tmp_path: Path) -> None:
     """It ends well, no effect is there twice, each run has an end, and its log folds to a valid conversation."""
-    asked = 0
     for last in range(EVERY // 2, WHOLE - 1, EVERY):  # behind the last event there is nothing to go on with
-        home = tmp_path / str(last)
-        home.mkdir()
-        asked += killed_and_resumed(home, last)
-    assert asked > 0  # some of them were killed in the middle of an effect
+        killed_and_resumed(tmp_path / str(last), str(last))
+    assert killed_and_resumed(tmp_path / "pay", "pay") == 1
 
 
-def killed_and_resumed(home: Path, last: int) -> int:
+def killed_and_resumed(home: Path, last: str) -> int:
     """Kill it behind that event, and go on until it is done; how many effects a person was asked about."""
-    words = [sys.executable, "-m", "tests.agent.resume.dying", str(home), str(last)]
+    home.mkdir()
+    words = [sys.executable, "-m", "tests.agent.resume.dying", str(home), last]
     died = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL, died.stderr
     system = compose.configure(home=home, drain_interval=0.02)
     try:
-        outcome, asked = asyncio.run(gone_on(allow=last % 2 == 0))
+        outcome, asked = asyncio.run(gone_on(allow=len(last) % 2 == 0))
         assert (outcome.status, outcome.answer) == ("completed", "all done"), (last, outcome.detail)
         check(outcome.messages)
         paid = Counter(line for line in (home / "effects").read_text().splitlines())
@@ -91,7 +89,7 @@ async def gone_on(*, allow: bool) -> tuple[Outcome[Any], int]:
     raise AssertionError("it never ends")
 
 
-def cut_off(last: int) -> int:
+def cut_off(last: str) -> int:
     """Effects that were cut off. Every run has ended, its ends and resumptions pair, each prefix has a state."""
     found = 0
     with reading(None) as store:

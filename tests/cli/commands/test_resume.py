@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.cli.commands.test_run import command
+from tests.cli.conftest import objects
+
+BOTS = """
+from tachograph.agent.agent import Agent
+from tachograph.agent.tools.approval import Pause
+from tachograph.agent.tools.tool import Tool
+from tachograph.providers.scripted import Call, ScriptedModel
+
+
+def pay(amount: int) -> str:
+    \"\"\"Pay.\"\"\"
+    return f"paid {amount}"
+
+
+SCRIPT = [Call("pay", {"amount": 5}), "It is paid."]
+
+
+def said(request):
+    return SCRIPT[sum(message.role == "assistant" for message in request.messages)]
+
+
+agent = Agent(name="bot", model=ScriptedModel(said), tools=[pay], limits="1 turns")
+asking = Agent(name="bot", model=ScriptedModel(said), tools=[Tool.of(pay, approve=True)], approve=Pause())
+"""
+
+
+def written(folder: Path) -> str:
+    """A file with agents in it."""
+    (folder / "bots.py").write_text(BOTS)
+    return str(folder / "bots.py")
+
+
+def test_a_stopped_run_goes_on_in_another_process_with_higher_limits(tmp_path: Path) -> None:
+    """The same run, whose answer streams now; without higher limits it is stopped again."""
+    store, bots = tmp_path / "runs.db", written(tmp_path)
+    assert command("run", bots, "Pay!", store=store).returncode == 5
+    (first,) = objects(command("ls", "--json", store=store).stdout)
+    assert command("resume", first["execution_id"], bots, store=store).returncode == 5
+    done = command("resume", first["execution_id"], bots, "--limits", "3 turns", "--by", "ann", store=store)
+    assert (done.returncode, done.stdout) == (0, "It is paid.\n")
+    (now,) = objects(command("ls", "--json", store=store).stdout)
+    assert (now["id"], now["status"], now["stop_reason"]) == (first["id"], "completed", "final_answer")
+    again = command("resume", first["execution_id"], bots, store=store)
+    assert (again.returncode, "completed" in again.stderr) == (1, True)
+
+
+def test_a_run_that_waits_is_decided_and_goes_on(tmp_path: Path) -> None:
+    """Exit code 6 while it waits; `approvals allow`, and the call is made."""
+    store, bots = tmp_path / "runs.db", f"{written(tmp_path)}:asking"
+    waits = command("run", bots, "Pay!", "--json", store=store)
+    assert waits.returncode == 6
+    (outcome,) = objects(waits.stdout)
+    assert allowed(outcome["run_id"], store).returncode == 0
+    done = command("resume", outcome["execution_id"], bots, store=store)
+    assert (done.returncode, done.stdout) == (0, "It is paid.\n")
+
+
+def allowed(run: str, store: Path) -> subprocess.CompletedProcess[str]:
+    """Somebody allows the call."""
+    return command("approvals", "allow", run, "--by", "ann", store=store)

@@ -145,6 +145,11 @@ class StepEnded(Recorded, frozen=True, kw_only=True, tag="step_ended"):
     metadata: Content | None = None
 
 
+def is_billable(status: str, stop_reason: str, *, discarded: bool = False, failed: bool = False) -> bool:
+    """Whether a run that ended so is a credit: completed, not given to a person, not discarded, without an error."""
+    return status == "completed" and stop_reason != "human_handoff" and not discarded and not failed
+
+
 def stop_reason_allowed(status: str, reason: str) -> bool:
     """Whether a status may carry this reason. An empty reason is allowed for every status."""
     return not reason or reason in STOP_REASONS.get(status, frozenset())

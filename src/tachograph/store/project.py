@@ -32,7 +32,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score
-from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted, StepEnded, StepStarted, is_billable
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.totals import GENERATING
@@ -115,9 +115,9 @@ def _run_ended(changes: Changes, state: RunState, event: Event, body: RunEnded) 
     lasted = None if body.status == "paused" else duration
     row.status, row.stop_reason, row.duration_ns = body.status, body.stop_reason, lasted
     row.discarded = body.discarded
-    row.billable = (
-        body.status == "completed" and body.stop_reason != "human_handoff" and not body.discarded and body.error is None
-    )
+    row.billable = is_billable(
+        body.status, body.stop_reason, discarded=body.discarded, failed=body.error is not None
+    )  # fmt: skip
     row.output, row.output_payload = changes.place(row, body.output)
     changes.add_metadata(row, row, body.metadata)
     fail(row, body.error)

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from tachograph.errors import RunFailed
 from tachograph.events.chat import Message
-from tachograph.events.run import Status
+from tachograph.events.run import Status, is_billable
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import usd
@@ -109,6 +109,11 @@ class Outcome(Generic[Answer]):
     def discarded(self) -> bool:
         """Whether a newer message came, so that nothing it said counts."""
         return self.stop_reason == "superseded"
+
+    @property
+    def billable(self) -> bool:
+        """Whether it is a credit: completed, and not given to a person."""
+        return is_billable(self.status, self.stop_reason)
 
     @property
     def resumable(self) -> bool:

@@ -1,0 +1,175 @@
+"""The runner of a customer conversation: from the history an application keeps to the next reply, inside limits.
+
+    runner = Runner([ana, reservations], assistant=assistant, conversation=conversation, hand_over=to_the_desk)
+    reply = await runner.generate_response(message_history)      # or generate_response_sync
+    show(reply.response)
+
+It has the order of steps, the figures and the replies of Chatwoot's Captain (`AgentRunnerService`). What is different,
+and why, is listed in docs/compatibility.md: limits hold before what they bound, a transfer is promised where somebody
+took over, and no error text reaches a customer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from tachograph.agent.agent import Agent, blocking
+from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.progress import Emitter
+from tachograph.agent.runner.callbacks import Callbacks, Telling, watch
+from tachograph.agent.runner.history import History, history_of, slug
+from tachograph.agent.runner.response import Response, failed
+from tachograph.agent.runner.result import processed
+from tachograph.agent.runner.state import session_of, state_of
+from tachograph.agent.runner.texts import Texts, texts_of
+from tachograph.agent.runner.wiring import crew_of, wired
+from tachograph.agent.spec import limits_of
+from tachograph.errors import LimitExceeded
+from tachograph.limits.limit import Limits
+from tachograph.limits.text import parse
+
+LIMITS = parse(
+    "15 turns: handoff, 30 runs/session: handoff, 3 same calls, loops: handoff, 45s: handoff, model calls: handoff, "
+    "tool calls: handoff, tokens: handoff, cost: handoff"
+)
+"""15 turns a message, 30 messages a conversation and day, 3 equal calls, 45 s; each leads to a person."""
+
+log = logging.getLogger("tachograph.runner")
+
+
+class Runner:
+    """Answers one conversation, or any number of them where nothing of a conversation is given."""
+
+    def __init__(
+        self, agents: Agent | Sequence[Agent], session: str | None = None,
+        callbacks: Mapping[str, Callable[..., Any] | None] | None = None, limits: Limits | str | None = None,
+        locale: str = "en", *, assistant: Any = None, conversation: Any = None, memory: Any = None, faq: Any = None,
+        hand_over: Any = None, start_agent: str | None = None, active_workflow: Callable[[], object] | None = None,
+        texts: Texts | None = None,
+    ) -> None:  # fmt: skip
+        """The first agent is the orchestrator, the others are its scenarios. Raises SettingsError.
+
+        `assistant` and `conversation` are records of the application (mappings or objects), read by the attributes that
+        state.py lists; together they give the session, unless `session` does. Without a session nothing is counted
+        across messages. `limits` are stated over `LIMITS`, as a text, or instead of them. `memory` and `faq` are the
+        orchestrator's, `hand_over` gives a run to a person. `start_agent` names who begins; else that is the agent that
+        spoke last while `active_workflow` says that its work goes on, else the orchestrator.
+        """
+        self.agents = crew_of(agents)
+        self.callbacks = Callbacks(callbacks)
+        """`failed` and `late` count calls that went wrong; nothing else tells of them."""
+        stated = parse(limits, LIMITS) if isinstance(limits, str) else LIMITS if limits is None else limits
+        self.limits = stated.within(limits_of(self.agents[0].limits))
+        self.session = session or session_of(assistant, conversation)
+        self.locale, self.texts = locale, texts_of(locale, texts)
+        self.assistant, self.conversation = assistant, conversation
+        self.memory, self.faq, self.hand_over = memory, faq, hand_over
+        self.start_agent, self.active_workflow = start_agent, active_workflow
+
+    async def generate_response(self, message_history: Iterable[Any] = ()) -> Response:
+        """The next reply. Never raises for what a model, a tool, a callback or the history does; see `Response`.
+
+        Raises CancelledError, and LimitExceeded where the application's own limits have the mode `raise`.
+        """
+        try:
+            return await self._responded(message_history)
+        except LimitExceeded:
+            raise
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the customer is shown none of it
+            log.error("no response: %s", type(problem).__name__)  # noqa: TRY400 - what it says may be personal
+            log.debug("no response", exc_info=True)
+            return failed("internal_error")
+
+    def generate_response_sync(self, message_history: Iterable[Any] = ()) -> Response:
+        """`generate_response` for programs without an event loop, and for code inside one that cannot await."""
+        return blocking(lambda: self._and_close(message_history))
+
+    async def _and_close(self, message_history: Iterable[Any]) -> Response:
+        try:
+            return await self.generate_response(message_history)
+        finally:
+            for agent in self.crew:
+                await agent.and_close(_nothing())
+
+    # ---- the steps, in order ----------------------------------------------------------------------------------------
+
+    async def _responded(self, message_history: Iterable[Any]) -> Response:
+        crew = self.crew
+        items = list(message_history)
+        try:
+            history = history_of(items)
+        except ValueError:
+            return failed("invalid_history")
+        if history.prompt is None:
+            return failed("no_user_message" if items else "empty_history")
+        context = self.context_of(history)
+        start = self.starting(crew, history)
+        emitter, telling = Emitter(), Telling(self.callbacks)
+        watch(emitter, telling, history.query, context)
+        outcome = await self._run(start, history, context, emitter)
+        response = self._processed(outcome, start)
+        await telling.settle()
+        return response
+
+    @cached_property
+    def crew(self) -> tuple[Agent, ...]:
+        """The agents, wired: the orchestrator hands over to scenarios, remembers, and looks things up."""
+        guardrails = () if self.faq is None else (self.faq,)
+        return wired(self.agents, guardrails=guardrails, memory=self.memory, hand_over=self.hand_over)
+
+    def context_of(self, history: History) -> dict[str, Any]:
+        """What instructions, tools and callbacks may read of a run."""
+        return {
+            "session_id": self.session, "current_agent": slug(self.agents[0].name), "locale": self.locale,
+            "conversation_history": history.plain(), "state": state_of(self.assistant, self.conversation),
+        }  # fmt: skip
+
+    def starting(self, crew: tuple[Agent, ...], history: History) -> Agent:
+        """Who begins. Raises SettingsError for a `start_agent` that is not there."""
+        names = {slug(agent.name): agent for agent in crew}
+        orchestrator = next(iter(names))
+        last = history.last_agent(orchestrator)
+        explicit = None if self.start_agent is None else slug(self.start_agent)
+        return names[_first(list(names), explicit, last, self.active_workflow)]
+
+    async def _run(
+        self, start: Agent, history: History, context: dict[str, Any], emitter: Emitter
+    ) -> Outcome[Any]:  # fmt: skip
+        context["current_agent"] = slug(start.name)
+        return await start.run(
+            history.prompt, history=history.messages, context=context, emitter=emitter, session=self.session,
+            limits=self.limits, metadata=self._facts(context, history), name="captain",
+        )  # fmt: skip
+
+    def _facts(self, context: Mapping[str, Any], history: History) -> dict[str, Any]:
+        """What the record says of the conversation: ids, and nothing of the person."""
+        state = context["state"]
+        conversation = state.get("conversation") or {}
+        ids = {
+            "account_id": state["account_id"], "assistant_id": state["assistant_id"],
+            "conversation_id": conversation.get("id"), "conversation_display_id": conversation.get("display_id"),
+            "left_out": history.left_out or None,
+        }  # fmt: skip
+        return {name: value for name, value in ids.items() if value is not None}
+
+    def _processed(self, outcome: Outcome[Any], start: Agent) -> Response:
+        """What the application gets."""
+        agent = getattr(outcome, "agent", "") or start.name
+        return processed(outcome, slug(agent), self.texts)
+
+
+def _first(
+    names: Sequence[str], explicit: str | None, last: str | None, active_workflow: Callable[[], object] | None
+) -> str:  # fmt: skip
+    if explicit is not None:
+        return explicit
+    if last in names and active_workflow is not None and active_workflow():
+        return str(last)
+    return names[0]
+
+
+async def _nothing() -> None:
+    """There is nothing left to do before a model's connections are let go of."""

@@ -1,0 +1,53 @@
+"""The agents of a runner: an orchestrator that may hand over to scenarios, and no way back.
+
+Agents are values, and those that an application hands over stay as they are: what a runner adds (hand-offs, memory,
+guardrails, who takes over) is in copies. Scenarios do not lead back: an orchestrator that has just handed over would
+only announce the transfer that the customer is already through with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from tachograph.agent.agent import Agent
+from tachograph.agent.runner.history import slug
+from tachograph.errors import SettingsError
+
+_KNOWN = frozenset(field.name for field in fields(Agent))
+
+
+def crew_of(agents: Agent | Sequence[Agent]) -> tuple[Agent, ...]:
+    """The agents, the orchestrator first. Raises SettingsError for none, for what is none, and for two of one name."""
+    found = (agents,) if isinstance(agents, Agent) else tuple(agents)
+    if not found:
+        raise SettingsError("agents", agents, "at least one agent: the orchestrator, then its scenarios")
+    names: set[str] = set()
+    for one in found:
+        if not isinstance(one, Agent):
+            raise SettingsError("agents", one, "agents")
+        if slug(one.name) in names or not slug(one.name):
+            raise SettingsError("agents", one.name, "names with letters or digits, each of another spelling")
+        names.add(slug(one.name))
+    return found
+
+
+def wired(
+    agents: tuple[Agent, ...], *, guardrails: Sequence[Any] = (), memory: Any = None, hand_over: Any = None
+) -> tuple[Agent, ...]:  # fmt: skip
+    """Copies of the agents, wired: hand-offs, memory and guardrails for the orchestrator, a person for all."""
+    orchestrator, *scenarios = (one if hand_over is None else one.but(hand_over=hand_over) for one in agents)
+    changes: dict[str, Any] = {}
+    if scenarios and not _field(orchestrator, "handoffs"):
+        changes["handoffs"] = tuple(scenarios)
+    if guardrails:
+        changes["guardrails"] = (*_field(orchestrator, "guardrails"), *guardrails)
+    if memory is not None:
+        changes["memory"] = memory
+    changes = {name: value for name, value in changes.items() if name in _KNOWN}
+    return (orchestrator.but(**changes) if changes else orchestrator, *scenarios)
+
+
+def _field(agent: Agent, name: str) -> Sequence[Any]:
+    return tuple(getattr(agent, name, ()) or ())

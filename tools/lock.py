@@ -29,7 +29,7 @@ class Lock(NamedTuple):
 
 LOCKS = {
     "run": Lock((), ("cli", "server"), ("build",), "what `make demo` needs"),
-    "check": Lock(("run",), ("agents", "archive"), ("check",), "what `make test` and `make check` need"),
+    "check": Lock(("run",), ("agents", "archive", "otel"), ("check",), "what `make test` and `make check` need"),
     "bench": Lock(("run",), ("agents",), ("bench",), "what `make bench` needs: the peers we are measured against"),
 }
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tachograph.agent.resume.resume import resume as resume
     from tachograph.agent.resume.snapshot import Snapshot as Snapshot
     from tachograph.agent.resume.snapshot import snapshot as snapshot
+    from tachograph.agent.runner.runner import Runner as Runner
     from tachograph.agent.session.session import Session as Session
     from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
@@ -64,6 +65,7 @@ _HOMES = {
     "Outcome": "tachograph.agent.answer.outcome:Outcome",
     "Reminder": "tachograph.agent.reminders:Reminder",
     "RunIds": "tachograph.instrument.logs:RunIds",
+    "Runner": "tachograph.agent.runner.runner:Runner",
     "Session": "tachograph.agent.session.session:Session",
     "Snapshot": "tachograph.agent.resume.snapshot:Snapshot",
     "TachographError": "tachograph.errors:TachographError",
@@ -106,6 +108,7 @@ __all__ = [
     "Outcome",
     "Reminder",
     "RunIds",
+    "Runner",
     "Session",
     "Snapshot",
     "TachographError",

@@ -12,6 +12,7 @@ CORE = {"alembic", "genai_prices", "httpx2", "msgspec", "sqlalchemy", "zstandard
 """What every installation has."""
 
 EXTRAS = {
+    "agent": ("otel", {"opentelemetry"}),
     "cli": ("cli", {"rich", "typer"}),
     "providers": ("agents", {"anthropic", "openai", "pydantic_ai"}),
     "server": ("server", {"prometheus_client", "starlette", "uvicorn"}),
@@ -57,8 +58,8 @@ def _packages(module: Module) -> set[str]:
 
 def _imported(packages: set[str]) -> set[str]:
     """Import names of packages: one of them brings the clients of the providers that its own extras name."""
-    clients = {"pydantic_ai", "anthropic", "openai"} if "pydantic_ai_slim" in packages else set()
-    return (packages - {"pydantic_ai_slim"}) | clients
+    names = {"pydantic_ai_slim": {"pydantic_ai", "anthropic", "openai"}, "opentelemetry_sdk": {"opentelemetry"}}
+    return {name for package in packages for name in names.get(package, {package})}
 
 
 def _names(requirements: list[str]) -> set[str]:

@@ -56,7 +56,7 @@ def test_the_public_names_load_nothing_heavy() -> None:
 
     But `metadata` does, which is SQLAlchemy's, and who runs agents loads asyncio.
     """
-    agents = "'Agent', 'Chat', 'Handoff', 'Hooks', 'Memory', 'Reminder', 'Session', 'Tool', 'starting_agent'"
+    agents = "'Agent', 'Chat', 'Handoff', 'Hooks', 'Memory', 'Reminder', 'Runner', 'Session', 'Tool', 'starting_agent'"
     light = f"{{*tachograph.__all__}} - {{{agents}, 'Snapshot', 'fork', 'resume', 'snapshot', 'metadata'}}"
     told = _told("import tachograph", f"for name in {light}: getattr(tachograph, name)")
     assert (told["noticed"], told["threads"]) == ([], [])
@@ -66,7 +66,8 @@ def test_the_public_names_load_nothing_heavy() -> None:
 def test_agents_load_asyncio_and_nothing_else_that_is_heavy() -> None:
     """Touching the names of the agent runtime loads no provider's library, no price list and no database."""
     told = _told(
-        "import tachograph", "for name in ('Agent', 'Chat', 'Hooks', 'Reminder', 'Tool'): getattr(tachograph, name)"
+        "import tachograph",
+        "for name in ('Agent', 'Chat', 'Hooks', 'Reminder', 'Runner', 'Tool'): getattr(tachograph, name)",
     )
     assert (told["noticed"], told["threads"]) == ([], [])
     assert HEAVY & set(told["loaded"]) == {"asyncio"}

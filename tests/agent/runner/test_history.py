@@ -11,7 +11,8 @@ from tachograph.agent.runner.history import Said, content_of, history_of, joined
 from tachograph.agent.transcript import closed
 from tachograph.events.chat import Media, Text, ToolUse, assistant, result, user
 
-PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+URL = "https://example.com/a.png"
+PICTURE = {"type": "image_url", "image_url": {"url": URL}}
 CALL = ToolUse("1", "look", '{"n": 1}')
 
 
@@ -62,9 +63,7 @@ def test_the_last_word_of_the_user_is_what_is_asked() -> None:
         {"role": "user", "content": said},
     ])  # fmt: skip
     assert found.said == (Said(user("Hello")), Said(assistant("Hi!"), "ana_bot"))
-    assert found.prompt == user(
-        (Text("Is this"), Media("image", "image/*", PICTURE["image_url"]["url"]), Text("free?"))
-    )  # type: ignore[index]  # a mapping
+    assert found.prompt == user((Text("Is this"), Media("image", "image/*", URL), Text("free?")))
     assert (found.query, found.left_out, joined(user("x"))) == ("Is this free?", 0, "x")
     assert [(one["role"], one["agent_name"]) for one in found.plain()] == [
         ("user", None), ("assistant", None), ("user", None)
@@ -130,11 +129,13 @@ def test_the_agent_that_spoke_last() -> None:
     assert history_of([]).last_agent("ana_bot") is None
 
 
+PARTS = st.sampled_from(["a", PICTURE, {"type": "odd"}])
+CALLS = st.fixed_dictionaries({"id": st.sampled_from(["1", "2"]), "name": st.just("t")})
 ITEMS = st.fixed_dictionaries({
     "role": st.sampled_from(["user", "assistant", "tool", "system"]),
-    "content": st.none() | st.text(max_size=3) | st.lists(st.sampled_from(["a", PICTURE, {"type": "odd"}]), max_size=2),
+    "content": st.none() | st.text(max_size=3) | st.lists(PARTS, max_size=2),
     "tool_call_id": st.sampled_from(["1", "2", None]),
-    "tool_calls": st.lists(st.fixed_dictionaries({"id": st.sampled_from(["1", "2"]), "name": st.just("t")}), max_size=2),
+    "tool_calls": st.lists(CALLS, max_size=2),
 })  # fmt: skip
 
 

@@ -50,7 +50,7 @@ async def test_a_reply_with_the_keys_of_the_original(events: Captured) -> None:
     assert reply.as_dict() == {
         "response": "Hi Bia", "reasoning": "greeting", "reaction_emoji": "👋", "agent_name": "ana_bot",
     }  # fmt: skip
-    assert (reply.kind, reply.billable, reply.outcome.session) == ("answer", True, "3_22")  # type: ignore[union-attr]  # there is one
+    assert (reply.kind, reply.billable, reply.outcome.session) == ("answer", True, "3_22")
 
 
 def test_it_works_without_an_event_loop(events: Captured) -> None:
@@ -67,9 +67,18 @@ async def test_the_steps_have_their_order(events: Captured, monkeypatch: pytest.
     """Agents, context, last message, callbacks, then the run with its limits, the result, and the last callback."""
     order: list[str] = []
 
+    def instructions(context: Any) -> str:
+        order.append("instructions")
+        return ""
+
     def spy(owner: Any, name: str, said: str) -> None:
         real = getattr(owner, name)
-        monkeypatch.setattr(owner, name, lambda *args, **named: (order.append(said), real(*args, **named))[1])
+
+        def heard(*args: Any, **named: Any) -> Any:
+            order.append(said)
+            return real(*args, **named)
+
+        monkeypatch.setattr(owner, name, heard)
 
     spy(module, "wired", "agents")
     spy(module, "history_of", "history")
@@ -78,8 +87,7 @@ async def test_the_steps_have_their_order(events: Captured, monkeypatch: pytest.
     spy(module, "watch", "callbacks")
     spy(module, "processed", "result")
     order_of_run = {RunStarted: "run and its count", CallStarted: "model", RunEnded: "end"}
-    instructed = desk(["Hi"], instructions=lambda context: order.append("instructions") or "")  # type: ignore[func-returns-value]
-    await Runner(instructed, session="s").generate_response(HELLO)
+    await Runner(desk(["Hi"], instructions=instructions), session="s").generate_response(HELLO)
     told = [order_of_run[type(event.body)] for event in events if type(event.body) in order_of_run]
     assert order == ["agents", "history", "context", "start", "callbacks", "instructions", "result"]
     assert told == ["run and its count", "model", "end"]
@@ -87,11 +95,9 @@ async def test_the_steps_have_their_order(events: Captured, monkeypatch: pytest.
 
 async def test_the_defaults_are_those_of_the_original() -> None:
     """15 turns a message, 30 messages a conversation, 3 equal calls, 45 seconds, and each leads to a person."""
-    figures = (LIMITS.iterations, LIMITS.session_runs, LIMITS.loops.same_calls, LIMITS.seconds)
-    assert figures == (15, 30, 3, 45)
-    assert {LIMITS.modes[name] for name in ("iterations", "session_runs", "seconds")} | {LIMITS.loops.mode} == {
-        "handoff"
-    }
+    figures: list[Any] = [LIMITS.iterations, LIMITS.session_runs, LIMITS.loops.same_calls, LIMITS.seconds]
+    modes = [LIMITS.modes[name] for name in ("iterations", "session_runs", "seconds")]
+    assert (figures, [*modes, LIMITS.loops.mode]) == ([15, 30, 3, 45], ["handoff"] * 4)
 
 
 async def test_thirty_messages_and_no_more(events: Captured) -> None:
@@ -211,7 +217,12 @@ async def test_cancelling_is_passed_on(events: Captured) -> None:
 async def test_what_instructions_and_tools_may_know(events: Captured) -> None:
     """The context has the session, the history without names, and the listed attributes; the record has ids alone."""
     seen: list[Any] = []
-    agent = desk(["Hi"], instructions=lambda context: str(seen.append(context) or ""))  # type: ignore[func-returns-value]
+
+    def instructions(context: Any) -> str:
+        seen.append(context)
+        return ""
+
+    agent = desk(["Hi"], instructions=instructions)
     history = [{"role": "assistant", "content": "Yes?", "agent_name": "daniela"}, *HELLO]
     await Runner(agent, assistant=SimpleNamespace(**ASSISTANT), conversation=CONVERSATION).generate_response(history)
     (context,) = seen

@@ -17,7 +17,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from tachograph.agent.pace.bounded import Overdue, Threads, answer_of
+from tachograph.agent.pace.bounded import Ended, Overdue, Threads, answer_of
 from tachograph.agent.progress import Emitter, IterationBegan, RunBegan, RunDone, ToolBegan, ToolDone
 from tachograph.errors import SettingsError
 
@@ -116,10 +116,10 @@ class Telling:
             log.warning("callback %s took more than %g s", name, MOST_SECONDS)
             return
         except RuntimeError as problem:  # no thread could be started
-            ended = None, problem
-        if ended[1] is not None:
+            ended = Ended(error=problem)
+        if ended.error is not None:
             self._callbacks.failed += 1
-            log.warning("callback %s failed: %s", name, type(ended[1]).__name__)
+            log.warning("callback %s failed: %s", name, type(ended.error).__name__)
 
 
 def watch(emitter: Emitter, telling: Telling, prompt: str, context: Mapping[str, Any]) -> None:

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from contextlib import nullcontext
+from functools import cached_property, partial
 from typing import Any
 
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.pace.bounded import Overdue, in_thread
 from tachograph.agent.progress import Emitter
 from tachograph.agent.runner.callbacks import Callbacks, Telling, watch
 from tachograph.agent.runner.history import History, history_of, slug
+from tachograph.agent.runner.otel import Trace, Watch, export
 from tachograph.agent.runner.response import Response, failed
 from tachograph.agent.runner.result import processed
 from tachograph.agent.runner.state import session_of, state_of
@@ -37,6 +40,9 @@ LIMITS = parse(
 )
 """15 turns a message, 30 messages a conversation and day, 3 equal calls, 45 s; each leads to a person."""
 
+TRACING = 1.0
+"""Seconds that a reply waits for its trace to be taken; then that goes on without it."""
+
 log = logging.getLogger("tachograph.runner")
 
 
@@ -48,7 +54,7 @@ class Runner:
         callbacks: Mapping[str, Callable[..., Any] | None] | None = None, limits: Limits | str | None = None,
         locale: str = "en", *, assistant: Any = None, conversation: Any = None, memory: Any = None, faq: Any = None,
         hand_over: Any = None, start_agent: str | None = None, active_workflow: Callable[[], object] | None = None,
-        texts: Texts | None = None,
+        texts: Texts | None = None, trace: Trace | None = None,
     ) -> None:  # fmt: skip
         """The first agent is the orchestrator, the others are its scenarios. Raises SettingsError.
 
@@ -56,7 +62,8 @@ class Runner:
         state.py lists; together they give the session, unless `session` does. Without a session nothing is counted
         across messages. `limits` are stated over `LIMITS`, as a text, or instead of them. `memory` and `faq` are the
         orchestrator's, `hand_over` gives a run to a person. `start_agent` names who begins; else that is the agent that
-        spoke last while `active_workflow` says that its work goes on, else the orchestrator.
+        spoke last while `active_workflow` says that its work goes on, else the orchestrator. `trace` brings each reply
+        to OpenTelemetry.
         """
         self.agents = crew_of(agents)
         self.callbacks = Callbacks(callbacks)
@@ -68,6 +75,9 @@ class Runner:
         self.assistant, self.conversation = assistant, conversation
         self.memory, self.faq, self.hand_over = memory, faq, hand_over
         self.start_agent, self.active_workflow = start_agent, active_workflow
+        self.trace = trace
+        self.untraced = 0
+        """Replies whose trace could not be handed to OpenTelemetry, or not in time."""
 
     async def generate_response(self, message_history: Iterable[Any] = ()) -> Response:
         """The next reply. Never raises for what a model, a tool, a callback or the history does; see `Response`.
@@ -78,7 +88,7 @@ class Runner:
             return await self._responded(message_history)
         except LimitExceeded:
             raise
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the customer is shown none of it
+        except Exception as problem:  # whatever it is, the customer is shown none of it
             log.error("no response: %s", type(problem).__name__)  # noqa: TRY400 - what it says may be personal
             log.debug("no response", exc_info=True)
             return failed("internal_error")
@@ -139,10 +149,28 @@ class Runner:
         self, start: Agent, history: History, context: dict[str, Any], emitter: Emitter
     ) -> Outcome[Any]:  # fmt: skip
         context["current_agent"] = slug(start.name)
-        return await start.run(
-            history.prompt, history=history.messages, context=context, emitter=emitter, session=self.session,
-            limits=self.limits, metadata=self._facts(context, history), name="captain",
-        )  # fmt: skip
+        watch = Watch()
+        try:
+            with watch.watching() if self.trace is not None else nullcontext():
+                return await start.run(
+                    history.prompt, history=history.messages, context=context, emitter=emitter, session=self.session,
+                    limits=self.limits, metadata=self._facts(context, history),
+                )  # fmt: skip
+        finally:
+            await self._traced(watch)
+
+    async def _traced(self, watch: Watch) -> None:
+        """Bring what happened to OpenTelemetry; what fails in that is counted, and not waited for."""
+        if self.trace is None:
+            return
+        try:
+            done = await in_thread(partial(export, watch.events, self.trace, value=watch.value), TRACING)
+        except (Overdue, RuntimeError):
+            self.untraced += 1
+            return
+        if done.error is not None:
+            self.untraced += 1
+            log.warning("not traced: %s", type(done.error).__name__)
 
     def _facts(self, context: Mapping[str, Any], history: History) -> dict[str, Any]:
         """What the record says of the conversation: ids, and nothing of the person."""

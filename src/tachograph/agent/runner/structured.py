@@ -73,7 +73,7 @@ def objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def text_of(value: Any) -> str:
-    """A field as text: nothing is an empty one, a structure is JSON. Half characters, which no UTF-8 has, are marked."""
+    """A field as text: nothing is an empty one, a structure JSON; half characters, which no UTF-8 has, are marked."""
     if value is None:
         return ""
     said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -232,6 +232,14 @@ async def test_runs_side_by_side_have_spans_of_their_own(events: Captured) -> No
         )  # fmt: skip
 
 
+async def test_a_call_has_its_price(events: Captured, exported: Exported) -> None:
+    """What a call costs goes along with its tokens, as it will be stored; a model without a price has none."""
+    said = Say("Hi", usage=Usage(input_uncached=1500, output=500, basis="provider"))
+    await _replied(exported, ScriptedModel([said], name="gpt-4", provider="openai"))
+    generation = exported.spans["llm.captain_v2.generation"].attributes or {}
+    assert json.loads(str(generation["langfuse.observation.cost_details"])) == {"total": 0.075}
+
+
 async def test_a_stored_run_has_the_same_spans(events: Captured, exported: Exported) -> None:
     """What is exported from the record afterwards is what was exported as it happened."""
     await _replied(exported, [Call("look", {"query": "a"}), "Hi"])

@@ -11,18 +11,21 @@ handed to it is counted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 
-from tachograph.agent.runner.spans import Naming, Span, Value, inline, spans
-from tachograph.errors import MissingExtra
+from tachograph.agent.runner.spans import Naming, Priced, Span, Value, inline, spans
+from tachograph.errors import MissingExtra, SettingsError
+from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
+from tachograph.events.usage import Cost
+from tachograph.fold.cost import PriceBook, price_call
 from tachograph.fold.transcript import Fetch, text_of
 from tachograph.record import scope
 from tachograph.record.scrub import Scrubber
@@ -49,6 +52,7 @@ class Watch:
         self._runs: set[str] = set()
         self._mine = object()
         self.scrubber: Scrubber | None = None
+        self._prices: Callable[[], PriceBook] | None = None
 
     @contextmanager
     def watching(self) -> Iterator[Watch]:
@@ -57,7 +61,7 @@ class Watch:
         if recorder is None:
             yield self
             return
-        self.scrubber = recorder.scrubber
+        self.scrubber, self._prices = recorder.scrubber, recorder.prices
         token = _whose.set(self._mine)
         subscription = recorder.feed.subscribe(self._wanted, limit=1)
         try:
@@ -79,14 +83,24 @@ class Watch:
             content = self.scrubber.capture(content.text)
         return inline(content)
 
+    def priced(self, asked: CallStarted, ended: CallEnded, at: int) -> Cost | None:
+        """What a call costs, as it will be stored."""
+        try:
+            return None if self._prices is None else price_call(self._prices(), asked, ended, at)
+        except SettingsError:  # prices that cannot be read are none
+            return None
 
-def export(events: Iterable[Event], trace: Trace, fetch: Fetch | None = None, *, value: Value | None = None) -> int:
+
+def export(
+    events: Iterable[Event], trace: Trace, fetch: Fetch | None = None, *, value: Value | None = None,
+    priced: Priced | None = None,
+) -> int:  # fmt: skip
     """Bring the spans of recorded runs to OpenTelemetry, with the times they had; how many spans.
 
     They hang below the span that is current there, if one is. Raises MissingExtra.
     """
     tracer = trace.tracer or tracer_of()
-    roots = spans(events, trace, value or (lambda content: _fetched(content, fetch)))
+    roots = spans(events, trace, value or (lambda content: _fetched(content, fetch)), priced)
     for root in roots:
         _write(tracer, root, None)
     return sum(1 for root in roots for _ in root.walk())

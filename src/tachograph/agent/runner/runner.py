@@ -163,8 +163,9 @@ class Runner:
         """Bring what happened to OpenTelemetry; what fails in that is counted, and not waited for."""
         if self.trace is None:
             return
+        work = partial(export, watch.events, self.trace, value=watch.value, priced=watch.priced)
         try:
-            done = await in_thread(partial(export, watch.events, self.trace, value=watch.value), TRACING)
+            done = await in_thread(work, TRACING)
         except (Overdue, RuntimeError):
             self.untraced += 1
             return

@@ -28,11 +28,14 @@ from tachograph.events.limit import LimitHit
 from tachograph.events.note import Note
 from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.events.usage import Cost
 from tachograph.fold import transcript
 from tachograph.fold.tree import Node, RunTree, forest
 
 Value = Callable[[Content | None], Any]
 """What a content says; None where it says nothing, or was not kept."""
+Priced = Callable[[CallStarted, CallEnded, int], Cost | None]
+"""What a call costs that ended then (UTC ns), where the record does not say so yet."""
 
 
 class Naming(Struct, frozen=True, kw_only=True):
@@ -73,7 +76,9 @@ class Span(Struct, frozen=True, kw_only=True):
             yield from child.walk()
 
 
-def spans(events: Iterable[Event], naming: Naming, value: Value | None = None) -> list[Span]:
+def spans(
+    events: Iterable[Event], naming: Naming, value: Value | None = None, priced: Priced | None = None
+) -> list[Span]:  # fmt: skip
     """One root span for each run of these events that hangs below no other. `value` reads contents kept elsewhere."""
     trees: dict[str, RunTree] = {}
     said: dict[str, transcript.Transcripts] = {}
@@ -81,7 +86,7 @@ def spans(events: Iterable[Event], naming: Naming, value: Value | None = None) -
         trees.setdefault(event.run, RunTree()).apply(event)
         if naming.content:
             said.setdefault(event.run, transcript.Transcripts()).apply(event)
-    drawing = _Drawing(naming, value or inline, trees, said)
+    drawing = _Drawing(naming, value or inline, priced or _unpriced, trees, said)
     return [drawing.root(tree) for tree in forest(trees.values()) if tree.started is not None]
 
 
@@ -95,14 +100,18 @@ def inline(content: Content | None) -> Any:
         return None
 
 
+def _unpriced(asked: CallStarted, ended: CallEnded, at: int) -> None:
+    """Nobody knows what it costs."""
+
+
 class _Drawing:
     """Draws the spans of runs that belong together."""
 
     def __init__(
-        self, naming: Naming, value: Value, trees: Mapping[str, RunTree],
+        self, naming: Naming, value: Value, priced: Priced, trees: Mapping[str, RunTree],
         said: Mapping[str, transcript.Transcripts],
     ) -> None:  # fmt: skip
-        self.naming, self.value, self.trees, self.said = naming, value, trees, said
+        self.naming, self.value, self.priced, self.trees, self.said = naming, value, priced, trees, said
         self.places = {run: tree.spans() for run, tree in trees.items()}
 
     def root(self, tree: RunTree) -> Span:
@@ -161,7 +170,10 @@ class _Drawing:
     def _generation(self, node: Node, started: CallStarted) -> Span:
         ended = node.closing if isinstance(node.closing, CallEnded) else None
         session = self._session(node)
-        found = generation(started, ended, node.usage, node.cost, session)
+        cost = node.cost
+        if cost is None and ended is not None and node.end is not None:
+            cost = self.priced(started, ended, node.end.at)
+        found = generation(started, ended, node.usage, cost, session)
         if self.naming.content:
             found |= known({
                 "langfuse.observation.input": self._path(node.run, started.input, None),

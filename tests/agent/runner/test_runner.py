@@ -10,7 +10,6 @@ import pytest
 from tachograph import Agent
 from tachograph.agent.runner import runner as module
 from tachograph.agent.runner.runner import LIMITS, Runner
-from tachograph.agent.runner.texts import TEXTS
 from tachograph.errors import LimitExceeded, ModelError, SettingsError
 from tachograph.events.call import CallStarted
 from tachograph.events.run import RunEnded, RunStarted
@@ -155,7 +154,8 @@ async def test_too_many_turns_are_no_answer(events: Captured) -> None:
     """A model that goes on and on is stopped before the turn that is too many, and no text of ours poses as its own."""
     script = [Call("look", {"query": str(number)}) for number in range(15)]
     reply = await Runner(desk(script), hand_over=lambda asked: None).generate_response(HELLO)
-    assert (reply.category, reply.response) == ("max_iterations", TEXTS["en"]["limit"])
+    assert (reply.category, reply.handed_over) == ("max_iterations", True)
+    assert reply.response.endswith("Transferring you to a person.")
     assert len(events.of(CallStarted)) == 15
 
 
@@ -164,7 +164,9 @@ async def test_a_transfer_that_did_not_happen_is_not_promised(hand_over: Any, ev
     """Nobody to hand over to, or an effect that fails: the text says so, and nothing was handed over."""
     runner = Runner(desk([Call("look", {"query": "a"})]), limits="1 turn", hand_over=hand_over)
     reply = await runner.generate_response(HELLO)
-    assert (reply.kind, reply.response, reply.handed_over) == ("protection", TEXTS["en"]["alone"], False)
+    assert (reply.kind, reply.handed_over, reply.category) == ("protection", False, "max_iterations")
+    assert "try again later" in reply.response
+    assert "ransfer" not in reply.response
 
 
 @pytest.mark.parametrize(

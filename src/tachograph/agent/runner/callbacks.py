@@ -19,6 +19,7 @@ from typing import Any
 
 from tachograph.agent.pace.bounded import Ended, Overdue, Threads, answer_of
 from tachograph.agent.progress import Emitter, IterationBegan, RunBegan, RunDone, ToolBegan, ToolDone
+from tachograph.agent.runner.history import slug
 from tachograph.errors import SettingsError
 
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -126,6 +127,11 @@ def watch(emitter: Emitter, telling: Telling, prompt: str, context: Mapping[str,
     """Tell the callbacks what a run tells."""
     teller = _Teller(telling, prompt, context)
     emitter.subscribe((RunBegan, IterationBegan, ToolBegan, ToolDone, RunDone), teller.hear)
+    emitter.subscribe(_is_hand_off, lambda value: teller.handed_on(value.after, value.reason))
+
+
+def _is_hand_off(value: Any) -> bool:
+    return type(value).__name__ == "HandedOff"
 
 
 class _Teller:
@@ -140,7 +146,7 @@ class _Teller:
         tell, context = self._telling.tell, self._context
         match value:
             case RunBegan(agent=agent):
-                self._agent = agent
+                self._agent = slug(agent)
             case IterationBegan(iteration=number):
                 tell("on_agent_thinking", self._agent, self._prompt if number == 1 else CONTINUING, context)
             case ToolBegan(call=call, arguments=arguments):
@@ -154,8 +160,8 @@ class _Teller:
 
     def handed_on(self, agent: str, reason: str) -> None:
         """Another agent is at work."""
-        self._telling.tell("on_agent_handoff", self._agent, agent, reason, self._context)
-        self._agent = agent
+        self._telling.tell("on_agent_handoff", self._agent, slug(agent), reason, self._context)
+        self._agent = slug(agent)
 
 
 def told(state: str, result: Any) -> Any:

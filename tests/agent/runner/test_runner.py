@@ -267,6 +267,7 @@ async def test_what_is_sent_to_the_model(events: Captured) -> None:
         ("daniela", lambda: False, None, "ana"),
         ("daniela", lambda: True, None, "daniela"),
         ("nobody", lambda: True, None, "ana"),
+        ("daniela", lambda: 1 / 0, None, "ana"),
         (None, None, "Daniela", "daniela"),
     ],
 )

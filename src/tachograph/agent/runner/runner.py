@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from tachograph.agent.agent import Agent, blocking
@@ -73,7 +73,10 @@ class Runner:
         self.session = session or session_of(assistant, conversation)
         self.locale, self.texts = locale, texts_of(locale, texts)
         self.assistant, self.conversation = assistant, conversation
-        self.memory, self.faq, self.hand_over = memory, faq, hand_over
+        self.crew = wired(
+            self.agents, guardrails=() if faq is None else (faq,), memory=memory, hand_over=hand_over
+        )  # fmt: skip
+        """The agents, wired: the orchestrator hands over to scenarios, remembers, and looks things up."""
         self.start_agent, self.active_workflow = start_agent, active_workflow
         self.trace = trace
         self.untraced = 0
@@ -123,12 +126,6 @@ class Runner:
         response = self._processed(outcome, start)
         await telling.settle()
         return response
-
-    @cached_property
-    def crew(self) -> tuple[Agent, ...]:
-        """The agents, wired: the orchestrator hands over to scenarios, remembers, and looks things up."""
-        guardrails = () if self.faq is None else (self.faq,)
-        return wired(self.agents, guardrails=guardrails, memory=self.memory, hand_over=self.hand_over)
 
     def context_of(self, history: History) -> dict[str, Any]:
         """What instructions, tools and callbacks may read of a run."""
@@ -195,9 +192,14 @@ def _first(
 ) -> str:  # fmt: skip
     if explicit is not None:
         return explicit
-    if last in names and active_workflow is not None and active_workflow():
-        return str(last)
-    return names[0]
+    if last not in names or active_workflow is None:
+        return names[0]
+    try:
+        goes_on = bool(active_workflow())
+    except Exception as problem:  # noqa: BLE001 - the application's own test: one that fails says no
+        log.warning("whether a workflow is active cannot be told: %s", type(problem).__name__)
+        goes_on = False
+    return str(last) if goes_on else names[0]
 
 
 async def _nothing() -> None:

@@ -267,7 +267,7 @@ async def test_what_is_sent_to_the_model(events: Captured) -> None:
         ("daniela", lambda: False, None, "ana"),
         ("daniela", lambda: True, None, "daniela"),
         ("nobody", lambda: True, None, "ana"),
-        ("daniela", lambda: 1 / 0, None, "ana"),
+        pytest.param("daniela", lambda: 1 / 0, None, "ana", id="a test that fails"),
         (None, None, "Daniela", "daniela"),
     ],
 )

@@ -9,6 +9,7 @@ from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.run import Failure, RunEnded, RunStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
+from tachograph.fold.handoffs import Handing
 
 STARTED = RunStarted(name="desk", execution_id="e", user="u-1")
 ASKED = CallStarted(provider="openai", model="gpt-x", agent_type="Ana Bot")
@@ -46,7 +47,9 @@ def test_what_is_not_known_is_not_said() -> None:
     }  # fmt: skip
     assert known({"a": None, "b": "", "c": 0, "d": ["x"]}) == {"c": 0, "d": "['x']"}
     assert (text_of(True), text_of(None), text_of("x")) == ("true", "", "x")
-    assert person({}, None) == {"handoff.from": "", "handoff.to": "person", "handoff.reason": "asked"}
+    assert person(Handing(effect_id="e", cause="model", state="failed", reason="words")) == {
+        "handoff.to": "person", "handoff.reason": "model", "handoff.state": "failed",
+    }  # fmt: skip
 
 
 def test_a_generation_that_failed_says_what_kind_of_error() -> None:

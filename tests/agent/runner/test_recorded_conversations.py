@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tachograph import Agent, Hooks
-from tachograph.agent.hooks import FinishRun
+from tachograph import Agent
+from tachograph.agent.people.person import HandOver
 from tachograph.agent.runner.response import Response
 from tachograph.agent.runner.runner import LIMITS, Runner
-from tachograph.agent.tools.tool import Tool
+from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.events.limit import LimitHit
 from tachograph.limits.text import parse
 from tachograph.providers.port import Delta, Reply, Request
@@ -67,10 +67,18 @@ class Recording:
         names = {message["name"] for message in self.results}
         names |= {call["function"]["name"] for message in self.said for call in message.get("tool_calls") or ()}
         anything = {"type": "object", "properties": {}, "additionalProperties": True}
-        return [Tool.of({"name": name, "parameters": anything, "function": self._result}) for name in sorted(names)]
+        tools = [
+            Tool.of({"name": name, "parameters": anything, "function": self._result}) for name in names - {TRANSFER}
+        ]
+        return [*tools, Tool.of(self._transfer, name=TRANSFER)]
 
     def _result(self, **_: Any) -> str:
         return str(self.results.popleft()["content"])
+
+    def _transfer(self, summary: str, context: ToolContext) -> str:
+        """The tool with which this agent asked for a person."""
+        context.to_person(summary)
+        return self._result()
 
 
 def _recordings(shared_data: Path) -> list[Recording]:
@@ -79,18 +87,11 @@ def _recordings(shared_data: Path) -> list[Recording]:
     return [Recording(folder, line, json.loads(text)) for line, text in enumerate(lines)]
 
 
-async def _ended(moment: Any) -> FinishRun:
-    return FinishRun("transferred")
-
-
 async def _difference(recording: Recording) -> str:
     """Where having a conversation again leaves the recording; empty when it does not."""
-    model, hooks = Untooled(recording.run.events), Hooks()
-    hooks.on("post_tool_use", _ended, matcher=f"^{TRANSFER}$")
-    agent = Agent(
-        name="airline", model=model, instructions=recording.instructions, tools=recording.tools(), hooks=hooks
-    )
-    runner = Runner(agent, recording.name, limits=OBSERVING)
+    model, taken = Untooled(recording.run.events), list[HandOver]()
+    agent = Agent(name="airline", model=model, instructions=recording.instructions, tools=recording.tools())
+    runner = Runner(agent, recording.name, limits=OBSERVING, hand_over=taken.append)
     for number, (history, came) in enumerate(recording.turns):
         reply = await runner.generate_response(history)
         problem = _unlike(reply, came)
@@ -110,10 +111,12 @@ def _unlike(reply: Response, came: list[dict[str, Any]]) -> str:
     calls = sum(message["role"] == "tool" for message in new)
     if new[: 2 * calls] != wanted[: 2 * calls]:
         return f"other messages: {outcome.detail}"
-    if reply.kind != "answer":
+    if reply.category:
         return f"the same {calls} calls, then {reply.category}"
-    answer = "transferred" if came[-1]["role"] == "tool" else came[-1]["content"]
-    return "" if (new, reply.response) == (wanted, answer) else "another answer"
+    transferred = came[-1]["role"] == "tool"
+    answer = "Transferring you to a person." if transferred else came[-1]["content"]
+    as_it_was = (new, reply.response, reply.handed_over) == (wanted, answer, transferred)
+    return "" if as_it_was else "another answer"
 
 
 def _plain(message: dict[str, Any]) -> dict[str, Any]:

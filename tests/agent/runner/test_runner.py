@@ -303,7 +303,7 @@ async def test_the_agents_own_limits_hold_too(events: Captured) -> None:
         ({"agents": []}, "at least one agent"),
         ({"agents": [5]}, "agents"),
         ({"agents": [desk([]), desk([], "ana_bot")]}, "another spelling"),
-        ({"agents": desk([]), "locale": "xx"}, "locale='xx'"),
+        ({"agents": desk([]), "hand_over": 5}, "hand_over=5"),
         ({"agents": desk([]), "callbacks": {"on_start": print}}, "on_start"),
         ({"agents": desk([]), "limits": "15 turnips"}, "15 turnips"),
     ],

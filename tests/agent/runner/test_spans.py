@@ -4,6 +4,7 @@ from typing import Any
 
 from tachograph.agent.runner.spans import Naming, Span, inline, spans
 from tachograph.events.content import Content
+from tachograph.fold.handoffs import Handing
 from tachograph.record.intent import LLMCall, ToolCall
 from tachograph.record.run import run
 from tachograph.record.step import step
@@ -49,7 +50,7 @@ def test_each_agents_part_is_a_span_of_its_own(events: Captured) -> None:
         ["t.agent.daniela", ["t.generation"]],
     ]
     assert [(mark.name, mark.attributes) for mark in root.marks] == [
-        ("t.handoff", {"handoff.from": "Ana Bot", "handoff.to": "Daniela", "handoff.reason": "a booking"}),
+        ("t.handoff", {"handoff.from": "ana_bot", "handoff.to": "daniela", "handoff.reason": "a booking"}),
     ]  # fmt: skip
 
 
@@ -59,20 +60,21 @@ def test_other_moments_are_events_of_the_root(events: Captured) -> None:
         with step("faq", kind="guardrail", input="what was said"), step("compact", kind="compaction"):
             pass
         record.note("llm_retry_attempt", {"attempt": 1, "category": "rate_limit", "delay": 0.5, "message": "words"})
-        record.note("handoff_requested", {"kind": "person", "metric": "deadline", "reason": "words"})
-        record.note("handoff_requested", {"kind": "other"})
+        handing = Handing(effect_id="e", cause="limit", metric="deadline", reason="words", state="applied")
+        record.note("handoff_requested", handing.facts())
+        record.note("handoff_applied", handing.facts())
+        record.note("handoff_failed", {"kind": "other"})
         record.note("llm_retry_attempt", "no facts")
         record.note("anything", {})
-        with step("handoff", kind="handoff", input={"metric": "", "reason": "words"}, agent_type="ana"):
+        with step("person", kind="handoff", action_type="person", input=handing.facts()):
             pass
     (root,) = spans(events, NAMING)
     assert [(mark.name, mark.attributes) for mark in root.marks] == [
         ("t.retry", {"retry.attempt": 1, "retry.category": "rate_limit", "retry.delay": 0.5}),
-        ("t.handoff", {"handoff.to": "person", "handoff.reason": "deadline"}),
+        ("t.handoff", {"handoff.to": "person", "handoff.reason": "deadline", "handoff.state": "applied"}),
         ("t.retry", {}),
         ("t.guardrail", {"guardrail.name": "faq"}),
         ("t.compaction", {"compaction.name": "compact"}),
-        ("t.handoff", {"handoff.from": "ana", "handoff.to": "person", "handoff.reason": "asked"}),
     ]  # fmt: skip
 
 

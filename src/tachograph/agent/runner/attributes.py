@@ -15,6 +15,7 @@ from tachograph.events.run import RunEnded, RunStarted, is_billable
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold.cost import usd
+from tachograph.fold.handoffs import PERSON, Handing
 
 TAGS = "langfuse.trace.tags"
 USER = "langfuse.user.id"
@@ -89,9 +90,11 @@ def tool(started: ToolStarted, ended: ToolEnded | None) -> dict[str, Any]:
     return known(found)
 
 
-def person(facts: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
-    """Of a hand-off to a person: by which limit, or by the model's wish."""
-    return {"handoff.from": slug(agent or ""), "handoff.to": "person", "handoff.reason": facts.get("metric") or "asked"}
+def person(handing: Handing) -> dict[str, Any]:
+    """Of a hand-off to a person: by which limit, or by whose wish, and whether it came to one."""
+    return {
+        "handoff.to": PERSON, "handoff.reason": handing.metric or handing.cause, "handoff.state": handing.state,
+    }  # fmt: skip
 
 
 def known(facts: Mapping[str, Any]) -> dict[str, Any]:

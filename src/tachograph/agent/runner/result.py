@@ -5,12 +5,12 @@ Every outcome has its place here; only an answer of the model, or a text that wa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.runner.response import Response, failed, protected
 from tachograph.agent.runner.structured import fields_of
-from tachograph.agent.runner.texts import Texts, said
 from tachograph.errors import LimitExceeded, ModelError
 
 HANDED_OVER = "Handed over to a person"
@@ -18,18 +18,17 @@ WRAPPED = frozenset(("max_iterations", "max_llm_calls", "max_tool_calls", "tool_
 """Limits that may leave one last turn, whose words are an answer though the run is `failed`."""
 
 
-def processed(outcome: Outcome[Any], agent: str, texts: Texts) -> Response:
-    """The reply that an outcome comes to."""
+def processed(outcome: Outcome[Any], agent: str, alone: Callable[[str], str]) -> Response:
+    """The reply that an outcome comes to. `alone` says what is told of a limit where there is nobody to take over."""
     taken_over = outcome.stop_reason == "human_handoff"
     metric = _limit(outcome)
-    message = getattr(outcome, "message", None)
+    message = outcome.message
     if outcome.answer is not None and not taken_over and (outcome.completed or outcome.stop_reason in WRAPPED):
         return _answered(outcome, agent)
     if metric:
-        text = message or said(texts, metric, taken_over=taken_over)
-        return protected(text, metric, outcome, handed_over=taken_over)
+        return protected(message or alone(metric), metric, outcome, handed_over=taken_over)
     if taken_over or message:
-        fields = {"response": message or texts["transferred"], "reasoning": HANDED_OVER, "reaction_emoji": ""}
+        fields = {"response": message or "", "reasoning": HANDED_OVER, "reaction_emoji": ""}
         category = "" if taken_over else category_of(outcome)
         return Response(
             kind="handoff", fields=fields, agent_name=agent, category=category, handed_over=taken_over, outcome=outcome

@@ -20,6 +20,8 @@ from typing import Any
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.pace.bounded import Overdue, in_thread
+from tachograph.agent.people.person import Effect, Person
+from tachograph.agent.people.texts import Texts
 from tachograph.agent.progress import Emitter
 from tachograph.agent.runner.callbacks import Callbacks, Telling, watch
 from tachograph.agent.runner.history import History, history_of, slug
@@ -27,7 +29,6 @@ from tachograph.agent.runner.otel import Trace, Watch, export
 from tachograph.agent.runner.response import Response, failed
 from tachograph.agent.runner.result import processed
 from tachograph.agent.runner.state import session_of, state_of
-from tachograph.agent.runner.texts import Texts, texts_of
 from tachograph.agent.runner.wiring import crew_of, wired
 from tachograph.agent.spec import limits_of
 from tachograph.errors import LimitExceeded
@@ -53,8 +54,8 @@ class Runner:
         self, agents: Agent | Sequence[Agent], session: str | None = None,
         callbacks: Mapping[str, Callable[..., Any] | None] | None = None, limits: Limits | str | None = None,
         locale: str = "en", *, assistant: Any = None, conversation: Any = None, memory: Any = None, faq: Any = None,
-        hand_over: Any = None, start_agent: str | None = None, active_workflow: Callable[[], object] | None = None,
-        texts: Texts | None = None, trace: Trace | None = None,
+        hand_over: Person | Effect | None = None, start_agent: str | None = None,
+        active_workflow: Callable[[], object] | None = None, trace: Trace | None = None,
     ) -> None:  # fmt: skip
         """The first agent is the orchestrator, the others are its scenarios. Raises SettingsError.
 
@@ -71,7 +72,7 @@ class Runner:
         stated = parse(limits, LIMITS) if isinstance(limits, str) else LIMITS if limits is None else limits
         self.limits = stated.within(limits_of(self.agents[0].limits))
         self.session = session or session_of(assistant, conversation)
-        self.locale, self.texts = locale, texts_of(locale, texts)
+        self.locale = locale
         self.assistant, self.conversation = assistant, conversation
         self.crew = wired(
             self.agents, guardrails=() if faq is None else (faq,), memory=memory, hand_over=hand_over
@@ -184,7 +185,13 @@ class Runner:
     def _processed(self, outcome: Outcome[Any], start: Agent) -> Response:
         """What the application gets."""
         agent = getattr(outcome, "agent", "") or start.name
-        return processed(outcome, slug(agent), self.texts)
+        return processed(outcome, slug(agent), self._alone)
+
+    def _alone(self, metric: str) -> str:
+        """What is told of a limit where there is nobody to take over."""
+        person = self.crew[0].person
+        texts = Texts() if person is None else person.texts
+        return texts.text(self.locale, (metric, "limit"), "failed") or ""
 
 
 def _first(

@@ -30,8 +30,11 @@ from tachograph.events.run import RunEnded, RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Cost
 from tachograph.fold import transcript
+from tachograph.fold.handoffs import PERSON, handing_of
 from tachograph.fold.tree import Node, RunTree, forest
 
+MARKED = ("handoff", "guardrail", "compaction")
+"""Kinds of steps that are events of the root."""
 Value = Callable[[Content | None], Any]
 """What a content says; None where it says nothing, or was not kept."""
 Priced = Callable[[CallStarted, CallEnded, int], Cost | None]
@@ -206,7 +209,7 @@ class _Drawing:
             if node.run != tree.run:
                 continue
             body = node.opening
-            if isinstance(body, StepStarted) and body.kind in ("handoff", "guardrail", "compaction"):
+            if isinstance(body, StepStarted) and body.kind in MARKED and body.action_type != PERSON:
                 yield self._mark(body.kind, node.at or 0, self._of_step(body))
             for event in node.asides:
                 found = self._of_aside(event)
@@ -221,9 +224,8 @@ class _Drawing:
         facts = said if isinstance(said, Mapping) else {}
         if body.kind != "handoff":
             return {f"{body.kind}.name": body.name}
-        if "to" in facts:
-            return {f"handoff.{name}": facts.get(name) for name in ("from", "to", "reason")}
-        return person(facts, body.agent_type)
+        before, after = (slug(str(facts.get(name) or "")) for name in ("from", "to"))
+        return {"handoff.from": before, "handoff.to": after, "handoff.reason": facts.get("reason")}
 
     def _of_aside(self, event: Event) -> tuple[str, Mapping[str, Any]] | None:
         match event.body:
@@ -234,10 +236,9 @@ class _Drawing:
                 said = self.value(data)
                 facts = said if isinstance(said, dict) else {}
                 return "retry", {f"retry.{name}": facts.get(name) for name in ("attempt", "category", "delay")}
-            case Note(name="handoff_requested", data=data):
-                said = self.value(data)
-                if isinstance(said, dict) and said.get("kind") == "person":
-                    return "handoff", person(said, None)
+            case Note(name=("handoff_applied" | "handoff_failed") as name, data=data):
+                handing = handing_of(name, self.value(data))
+                return None if handing is None else ("handoff", person(handing))
         return None
 
     # ---- small things -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from tachograph.agent.pace.bounded import Ended, Overdue, Threads, answer_of
-from tachograph.agent.progress import Emitter, IterationBegan, RunBegan, RunDone, ToolBegan, ToolDone
+from tachograph.agent.progress import Emitter, HandedOff, IterationBegan, RunBegan, RunDone, ToolBegan, ToolDone
 from tachograph.agent.runner.history import slug
 from tachograph.errors import SettingsError
 
@@ -126,12 +126,7 @@ class Telling:
 def watch(emitter: Emitter, telling: Telling, prompt: str, context: Mapping[str, Any]) -> None:
     """Tell the callbacks what a run tells."""
     teller = _Teller(telling, prompt, context)
-    emitter.subscribe((RunBegan, IterationBegan, ToolBegan, ToolDone, RunDone), teller.hear)
-    emitter.subscribe(_is_hand_off, lambda value: teller.handed_on(value.after, value.reason))
-
-
-def _is_hand_off(value: Any) -> bool:
-    return type(value).__name__ == "HandedOff"
+    emitter.subscribe((RunBegan, IterationBegan, ToolBegan, ToolDone, HandedOff, RunDone), teller.hear)
 
 
 class _Teller:
@@ -155,13 +150,11 @@ class _Teller:
             case ToolDone(call=call, state=state, result=result):
                 if id(call) in self._begun:
                     tell("on_tool_complete", call.name, told(state, result), context)
+            case HandedOff(after=after, reason=reason):
+                tell("on_agent_handoff", self._agent, slug(after), reason, context)
+                self._agent = slug(after)
             case RunDone(outcome=outcome):
                 tell("on_run_complete", self._agent, outcome, context)
-
-    def handed_on(self, agent: str, reason: str) -> None:
-        """Another agent is at work."""
-        self._telling.tell("on_agent_handoff", self._agent, slug(agent), reason, self._context)
-        self._agent = slug(agent)
 
 
 def told(state: str, result: Any) -> Any:

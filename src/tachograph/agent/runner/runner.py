@@ -22,8 +22,9 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.pace.bounded import Overdue, in_thread
 from tachograph.agent.people.person import Effect, Person
 from tachograph.agent.people.texts import Texts
-from tachograph.agent.progress import Emitter
+from tachograph.agent.progress import Emitter, Guarded
 from tachograph.agent.runner.callbacks import Callbacks, Telling, watch
+from tachograph.agent.runner.faq import reasoned
 from tachograph.agent.runner.history import History, history_of, slug
 from tachograph.agent.runner.otel import Trace, Watch, export
 from tachograph.agent.runner.response import Response, failed
@@ -31,6 +32,7 @@ from tachograph.agent.runner.result import processed
 from tachograph.agent.runner.state import session_of, state_of
 from tachograph.agent.runner.wiring import crew_of, wired
 from tachograph.agent.spec import limits_of
+from tachograph.agent.team.starting import starting_agent
 from tachograph.errors import LimitExceeded
 from tachograph.limits.limit import Limits
 from tachograph.limits.text import parse
@@ -74,9 +76,7 @@ class Runner:
         self.session = session or session_of(assistant, conversation)
         self.locale = locale
         self.assistant, self.conversation = assistant, conversation
-        self.crew = wired(
-            self.agents, guardrails=() if faq is None else (faq,), memory=memory, hand_over=hand_over
-        )  # fmt: skip
+        self.crew = wired(self.agents, faq=faq, memory=memory, hand_over=hand_over, locale=locale)
         """The agents, wired: the orchestrator hands over to scenarios, remembers, and looks things up."""
         self.start_agent, self.active_workflow = start_agent, active_workflow
         self.trace = trace
@@ -123,8 +123,10 @@ class Runner:
         start = self.starting(crew, history)
         emitter, telling = Emitter(), Telling(self.callbacks)
         watch(emitter, telling, history.query, context)
+        rulings: list[Any] = []
+        emitter.subscribe(Guarded, lambda told: rulings.append(told.ruling))
         outcome = await self._run(start, history, context, emitter)
-        response = self._processed(outcome, start)
+        response = reasoned(self._processed(outcome, start), rulings)
         await telling.settle()
         return response
 
@@ -137,11 +139,10 @@ class Runner:
 
     def starting(self, crew: tuple[Agent, ...], history: History) -> Agent:
         """Who begins. Raises SettingsError for a `start_agent` that is not there."""
-        names = {slug(agent.name): agent for agent in crew}
-        orchestrator = next(iter(names))
-        last = history.last_agent(orchestrator)
-        explicit = None if self.start_agent is None else slug(self.start_agent)
-        return names[_first(list(names), explicit, last, self.active_workflow)]
+        names = {slug(agent.name): agent.name for agent in crew}
+        last = history.last_agent(slug(crew[0].name)) or ""
+        explicit = None if self.start_agent is None else names.get(slug(self.start_agent), self.start_agent)
+        return starting_agent(crew, explicit, names.get(last), self.active_workflow)
 
     async def _run(
         self, start: Agent, history: History, context: dict[str, Any], emitter: Emitter
@@ -184,29 +185,13 @@ class Runner:
 
     def _processed(self, outcome: Outcome[Any], start: Agent) -> Response:
         """What the application gets."""
-        agent = getattr(outcome, "agent", "") or start.name
-        return processed(outcome, slug(agent), self._alone)
+        return processed(outcome, slug(outcome.agent or start.name), self._alone)
 
     def _alone(self, metric: str) -> str:
         """What is told of a limit where there is nobody to take over."""
         person = self.crew[0].person
         texts = Texts() if person is None else person.texts
         return texts.text(self.locale, (metric, "limit"), "failed") or ""
-
-
-def _first(
-    names: Sequence[str], explicit: str | None, last: str | None, active_workflow: Callable[[], object] | None
-) -> str:  # fmt: skip
-    if explicit is not None:
-        return explicit
-    if last not in names or active_workflow is None:
-        return names[0]
-    try:
-        goes_on = bool(active_workflow())
-    except Exception as problem:  # noqa: BLE001 - the application's own test: one that fails says no
-        log.warning("whether a workflow is active cannot be told: %s", type(problem).__name__)
-        goes_on = False
-    return str(last) if goes_on else names[0]
 
 
 async def _nothing() -> None:

@@ -8,14 +8,13 @@ only announce the transfer that the customer is already through with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from tachograph.agent.agent import Agent
+from tachograph.agent.memory import Memory
+from tachograph.agent.runner.faq import guarded
 from tachograph.agent.runner.history import slug
 from tachograph.errors import SettingsError
-
-_KNOWN = frozenset(field.name for field in fields(Agent))
 
 
 def crew_of(agents: Agent | Sequence[Agent]) -> tuple[Agent, ...]:
@@ -34,20 +33,14 @@ def crew_of(agents: Agent | Sequence[Agent]) -> tuple[Agent, ...]:
 
 
 def wired(
-    agents: tuple[Agent, ...], *, guardrails: Sequence[Any] = (), memory: Any = None, hand_over: Any = None
+    agents: tuple[Agent, ...], *, faq: Any = None, memory: Any = None, hand_over: Any = None, locale: str = "en"
 ) -> tuple[Agent, ...]:  # fmt: skip
-    """Copies of the agents, wired: hand-offs, memory and guardrails for the orchestrator, a person for all."""
+    """Copies of the agents, wired: hand-offs, memory and the FAQ for the orchestrator, a person for all."""
     orchestrator, *scenarios = (one if hand_over is None else one.but(hand_over=hand_over) for one in agents)
     changes: dict[str, Any] = {}
-    if scenarios and not _field(orchestrator, "handoffs"):
+    if scenarios and not orchestrator.handoffs:
         changes["handoffs"] = tuple(scenarios)
-    if guardrails:
-        changes["guardrails"] = (*_field(orchestrator, "guardrails"), *guardrails)
     if memory is not None:
-        changes["memory"] = memory
-    changes = {name: value for name, value in changes.items() if name in _KNOWN}
-    return (orchestrator.but(**changes) if changes else orchestrator, *scenarios)
-
-
-def _field(agent: Agent, name: str) -> Sequence[Any]:
-    return tuple(getattr(agent, name, ()) or ())
+        changes["memory"] = memory if isinstance(memory, Memory) else Memory(recall=memory)
+    orchestrator = orchestrator.but(**changes) if changes else orchestrator
+    return (orchestrator if faq is None else guarded(orchestrator, faq, locale), *scenarios)

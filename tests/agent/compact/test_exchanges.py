@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from tachograph.agent.compact.exchanges import Block, Group, blocks, first_of, groups, results
 from tachograph.agent.compact.policy import Compaction
+from tachograph.agent.state import Corrected, Fact, Moved, Nudged, Refused, State, Told, advance
 from tachograph.agent.transcript import check
 from tachograph.events.chat import Message, assistant, system, user
 from tests.agent.compact.conversations import conversations, turn
@@ -25,6 +27,17 @@ def test_a_reply_and_its_results_are_one_block() -> None:
         Block(7, 8, "said", 1),
         Block(8, 9, "reply", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [Nudged("x"), Corrected("x"), Moved("x", "x"), Refused("x", "x"), Told("resumed", "x")],
+    ids=lambda fact: type(fact).__name__,
+)
+def test_whatever_the_runtime_says_begins_no_exchange(fact: Fact) -> None:
+    """Its messages are known by their names, wherever a run says something to its model."""
+    state = advance(State(messages=(user("a"), assistant("b"))), fact)
+    assert [block.kind for block in blocks(state.messages) if block.exchange > 1 or block.kind == "said"] == ["said"]
 
 
 def test_older_exchanges_go_before_nearer_ones() -> None:

@@ -24,6 +24,7 @@ NOT_FOUND = "Consultei o FAQ e não encontrei essa informação cadastrada ainda
 
 def entries(answers: dict[str, str], asked: list[str]) -> Any:
     """A search that finds these, and remembers what it was asked."""
+
     def search(query: str) -> list[dict[str, str]]:
         asked.append(query)
         return [{"answer": answers[query]}] if query in answers else []
@@ -51,6 +52,7 @@ async def test_a_price_that_nobody_looked_up_gives_way_to_the_faq(said: str, eve
 
 async def test_nothing_found_says_so(events: Captured) -> None:
     """A search that finds nothing, and one that raises, lead to the approved text."""
+
     def broken(query: str) -> Any:
         raise RuntimeError("no")
 
@@ -98,6 +100,7 @@ async def test_scenarios_are_not_asked(events: Captured) -> None:
 
 async def test_a_typed_answer_keeps_its_type(events: Captured) -> None:
     """Of a type with fields the response alone is replaced."""
+
     class Said(msgspec.Struct):
         response: str
         mood: str
@@ -120,7 +123,7 @@ async def test_it_is_recorded_and_traced(events: Captured) -> None:
 
 
 async def test_what_is_remembered_is_told_to_the_orchestrator(events: Captured) -> None:
-    """The last message is what is recalled for; the agent that was handed over stays as it is; failing changes nothing."""
+    """The last message is what is recalled for; the agent itself stays as it is; failing changes nothing."""
     asked: list[str] = []
 
     def recall(query: str) -> list[str]:
@@ -133,7 +136,7 @@ async def test_what_is_remembered_is_told_to_the_orchestrator(events: Captured) 
     for memory, told in ((recall, True), (broken, False)):
         ana = desk(["Oi"], instructions="Be Ana.")
         reply = await Runner(ana, memory=memory).generate_response(ASKED)
-        (request,) = ana.model.requests  # type: ignore[union-attr]  # a scripted model
+        (request,) = ana.model.requests
         assert (reply.response, ana.memory) == ("Oi", None)
         assert ("Bia likes suites" in request.messages[0].text, request.messages[0].text[:7]) == (told, "Be Ana.")
     assert asked == [ASKED[0]["content"]]

@@ -21,10 +21,10 @@ async def test_the_orchestrator_hands_over_to_a_scenario(events: Captured) -> No
     exported = Exported()
     ana = desk([Call("handoff_to_daniela", {"reason": "a booking"})])
     daniela = desk(["Which day?"], "Daniela")
-    callbacks = {
+    callbacks: dict[str, Any] = {
         "on_agent_thinking": lambda agent, said: heard.append((agent, said)),
         "on_agent_handoff": lambda before, after, reason: heard.append((before, after, reason)),
-        "on_run_complete": lambda agent: heard.append(agent),
+        "on_run_complete": heard.append,
     }
     runner = Runner([ana, daniela], callbacks=callbacks, trace=Trace(tracer=exported.tracer))
     reply = await runner.generate_response(HELLO)
@@ -44,7 +44,10 @@ async def test_the_orchestrator_hands_over_to_a_scenario(events: Captured) -> No
 
 async def test_a_scenario_has_no_way_back(events: Captured) -> None:
     """What brought the ping-pong is not there: the scenario is offered no hand-off, also when it begins."""
-    ana, daniela = desk([Call("handoff_to_daniela", {})]), desk([Call("handoff_to_ana_bot", {}), "Which day?"], "Daniela")
+    ana, daniela = (
+        desk([Call("handoff_to_daniela", {})]),
+        desk([Call("handoff_to_ana_bot", {}), "Which day?"], "Daniela"),
+    )
     reply = await Runner([ana, daniela]).generate_response(HELLO)
     assert (reply.response, reply.agent_name) == ("Which day?", "daniela")
     offered = [call.body.tools.value() if call.body.tools else [] for call in events.of(CallStarted)]

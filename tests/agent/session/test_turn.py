@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from tachograph.agent.session.session import Session
+from tachograph.agent.tools.approval import Pause
+from tachograph.agent.tools.tool import Tool
 from tachograph.compose import System
 from tachograph.errors import SessionConflict, SettingsError, StoreUnavailable
+from tachograph.events.chat import assistant, user
 from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tachograph.store.sessions.head import Taken
-from tests.agent.running import agent
+from tests.agent.running import add, agent
 from tests.agent.session.conftest import elsewhere, texts, until_running
 
 pytestmark = pytest.mark.anyio
@@ -100,3 +103,65 @@ async def test_a_file_that_is_away_holds_up_no_end(
     assert ["not known to others" in record.message or "given back" in record.message for record in caplog.records] == [
         True, True
     ]  # fmt: skip
+
+
+async def test_a_turn_that_pauses_leaves_the_session_where_it_was(system: System) -> None:
+    """Its call is still open, so it is no part of the history, not even as an interrupted one; the state is kept."""
+    session = Session("s")
+    await session.ask({"desk": agent(["one"], name="desk")}, "a")
+    careful = agent([Call("add", {"a": 1, "b": 2})], tools=[Tool.of(add, approve=True)], approve=Pause(), name="other")
+    async with session.turn() as turn:
+        outcome = await turn.run(careful, "b")
+        assert (outcome.status, outcome.stop_reason) == ("paused", "approval")
+        head = await turn.commit(outcome, agent="other", state={"n": 1})
+    assert (head.agent, head.state, head.unfinished) == ("desk", {"n": 1}, ())
+    assert await texts(session) == ["a", "one"]
+    assert (await session.ask(agent(["two"]), "c")).answer == "two"
+    assert await texts(session) == ["a", "one", "c", "two"]
+
+
+async def test_a_paused_run_that_nobody_committed_is_no_interrupted_one(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer died right behind the pause: the next turn goes on from what was committed."""
+    session = Session("s")
+    await session.ask(agent(["one"]), "a")
+    careful = agent([Call("add", {"a": 1, "b": 2})], tools=[Tool.of(add, approve=True)], approve=Pause())
+    async with session.turn() as turn:
+        await turn.run(careful, "b")
+        monkeypatch.setattr(session.local.heads, "release", lambda *_: False)
+    monkeypatch.undo()
+    head = session.head() or pytest.fail("no head")
+    session.local.heads.release(turn.key, turn.epoch, head.unfinished)
+    assert len((session.head() or pytest.fail("no head")).unfinished) == 1
+    assert await texts(session) == ["a", "one"]
+
+
+async def test_delegates_remember_what_a_session_has_asked_them(system: System) -> None:
+    """From turn to turn of one session, but not what was never committed, and nothing after a reset of its history."""
+    session, worker = Session("s"), ScriptedModel(["1", "2", "3", "4"])
+    lead = agent(
+        lambda request: "ok" if request.messages[-1].role == "tool" else Call("ask_bills", {"message": "how much?"}),
+        delegates=[agent(worker, name="bills")],
+    )  # fmt: skip
+
+    def known() -> list[int]:
+        return [len(request.messages) for request in worker.requests]
+
+    await session.ask(lead, "a")
+    async with session.turn() as turn:
+        await turn.run(lead, "never mind")
+    await session.ask(lead, "b")
+    assert known() == [1, 3, 3]
+    session.reset(history=True)
+    await session.ask(lead, "c")
+    assert known() == [1, 3, 3, 1]
+
+
+async def test_a_program_that_keeps_the_conversation_hands_it_over(system: System) -> None:
+    """It is gone on from in place of what the log says, and stands in the log from then on."""
+    session = Session("s")
+    await session.ask(agent(["one"]), "a")
+    async with session.turn(history=[user("x"), assistant("y")]) as turn:
+        await turn.commit(await turn.run(agent(["two"]), "b"))
+    assert await texts(session) == ["x", "y", "b", "two"]

@@ -18,7 +18,7 @@ SUMMARY: Final = "summary"
 NOTICE: Final = "notice"
 """Names of messages that stand for others: a summary of them, and the word that they were left out."""
 STANDING = frozenset((SUMMARY, NOTICE))
-RUNTIME = STANDING | {"nudge", "correction", "phase", "gate"}
+RUNTIME = STANDING | {"nudge", "correction", "phase", "gate", "resumed"}
 """Names of user messages in which the runtime speaks, and nobody else."""
 
 Kind = Literal["system", "user", "said", "reply"]

@@ -40,6 +40,12 @@ def processed(outcome: Outcome[Any], agent: str, alone: Callable[[str], str]) ->
     return failed(category_of(outcome), outcome)
 
 
+def kept_by_person(text: str) -> Response:
+    """The reply to a message in a conversation that a person has: no model is asked."""
+    fields = {"response": text, "reasoning": HANDED_OVER, "reaction_emoji": ""}
+    return Response(kind="handoff", fields=fields, category="handed_off", handed_over=True)
+
+
 def category_of(outcome: Outcome[Any]) -> str:
     """Why there is no answer: the category of a model's error, else the stop reason."""
     if isinstance(outcome.error, ModelError):

@@ -18,7 +18,7 @@ from tachograph.compose import System, drain_for, journals_folder
 from tachograph.errors import CodecError, HistoryMissing, StoreError, WriteOnly
 from tachograph.events.chat import HIDDEN, Message, read
 from tachograph.events.envelope import Event
-from tachograph.events.run import RunEnded, RunStarted
+from tachograph.events.run import RunEnded, RunResumed, RunStarted
 from tachograph.fold import transcript
 from tachograph.store.open import is_remote
 from tachograph.store.query import Query, Where
@@ -60,7 +60,7 @@ def recovered(
 ) -> tuple[Message, ...]:
     """The conversation with what runs have added that nobody committed: closed as interrupted. Blocks.
 
-    Of a run that goes on elsewhere, or was discarded, only what the user said.
+    Of a run that goes on elsewhere, or was discarded, only what the user said; of one that is paused nothing.
     """
     if not head.unfinished or not is_readable(system):
         return said
@@ -167,7 +167,10 @@ def _with_run(
     system: System, head: Head, run: str, said: tuple[Message, ...], *, accept: bool
 ) -> tuple[Message, ...]:  # fmt: skip
     events = list(system.store.read(run))
-    ended = next((event.body for event in reversed(events) if isinstance(event.body, RunEnded)), None)
+    ended = next((event.body for event in reversed(events) if isinstance(event.body, RunEnded | RunResumed)), None)
+    ended = ended if isinstance(ended, RunEnded) else None
+    if ended is not None and ended.status == "paused":
+        return said
     try:
         if ended is not None and not ended.discarded and ended.stop_reason != "superseded":
             found = spoken(state_of(events, system.store.fetch).messages)

@@ -9,9 +9,7 @@ supersede the turn in progress (`supersede=True`): its reply is discarded, what 
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from tachograph.agent.agent import Agent, blocking
@@ -22,14 +20,15 @@ from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter
 from tachograph.agent.session.terms import Terms
 from tachograph.agent.session.turn import Turn
-from tachograph.errors import LimitExceeded, SessionConflict, SettingsError
+from tachograph.agent.team.dialogues import Team
+from tachograph.errors import SettingsError
 from tachograph.events.account import COUNTED, Account
+from tachograph.events.chat import Message
 from tachograph.store.sessions.head import Head
 
 Agents = Agent | Mapping[str, Agent]
 """One agent, or several by name: the first begins."""
 Result = TypeVar("Result")
-log = logging.getLogger("tachograph.session")
 
 
 class Session(Terms):
@@ -37,12 +36,13 @@ class Session(Terms):
 
     # ---- talking --------------------------------------------------------------------------------------------------
 
-    def turn(self, *, supersede: bool = False) -> Turn:
+    def turn(self, *, supersede: bool = False, history: Sequence[Message] | None = None) -> Turn:
         """The next turn, as `async with`: nobody else writes until it ends. Raises SessionError when it is entered.
 
-        With `supersede` a turn that is in progress is called off; without, it is waited for.
+        With `supersede` a turn that is in progress is called off; without, it is waited for. `history` is for programs
+        that keep the conversation themselves: it is gone on from, in place of what the log says.
         """
-        return Turn(self, supersede=supersede)
+        return Turn(self, supersede=supersede, history=history)
 
     async def ask(
         self, agents: Agents, prompt: Prompt | None, *, agent: str | None = None, supersede: bool = False,
@@ -86,10 +86,14 @@ class Session(Terms):
     def reset(self, *, counters: bool = True, history: bool = False, state: bool = False) -> Head | None:
         """Begin anew: active, and limits allow all again; if asked with nothing said, without state. The log keeps all.
 
+        With nothing said to anybody: delegates know nothing of it any more, either.
+
         A turn under way is then lost, unless only the counters go. Raises StoreUnavailable.
         """
         now = self._now()
         head = self.local.heads.reset(self.key, now, history=history, state=state)
+        if history:
+            self.team = Team()
         if counters:
             for of in COUNTED:
                 self.system.ledger.reset(Account.of_session(self.key[0], self.key[1], of), now)
@@ -104,31 +108,9 @@ class Session(Terms):
     ) -> Live:  # fmt: skip
         async with self.turn(supersede=supersede) as turn:
             name, chosen = _chosen(agents, agent, turn.agent)
-            begun: list[Live] = []
-
-            def is_known(live: Live) -> None:
-                begun.append(live)
-                known(live)
-
-            try:
-                live = await turn.fly(chosen, prompt, call, is_known)
-            except (asyncio.CancelledError, LimitExceeded):
-                if begun:  # what was said is kept, whoever does not want to hear the rest
-                    self._keep_broken(turn, outcome_of(begun[0]), name)
-                raise
-            outcome = outcome_of(live)
-            try:
-                await turn.commit(outcome, agent=_spoke(agents, outcome, name), state=state)
-            except SessionConflict:
-                if outcome.stop_reason != "superseded":
-                    raise
-            return live
-
-    def _keep_broken(self, turn: Turn, outcome: Outcome[Any], name: str) -> None:
-        try:
-            turn.keep(outcome, agent=name)
-        except Exception as problem:  # noqa: BLE001 - the caller is told what broke it off
-            log.warning("session %s: what was said until it was broken off is not kept: %s", self.key[1], problem)
+            return await turn.whole(
+                chosen, prompt, call, known, speaks=lambda outcome: _spoke(agents, outcome, name), state=lambda: state
+            )  # fmt: skip
 
     def _now(self) -> int:
         return self.system.recorder.clock.now()
@@ -145,8 +127,8 @@ def _chosen(agents: Agents, named: str | None, current: str | None) -> tuple[str
 
 def _spoke(agents: Agents, outcome: Outcome[Any], name: str) -> str:
     """Who speaks next: whoever answered, under the name that he has among these agents."""
-    answered = getattr(outcome, "agent", None)
-    if isinstance(agents, Agent) or answered is None or answered in agents:
+    answered = outcome.agent
+    if isinstance(agents, Agent) or not answered or answered in agents:
         return answered or name
     return next((known for known, one in agents.items() if one.name == answered), name)
 

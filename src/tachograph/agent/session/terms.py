@@ -9,6 +9,7 @@ from tachograph import compose
 from tachograph.agent.session.history import is_readable
 from tachograph.agent.session.kept import Upgrade
 from tachograph.agent.session.local import Local, local
+from tachograph.agent.team.dialogues import Team
 from tachograph.errors import SettingsError
 from tachograph.store.sessions.head import About, Key
 
@@ -39,6 +40,8 @@ class Terms:
         self.state_version, self.upgrade = state_version, upgrade
         self.recover, self.accept_missing = recover, accept_missing
         self.allow_handed_off, self.keep_superseded = allow_handed_off, keep_superseded
+        self.team = Team()
+        """What this object's turns have said to delegates."""
         self._told = False
 
     @property

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -30,6 +30,7 @@ from tachograph.agent.session.kept import state_of, storable
 from tachograph.agent.session.terms import Terms
 from tachograph.agent.session.waiting import taken
 from tachograph.agent.state import End, Ended, advance
+from tachograph.agent.team.dialogues import Team
 from tachograph.errors import LimitExceeded, SessionBusy, SessionConflict, SettingsError, StoreError
 from tachograph.events.chat import Message
 from tachograph.record.run import run
@@ -62,12 +63,17 @@ class Turn:
     """The session's own state."""
     epoch = 0
 
-    def __init__(self, session: Terms, *, supersede: bool = False) -> None:
+    def __init__(
+        self, session: Terms, *, supersede: bool = False, history: Sequence[Message] | None = None
+    ) -> None:  # fmt: skip
         self.session, self.key, self.lasts = session, session.key, int(session.lease * 1e9)
+        self.team = Team()
+        """What was said to delegates; it is the session's when the turn is committed."""
         self.fate: Fate = "held"
         """What became of the lease."""
         self.over = False
         self._supersede = supersede
+        self._given = None if history is None else tuple(history)
         self._telling = threading.Lock()
         self._handle: Handle[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,7 +107,9 @@ class Turn:
         try:
             self.state = state_of(self.head, self.session.state_version, self.session.upgrade)
             self._upgraded = self.state is not self.head.state
-            self.history = await self._read(found.before)
+            self.history = await self._read(found.before) if self._given is None else self._given
+            if self.head.history is not None:
+                self.team = self.session.team.copy()
         except BaseException:
             self._leave()
             raise
@@ -137,7 +145,7 @@ class Turn:
             if name in given:
                 raise SettingsError(name, given[name], "left out: the session gives it")
         about = {"user": self.head.user, "platform": self.head.platform, "refs": self.head.refs or None}
-        found: dict[str, Any] = {**about, **given}
+        found: dict[str, Any] = {"team": self.team, **about, **given}
         own = {"session": self.session.id, "tenant": self.session.tenant, "history": self.history}
         return {**found, **own, "closing": self._closing}
 
@@ -181,13 +189,44 @@ class Turn:
             self._only_said(agent, prompt)
         return live
 
+    async def whole(
+        self, agent: Agent, prompt: Prompt | None, call: Mapping[str, Any],
+        known: Callable[[Live], object] = lambda live: None, *,
+        speaks: Callable[[Outcome[Any]], str | None] = lambda outcome: None,
+        state: Callable[[], Mapping[str, Any] | None] = lambda: None,
+    ) -> Live:  # fmt: skip
+        """`fly`, and what it came to committed; `speaks` says who speaks next, `state` what the state is then.
+
+        What was said is kept also where the caller does not want to hear the rest. Raises as `fly` and `commit`.
+        """
+        begun: list[Live] = []
+
+        def is_known(live: Live) -> None:
+            begun.append(live)
+            known(live)
+
+        try:
+            live = await self.fly(agent, prompt, call, is_known)
+        except (asyncio.CancelledError, LimitExceeded):
+            if begun:
+                self._keep_broken(outcome_of(begun[0]), speaks)
+            raise
+        outcome = outcome_of(live)
+        try:
+            await self.commit(outcome, agent=speaks(outcome), state=state())
+        except SessionConflict:
+            if outcome.stop_reason != "superseded":
+                raise
+        return live
+
     async def commit(
         self, outcome: Outcome[Any], *, agent: str | None = None, state: Mapping[str, Any] | None = None
     ) -> Head:
         """Make what this outcome's run has said part of the session, with who speaks next and the state.
 
-        Of a superseded run only what the user said stays. One that said nothing leaves the history where it was. Raises
-        SessionConflict when the lease was lost: then nothing was written. Raises StoreUnavailable, SettingsError.
+        Of a superseded run only what the user said stays. One that said nothing leaves the history where it was, and so
+        does one that is paused: it is not over, and who speaks next is not decided. Raises SessionConflict when the
+        lease was lost: then nothing was written. Raises StoreUnavailable, SettingsError.
         """
         said = self._said.get(outcome.run_id or "")
         if said is not None and said.point != NOWHERE and is_readable(self.session.system):
@@ -206,15 +245,25 @@ class Turn:
         superseded = outcome.stop_reason == "superseded"
         changes: dict[str, Any] = {} if said is None else {"history": said.point}
         if not superseded:
-            changes["agent"] = agent or getattr(outcome, "agent", None) or self.head.agent
+            if outcome.status != "paused":
+                changes["agent"] = agent or outcome.agent or self.head.agent
             if outcome.stop_reason == "human_handoff":
                 changes["status"] = "handed_off"
             if state is not None or self._upgraded:
                 self.state = self.state if state is None else storable(state)
                 changes |= {"state": self.state, "state_version": self.session.state_version}
-        return self._committed(Changes(**changes), said)
+        head = self._committed(Changes(**changes), said)
+        if not superseded:
+            self.session.team = self.team
+        return head
 
     # ---- how it is done -------------------------------------------------------------------------------------------
+
+    def _keep_broken(self, outcome: Outcome[Any], speaks: Callable[[Outcome[Any]], str | None]) -> None:
+        try:
+            self.keep(outcome, agent=speaks(outcome))
+        except Exception as problem:  # noqa: BLE001 - the caller is told what broke it off
+            log.warning("session %s: what was said until it was broken off is not kept: %s", self.key[1], problem)
 
     async def _read(self, before: Lease | None) -> tuple[Message, ...]:
         session, accept = self.session, self.session.accept_missing
@@ -248,6 +297,8 @@ class Turn:
     def _close(self, live: Live, begun: tuple[Message, ...], prompt: Prompt | None) -> None:
         """Record how the conversation stands; of a superseded run, what the user said behind what was said before."""
         end, messages = live.state.end, live.state.messages
+        if end is not None and end.status == "paused":
+            return
         if live.cancelled == "superseded" and (end is None or end.status != "completed"):
             messages = begun if prompt is None or not self.session.keep_superseded else (*begun, _clean(prompt))
             self._note(live.record.run_id, live.record.transcribe(messages), messages)

@@ -40,7 +40,8 @@ COMMANDS: Mapping[str, str] = {
 }
 """Command → what it does, in the order of the help."""
 
-_MODULES = {"import": "imports"}
+_AGENTS = ("run", "chat", "resume", "fork", "approvals")
+_MODULES = {"import": "imports", **{name: f"agents.{name}" for name in _AGENTS}}
 
 
 class Commands(MutableMapping[str, Any]):

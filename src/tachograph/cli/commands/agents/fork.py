@@ -9,7 +9,7 @@ import typer
 from tachograph.agent.agent import Agent
 from tachograph.agent.resume.fork import forked
 from tachograph.cli.command import command, command_app
-from tachograph.cli.commands.run import AgentFile, LimitsText, Prepared, Session, Trace, fly
+from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Prepared, Session, Trace, fly
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 

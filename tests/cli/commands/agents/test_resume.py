@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.cli.commands.test_run import command
+from tests.cli.commands.agents.test_run import command
 from tests.cli.conftest import objects
 
 BOTS = """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.commands.test_run import command
+from tests.cli.commands.agents.test_run import command
 from tests.cli.conftest import objects
 from tests.cli.talk.agents import written
 

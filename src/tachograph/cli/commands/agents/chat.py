@@ -14,7 +14,7 @@ from tachograph.agent.chat import Chat
 from tachograph.agent.spec import limits_of
 from tachograph.cli import human
 from tachograph.cli.command import command, command_app
-from tachograph.cli.commands.run import AgentFile, LimitsText, Session
+from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Session
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.talk.agent_file import load
 from tachograph.cli.talk.turn import Teller, turn

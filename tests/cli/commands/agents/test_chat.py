@@ -5,7 +5,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.cli.commands.test_run import command
+from tests.cli.commands.agents.test_run import command
 from tests.cli.conftest import PROGRAM, objects
 from tests.cli.talk.agents import written
 

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from tachograph.cli.app import COMMANDS, Commands
+from tachograph.cli.app import _MODULES, COMMANDS, Commands
 from tachograph.cli.exits import MEANINGS
 from tachograph.version import VERSION
 from tests.cli.conftest import Run
@@ -75,6 +75,6 @@ def test_commands_are_imported_when_they_are_taken() -> None:
 
 def test_every_command_module_is_a_command() -> None:
     """Each module in the folder of commands has an app, and is reached by a name of the list."""
-    modules = {import_module(f"tachograph.cli.commands.{'imports' if name == 'import' else name}") for name in COMMANDS}
+    modules = {import_module(f"tachograph.cli.commands.{_MODULES.get(name, name)}") for name in COMMANDS}
     assert len(modules) == len(COMMANDS)
     assert [module for module in modules if not inspect.getdoc(module)] == []

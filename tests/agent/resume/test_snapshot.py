@@ -16,7 +16,7 @@ from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.errors import CodecError, InvalidParameter, NotFound
 from tachograph.events.chat import HIDDEN
 from tachograph.events.note import Note
-from tachograph.providers.scripted import Call
+from tachograph.providers.scripted import Call, ScriptedModel
 from tests.agent.resume.recorded import recording
 from tests.agent.running import add, agent, same
 
@@ -103,6 +103,17 @@ async def test_a_later_version_reads_what_an_earlier_wrote() -> None:
     plain["gone"] = {"since": "yesterday"}
     found = Snapshot.restore(msgspec.json.encode(plain))
     assert (found.totals, found.children, found.state.messages[-1].text) == ({}, (), "hi")
+
+
+async def test_a_run_may_begin_where_a_snapshot_stands() -> None:
+    """From its JSON alone: the conversation goes on in a run of its own."""
+    done = await agent([Call("add", {"a": 1, "b": 2}), "three"], instructions="Add.").run("go", session="s")
+    restored = Snapshot.restore(snapshot(done.execution_id or "").dump())
+    model = ScriptedModel(["and four"])
+    found = await agent(model, instructions="Other words.").run("More?", **restored.call())
+    texts = [message.text for message in model.requests[0].messages]
+    assert texts == ["Add.", "go", "", "3", "three", "More?"]
+    assert (found.answer, found.session, found.iterations, found.run_id == done.run_id) == ("and four", "s", 1, False)
 
 
 REPLIES = some.sampled_from([Call("add", {"a": 1, "b": 2}), [Call("same"), Call("keep", {"text": "x"})], "", "17"])

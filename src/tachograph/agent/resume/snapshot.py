@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from tachograph.agent.call import Onward
 from tachograph.agent.reminders import Reminding
 from tachograph.agent.resume.recording import Recording, reading, recording
-from tachograph.agent.state import State
+from tachograph.agent.state import Resumed, State, advance
 from tachograph.errors import CodecError
 from tachograph.events.chat import HIDDEN
 from tachograph.fold.state import RunState
@@ -57,6 +58,18 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     def dump(self) -> bytes:
         """As JSON; equal snapshots are equal bytes."""
         return msgspec.json.encode(self, order="deterministic")
+
+    def call(self) -> dict[str, Any]:
+        """Keywords for a run that begins where this one stood: `agent.run("Go on.", **snapshot.call())`.
+
+        It is a run of its own, in any store. Calls that were open when the snapshot was taken are made by it.
+        """
+        state = structs.replace(advance(self.state, Resumed()), iteration=0)
+        origin = {"execution_id": self.execution_id, "run": self.run, "seq": self.seq}
+        return {
+            "onward": Onward(state), "reminding": self.reminding, "session": self.session, "user": self.user,
+            "tenant": self.tenant, "metadata": {"forked_from": origin},
+        }  # fmt: skip
 
     @classmethod
     def restore(cls, data: bytes | str) -> Self:

@@ -19,7 +19,7 @@ from tachograph.agent.compact.figures import passed
 from tachograph.agent.compacting.turn import replied
 from tachograph.agent.hooks import FinishAgent, FinishRun, Reprompt
 from tachograph.agent.live import Live
-from tachograph.agent.pace.leaving import heed, hold
+from tachograph.agent.pace.leaving import hold
 from tachograph.agent.pace.watchdog import WATCHDOG, Stall
 from tachograph.agent.state import (
     Accepted,
@@ -51,7 +51,6 @@ async def fly(live: Live, prompt: Prompt | None) -> Live:
 
     Raises CancelledError, and LimitExceeded for a limit of mode `raise`; then, too, everything is closed.
     """
-    heed()
     try:
         with live.record as record, WATCHDOG.watching(lambda stall: _stalled(live, stall)):
             record.narrow(live.part)

@@ -33,6 +33,8 @@ _handled: list[Worker] = []
 """Workers that end their runs on SIGTERM: a process may record into several stores."""
 terminating: list[Callable[[], object]] = []
 """What else is to be ended then: it is called, in a thread, before the runs are written to their stores."""
+signalled: list[int] = []
+"""The signal that ends the process, from the moment it is heard in the main thread, before anything is ended."""
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
 
@@ -236,6 +238,7 @@ class Worker:
 def _terminated(number: int, frame: object) -> None:
     # In the main thread, perhaps in the middle of an append: only hand over, to a thread that needs nothing of what was
     # interrupted. A second signal kills at once.
+    signalled.append(number)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _thread.start_new_thread(_terminate, ())
 

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
-from tachograph.agent import run as running
 from tachograph.agent.agent import Agent
 from tachograph.agent.call import begin, call_of, outcome_of
 from tachograph.agent.live import Live
@@ -119,7 +118,7 @@ def edge(way: Way, agents: dict[str, Agent]) -> Handoff:
 async def fly_until(lead: Agent, limits: Limits, events: Captured, stop_at: int | None) -> Flown:
     """A run, called off at its n-th progress value; what it knew is kept after each fact the record knows at once."""
     live = begin(lead, lead.port, "go", call_of({"limits": limits}))
-    flown, advance = Flown(live.state, live, []), running._advance
+    flown, advance = Flown(live.state, live, []), Live.advance
     seen = 0
 
     def told(value: object) -> None:
@@ -137,7 +136,7 @@ async def fly_until(lead: Agent, limits: Limits, events: Captured, stop_at: int 
 
     live.emitter.subscribe(object, told)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "_advance", watched)
+        patch.setattr(Live, "advance", watched)
         task = asyncio.create_task(fly(live, "go"))
         await asyncio.wait((task,))
     if not task.cancelled() and (raised := task.exception()) is not None:

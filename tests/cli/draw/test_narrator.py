@@ -124,7 +124,7 @@ def test_every_event_of_a_real_run_fits_on_a_line(filled: Path) -> None:
 def test_a_run_that_goes_on_is_told_by_its_name() -> None:
     """Also when it had ended; where its beginning was not told, by its number."""
     narrator = Narrator()
-    bodies = [
+    bodies: list[Body] = [
         RunStarted(name="desk", execution_id="e"), RunEnded(status="paused", stop_reason="approval"),
         RunResumed(owner="j", epoch=2, by="ann", limits=inline('"9 turns"')), RunEnded(status="completed"),
     ]  # fmt: skip

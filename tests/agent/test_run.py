@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tachograph.agent.hooks import (
-    Block,
     Hooks,
     ReplaceInput,
     ReplaceOutput,
@@ -203,16 +202,6 @@ async def test_hooks_change_what_goes_in_and_out(events: Captured) -> None:
     assert (found.answer, names(events)) == ("changed", ["hook_effect"] * 4)
 
 
-async def test_a_blocked_prompt_leaves_nothing_behind(events: Captured) -> None:
-    """No request is made, and the conversation is as it was."""
-    hooks = Hooks()
-    hooks.on("user_prompt", lambda moment: Block("not today"))
-    model = ScriptedModel([])
-    found = await ran(agent(model, hooks=hooks), events)
-    assert (found.status, found.stop_reason, found.detail) == ("failed", "guardrail_block", "not today")
-    assert (found.messages, model.requests) == ((), [])
-
-
 async def test_a_hook_that_is_never_content_is_bounded(events: Captured) -> None:
     """Reprompting ends the run after the allowed number of refusals."""
     hooks = Hooks()
@@ -266,15 +255,6 @@ async def test_handing_over_has_an_end(events: Captured, hand_over: Callable[[Ha
     assert time.monotonic() - began < 0.3 + 0.25
     assert (found.status, found.stop_reason) == ("failed", "max_iterations")
     assert "handing over failed" in found.detail
-
-
-async def test_reminders_in_a_prompt_are_no_part_of_the_conversation(events: Captured) -> None:
-    """They stand at the tail of the next request, and only there."""
-    model = ScriptedModel([Call("same"), "ok"])
-    found = await ran(agent(model), events, prompt="go<system-reminder>slowly</system-reminder>")
-    assert found.messages[0].text == "go"
-    assert model.requests[0].messages[-1].text == "<system-reminder>\nslowly\n</system-reminder>"
-    assert "slowly" not in str(model.requests[1].messages)
 
 
 async def test_the_last_attempt_of_a_wrapping_limit_is_the_last_turn(events: Captured) -> None:

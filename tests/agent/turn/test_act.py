@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
 from tachograph.agent.hooks import (
-    Block,
     FinishAgent,
     Hooks,
     Moment,
 )
 from tachograph.agent.rules import Phase
-from tachograph.agent.tools.approval import Allow, Asked, Deny, Edit
 from tachograph.agent.tools.tool import Tool
 from tachograph.events.chat import Media, Text
 from tachograph.events.limit import LimitHit
@@ -22,7 +19,7 @@ from tachograph.limits.limit import Limits
 from tachograph.limits.loops import Loops
 from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.testing import Captured
-from tests.agent.running import add, agent, names, ran
+from tests.agent.running import add, agent, ran
 
 pytestmark = pytest.mark.anyio
 
@@ -94,15 +91,6 @@ async def test_a_hook_ends_the_work_beside_parallel_tools(events: Captured, even
     assert len(events.of(ToolEnded)) == calls
 
 
-async def test_a_blocked_tool_is_told_why(events: Captured) -> None:
-    """The tool does not run; its one end is `rejected`."""
-    hooks = Hooks()
-    hooks.on("pre_tool_use", lambda moment: Block("not that"))
-    found = await ran(agent([Call("same"), "ok"], hooks=hooks), events)
-    assert found.messages[2].text == "not that"
-    assert [event.body.state for event in events.of(ToolEnded)] == ["rejected"]
-
-
 async def test_results_that_are_too_large_can_be_expanded(events: Captured) -> None:
     """The model gets the beginning and a handle, and can read on with it."""
 
@@ -130,25 +118,6 @@ async def test_loops_of_three_equal_calls_can_be_forbidden(events: Captured) -> 
     found = await ran(one, events)
     assert found.stop_reason == "tool_loop"
     assert [event.body.state for event in events.of(ToolEnded)] == ["completed", "completed", "rejected"]
-
-
-async def test_what_needs_approval_is_asked_for(events: Captured) -> None:
-    """Allowed, denied and edited: recorded with the decision, and the edit is checked like the model's own words."""
-    decisions = iter([Allow(), Deny("too dear"), Edit({"a": 5, "b": 5}), Edit({"a": "many"})])
-    tool = Tool.of(add, approve=True)
-    calls = [Call("add", {"a": n, "b": n}) for n in range(4)]
-    found = await ran(agent([calls, "done"], tools=[tool], approve=lambda asked: next(decisions)), events)
-    texts = [message.text for message in found.messages if message.role == "tool"]
-    assert texts[:3] == ["0", "Not allowed: too dear", "10"]
-    assert "a" in texts[3]
-    assert names(events) == ["approval_decided"] * 4
-
-
-async def test_nobody_to_ask_is_a_no(events: Captured) -> None:
-    """A tool that needs approval does not run without somebody who gives it."""
-    found = await ran(agent([Call("add", {"a": 1, "b": 1}), "done"], tools=[Tool.of(add, approve=True)]), events)
-    assert found.messages[2].text.startswith("Not allowed")
-    assert [event.body.state for event in events.of(ToolEnded)] == ["rejected"]
 
 
 @pytest.mark.parametrize("event", ["pre_tool_use", "post_tool_use"])
@@ -223,34 +192,3 @@ async def test_a_phase_has_its_own_tools_and_no_others(events: Captured) -> None
     said = [message.text[:20] for message in found.messages if message.role == "tool"]
     assert [text.partition(" ")[0] for text in said] == ["x" * 20, "There", "x" * 20]
     assert [[tool.name for tool in request.tools] for request in model.requests[:2]] == [["look"], ["look", "expand"]]
-
-
-async def test_edited_arguments_of_any_kind_can_be_recorded(events: Captured) -> None:
-    """What somebody puts in place need not be JSON."""
-
-    async def keep(thing) -> str:  # type: ignore[no-untyped-def]
-        return "kept"
-
-    tools = [Tool.of(keep, approve=True)]
-    the_agent = agent([Call("keep", {"thing": 1}), "ok"], tools=tools, approve=lambda asked: Edit({"thing": object()}))
-    assert (await ran(the_agent, events)).completed
-    assert events.of(ToolEnded)[0].body.state == "completed"
-
-
-async def test_what_a_hook_or_an_approver_does_to_arguments_is_theirs(events: Captured) -> None:
-    """They see a copy: the tool and the record have the same arguments, whatever is done to that."""
-
-    def spoil(holder: Any) -> None:
-        holder.arguments["a"] = 100
-
-    hooks = Hooks()
-    hooks.on("pre_tool_use", spoil)
-
-    def approve(asked: Asked) -> Allow:
-        spoil(asked)
-        return Allow()
-
-    tools = [Tool.of(add, approve=True)]
-    found = await ran(agent([Call("add", {"a": 1, "b": 2}), "ok"], tools=tools, hooks=hooks, approve=approve), events)
-    assert found.messages[2].text == "3"
-    assert events.of(ToolStarted)[0].body.arguments.text == '{"a":1,"b":2}'

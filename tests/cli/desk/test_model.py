@@ -12,11 +12,11 @@ from tachograph.cli.desk.pace import SECOND, Pace
 from tachograph.errors import ModelError
 from tachograph.events.call import CallEnded, CallStarted
 from tachograph.events.chat import Message, system, user
-from tachograph.events.note import Note
 from tachograph.events.usage import Usage
 from tachograph.providers.port import Delta, Reply, Request, TextDelta, ToolDelta
 from tachograph.providers.scripted import Call
 from tachograph.testing import Captured, capture
+from tests.agent.running import names
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_an_overloaded_provider_is_asked_again_and_then_given_up(pace: Pace, eve
     assert starts == [(1, None), (2, first), (3, first)]
     assert [(event.body.status, event.body.http_status) for event in events.of(CallEnded)] == [("failed", 529)] * 3
     notes = ["llm_retry_attempt", "llm_retry_attempt", "llm_retry_exhausted"]
-    assert [event.body.name for event in events.of(Note)] == notes
+    assert names(events) == notes
     assert (outcome.status, outcome.stop_reason, outcome.answer) == ("failed", "provider_error", None)
     assert isinstance(outcome.error, ModelError)
     assert outcome.error.category == "overloaded"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def recording(home: Path, url: str = "memory:", clock: Clock = SYSTEM) -> Iterat
     made = Settings(home=home, store=url, drain=False, segment_bytes=64 * 1024, journal_bytes=1 << 24)
     system = System(made, clock=clock)
     system.recorder.on_activity = None
+    system.worker.flush = lambda timeout=0.0: False  # type: ignore[method-assign] # it knows of nothing that is recorded
     before = scope.use(lambda: system.recorder)
     try:
         yield system
@@ -446,7 +448,7 @@ class Script:
             case "t":
                 self._step("max_tool_calls", step(ToolCall("unlike", {"n": len(self.made)})))
             case _:
-                self._step("same", step(ToolCall("equal", {"n": pick})))
+                self._step(f"equal {pick}", step(ToolCall("equal", {"n": pick})))
 
     def _step(self, metric: str, entered: Any) -> None:
         with entered:
@@ -484,10 +486,12 @@ def test_no_count_is_exceeded_wherever_it_was_cut(
         _killed(store, kept)
         places = {(event.run, event.seq) for event in kept}
         done += [each for each in script.made if (each[1], each[2]) in places]
-    for metric, count in most.items():
-        tools = ("max_tool_calls", "same") if metric == "max_tool_calls" else (metric,)
-        assert sum(what in tools for what, _, _ in done) <= count
-    assert max((count for count in _equal(store).values()), default=0) <= 2
+    # A refused call may be cut before its end says so: what the program did is what it came to do.
+    counts = Counter(what for what, _, _ in done)
+    equal = [count for what, count in counts.items() if what.startswith("equal ")]
+    counts["max_tool_calls"] += sum(equal)
+    assert {metric: count for metric, count in most.items() if counts[metric] > count} == {}
+    assert max(equal, default=0) <= 2
 
 
 def _over(made: System, store: MemoryStore, events: list[Event]) -> None:
@@ -508,12 +512,3 @@ def _killed(store: MemoryStore, events: list[Event]) -> None:
         if row.status == "started":
             steps = [step for step in store.open_steps(row.owner) if step.run == row.id]
             store.append(Batch(list(abandon(store, row.id, steps, failure))))
-
-
-def _equal(store: MemoryStore) -> dict[Any, int]:
-    """How often each equal call ran."""
-    found: dict[Any, int] = {}
-    for row in store._tables.rows["tool_calls"].values():
-        if row.name == "equal" and row.state not in ("rejected", "skipped"):
-            found[row.arguments] = found.get(row.arguments, 0) + 1
-    return found

@@ -34,7 +34,7 @@ def test_of_two_one_is_first() -> None:
         following(tape.events, [(GOES_ON, 0), *((Note(name=name), 0) for name in names)], BEGAN)
         for names in ("a", "bcd")
     )
-    assert [append(store, gate, first), append(store, gate, second)] == [True, False]
+    assert [append(store, gate.admit(events, scrubbed=True)) for events in (first, second)] == [True, False]
     assert list(store.read(tape.run)) == [*tape.events, *first]
 
 
@@ -46,7 +46,7 @@ def test_it_passes_the_gate() -> None:
     store.append(Batch(tape.events))
     other = ended()
     said = other.events[other.say("user", {"role": "user", "content": "x" * 9_000})].body
-    assert append(store, gate, following(tape.events, [(said, 0)], BEGAN))
+    assert append(store, gate.admit(following(tape.events, [(said, 0)], BEGAN), scrubbed=True))
     assert [event.body.message.text for event in store.read(tape.run, after=1)] == [None]
 
 

@@ -12,15 +12,14 @@ from msgspec.structs import replace
 
 from tachograph.events.call import CallRepriced
 from tachograph.events.envelope import Body, Event
-from tachograph.record.admit import Admitter
-from tachograph.store.ports import Store
+from tachograph.store.ports import Batch, Store
 
 
-def append(store: Store, gate: Admitter, events: Sequence[Event]) -> bool:
+def append(store: Store, batch: Batch) -> bool:
     """Store events of one run if it stands where they begin; False when somebody else was faster. Raises StoreError."""
-    expect = {events[0].run: events[0].seq}
-    done = store.append(replace(gate.admit(events, scrubbed=True), expect=expect))
-    return done.moved and done.stored == len(events)
+    first = batch.events[0]
+    done = store.append(replace(batch, expect={first.run: first.seq}))
+    return done.moved and done.stored == len(batch.events)
 
 
 def following(log: Sequence[Event], bodies: Iterable[tuple[Body, int]], now: int) -> list[Event]:

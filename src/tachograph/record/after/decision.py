@@ -14,11 +14,11 @@ import msgspec
 
 from tachograph.errors import ApprovalRefused, NotFound, StoreUnavailable
 from tachograph.events.content import inline
-from tachograph.events.envelope import Event
 from tachograph.events.note import Note
 from tachograph.fold.approvals import DECIDED, Approval, Decided, approvals, decided_of
 from tachograph.fold.handoffs import value_of
 from tachograph.record.admit import Admitter
+from tachograph.record.after.append import append, following
 from tachograph.store.ports import Batch, Store
 from tachograph.store.query import Query, Where
 
@@ -39,12 +39,10 @@ def decide(store: Store, admitter: Admitter, run: str, said: Decided) -> Approva
         events = list(store.read(run, limit=row["next_seq"]))
         found = _checked(name, row["status"], approvals(events, store.fetch).get(said.slot), said)
         note = Note(name=DECIDED, data=inline(_encode(said).decode()))
-        last = events[-1]
-        at = max(said.at, last.at)
-        event = Event(run, row["next_seq"], at, last.mono + at - last.at, 0, note)
-        batch = admitter.admit((event,), scrubbed=False)
+        new = following(events, [(note, 0)], max(said.at, events[-1].at))
+        batch = admitter.admit(new, scrubbed=False)
         _check_kept(name, batch, said)
-        if store.append(batch).stored:
+        if append(store, batch):
             return msgspec.structs.replace(found, decided=said)
     raise StoreUnavailable(store.url, f"run {run} is being written to: try again")
 

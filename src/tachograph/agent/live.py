@@ -24,6 +24,7 @@ from tachograph.agent.guardrails.guardrail import Guardrail, Look, On
 from tachograph.agent.guardrails.watch import Passed, watched
 from tachograph.agent.hooks import FinishAgent, FinishRun, Hooks, Moment, Verdict
 from tachograph.agent.memory import query_of
+from tachograph.agent.pace.schedule import Permit
 from tachograph.agent.progress import Emitter, Guarded, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
@@ -38,7 +39,7 @@ from tachograph.events.usage import MISSING, Cost, Usage
 from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import PriceBook, price
 from tachograph.limits.limit import Limits
-from tachograph.providers.port import ModelPort, Reply, ToolSpec
+from tachograph.providers.port import Exchange, ModelPort, Reply, ToolSpec
 from tachograph.record.clock import Clock
 from tachograph.record.door import Recorded
 from tachograph.record.run import Run
@@ -326,6 +327,25 @@ class Live:
         return f"{HIDDEN} {made.hexdigest()}"
 
     # ---- spending -------------------------------------------------------------------------------------------------
+
+    def settle(
+        self,
+        permit: Permit,
+        lane: str,
+        reply: Reply | None,
+        exchanges: Iterable[object],
+        tier: str | None,
+        *,
+        aside: ModelPort | None = None,
+    ) -> None:
+        """What an attempt used is added up, and what the wire said of the pace is heeded. `aside`: as for `spend`."""
+        usage = MISSING if reply is None else reply.usage
+        self.spend(usage, reply, tier, self.clock.now(), aside=aside)
+        if usage.total is not None:
+            permit.used(usage.total)
+        for exchange in exchanges:
+            if isinstance(exchange, Exchange):
+                self.spec.scheduler.learn(lane, exchange)
 
     def spend(
         self, usage: Usage, reply: Reply | None, tier: str | None, at: int, *, aside: ModelPort | None = None

@@ -10,11 +10,10 @@ from tachograph.agent.live import Live
 from tachograph.agent.pace.leaving import hold
 from tachograph.agent.pace.schedule import Permit
 from tachograph.errors import ModelError
-from tachograph.events.usage import MISSING
 from tachograph.limits.estimate import output_within
 from tachograph.providers import told
 from tachograph.providers.asking import whole
-from tachograph.providers.port import Exchange, ModelPort, Reply, Request
+from tachograph.providers.port import ModelPort, Reply, Request
 from tachograph.record.intent import LLMCall
 from tachograph.record.step import step
 
@@ -86,13 +85,7 @@ class _Attempt:
         return reply
 
     def _settle(self, permit: Permit, reply: Reply | None, exchanges: Iterable[object]) -> None:
-        live, usage = self.live, MISSING if reply is None else reply.usage
-        live.spend(usage, reply, self.request.params.tier, live.clock.now(), aside=self.port)
-        if usage.total is not None:
-            permit.used(usage.total)
-        for exchange in exchanges:
-            if isinstance(exchange, Exchange):
-                live.spec.scheduler.learn(self._lane, exchange)
+        self.live.settle(permit, self._lane, reply, exchanges, self.request.params.tier, aside=self.port)
 
     def _call(self, request: Request) -> LLMCall:
         return LLMCall(

@@ -22,12 +22,11 @@ from tachograph.agent.state import State
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import LimitExceeded, ModelError
 from tachograph.events.chat import Message, ToolUse, user
-from tachograph.events.usage import MISSING
 from tachograph.limits.estimate import MOST_OUTPUT, output_within
 from tachograph.providers import told
 from tachograph.providers.asking import pieces
 from tachograph.providers.config import patience
-from tachograph.providers.port import Delta, Exchange, Reply, Request, TextDelta, ToolDelta, ToolSpec
+from tachograph.providers.port import Delta, Reply, Request, TextDelta, ToolDelta, ToolSpec
 from tachograph.record.intent import LLMCall
 from tachograph.record.step import CallStep, step
 
@@ -217,14 +216,7 @@ class _Attempt:
             )  # fmt: skip
 
     def _settle(self, permit: Permit, reply: Reply | None, exchanges: Iterable[object]) -> None:
-        """What the attempt used is added up, and what the wire said of the pace is heeded."""
-        live, usage = self.live, MISSING if reply is None else reply.usage
-        live.spend(usage, reply, self.request.params.tier, live.clock.now())
-        if usage.total is not None:
-            permit.used(usage.total)
-        for exchange in exchanges:
-            if isinstance(exchange, Exchange):
-                live.spec.scheduler.learn(self._lane, exchange)
+        self.live.settle(permit, self._lane, reply, exchanges, self.request.params.tier)
 
     def _call(self, request: Request) -> LLMCall:
         live = self.live

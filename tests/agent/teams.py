@@ -34,12 +34,7 @@ def ends(events: Captured) -> list[tuple[str, str, str]]:
 
 def whole(outcome: Outcome[Any], events: Captured) -> Outcome[Any]:
     """The outcome, after a look at what must hold of it and of its delegates."""
-    laws.starts_end_once(events)
-    laws.tools_end_once(events)
-    store = laws.stored(events)
-    for one in family(outcome):
-        laws.outcome_is_honest(one, events)
-        laws.totals_are_sums(one, store)
+    laws.hold(family(outcome), events)
     return outcome
 
 

@@ -7,7 +7,7 @@ recorded, in the order in which it was, for a run and everything inside it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -216,6 +216,16 @@ def outcome_is_honest(outcome: Outcome[Any], events: Sequence[Event]) -> None:
     assert all(isinstance(body, Note) and body.name == "late_result" for body in late), late
     threads = sum(isinstance(event.body, ToolStarted) and event.body.name == "thread" for event in mine)
     assert last <= outcome.last_seq <= last + threads
+
+
+def hold(outcomes: Iterable[Outcome[Any]], events: Sequence[Event]) -> None:
+    """What holds of everything that was recorded, and of each of these outcomes."""
+    starts_end_once(events)
+    tools_end_once(events)
+    store = stored(events)
+    for outcome in outcomes:
+        outcome_is_honest(outcome, events)
+        totals_are_sums(outcome, store)
 
 
 def stored(events: Sequence[Event]) -> MemoryStore:

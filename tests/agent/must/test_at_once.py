@@ -25,7 +25,7 @@ from tachograph.limits.text import parse
 from tachograph.providers.port import Request
 from tachograph.providers.scripted import Call, Endless, Say, ScriptedModel, Silent
 from tachograph.record.clock import SYSTEM
-from tachograph.testing import Captured, capture
+from tachograph.testing import capture
 from tests.agent.must import laws
 from tests.agent.running import QUICK, agent
 
@@ -50,16 +50,6 @@ def is_own(found: Outcome[Any], number: int) -> bool:
     """Whether a run had what was its own and nothing of another's."""
     said = [message.text for message in found.messages]
     return said == [f"go {number}", "", f"{number}a", f"{number}b", f"answer {number}"] and found.completed
-
-
-def hold(outcomes: list[Outcome[Any]], events: Captured) -> None:
-    """The laws, for each of them."""
-    laws.starts_end_once(events)
-    laws.tools_end_once(events)
-    store = laws.stored(events)
-    for outcome in outcomes:
-        laws.outcome_is_honest(outcome, events)
-        laws.totals_are_sums(outcome, store)
 
 
 def test_two_hundred_runs_on_one_loop() -> None:
@@ -88,7 +78,7 @@ def test_two_hundred_runs_on_one_loop() -> None:
     assert [number for number, outcome in enumerate(found) if not is_own(outcome, number)] == []
     assert most[0] == 20
     assert (scheduler.active, scheduler.waiting) == (0, 0)
-    hold(found, events)
+    laws.hold(found, events)
 
 
 def test_runs_from_eight_threads() -> None:
@@ -108,7 +98,7 @@ def test_runs_from_eight_threads() -> None:
     with capture(clock=SYSTEM) as events, ThreadPoolExecutor(8) as threads:
         found = [outcome for part in threads.map(thread, range(0, 64, 8)) for outcome in part]
     assert [number for number, outcome in enumerate(found) if not is_own(outcome, number)] == []
-    hold(found, events)
+    laws.hold(found, events)
 
 
 def test_threads_inside_one_run_share_its_limits() -> None:
@@ -139,7 +129,7 @@ def test_threads_inside_one_run_share_its_limits() -> None:
         outcomes.append(outer.run_sync("go"))
     limits = {event.body.name: within if event.body.name != "outer" else above for event in events.of(RunStarted)}
     laws.counts_hold(events, laws.Tree(events, limits))
-    hold(outcomes, events)
+    laws.hold(outcomes, events)
     assert len(outcomes) == 9
     assert {outcome.stop_reason for outcome in outcomes} <= {"max_llm_calls", "max_tool_calls", "max_iterations"}
 
@@ -227,7 +217,7 @@ def on_time(*names: str, seconds: float = 0.4) -> list[Outcome[Any]]:
     for _ in range(3):
         with capture(clock=SYSTEM) as events:
             found = asyncio.run(whole())
-        hold(found, events)
+        laws.hold(found, events)
         took = {name: outcome.seconds for name, outcome in zip(names, found, strict=True)}
         late.append({name: spent for name, spent in took.items() if spent > seconds + BACK})
         if not late[-1]:

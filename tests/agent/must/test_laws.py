@@ -91,12 +91,7 @@ def holds(case: Case) -> None:
     laws.counts_hold(events, tree)
     laws.reservations_fit(events, tree, model.safe)
     laws.sent_validly(model.requests)
-    laws.starts_end_once(events)
-    laws.tools_end_once(events)
-    store = laws.stored(events)
-    for outcome in (outcome_of(flown.live), *flown.came):
-        laws.outcome_is_honest(outcome, events)
-        laws.totals_are_sums(outcome, store)
+    laws.hold((outcome_of(flown.live), *flown.came), events)
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True)

@@ -113,6 +113,18 @@ def test_a_second_drain_that_is_behind_stores_nothing(desk: Desk) -> None:
     assert len(desk.events()) == desk.system.recorder.recorded
 
 
+def test_a_round_for_a_reader_holds_nobody_up(desk: Desk) -> None:
+    """It leaves the journals to whoever is at them, and is elected no longer than it takes."""
+    talk(3)
+    drain, reader = desk.drain(), desk.drain()
+    assert drain.elected()
+    assert (reader.once(), desk.events()) == (Drained(finished=False), [])
+    drain.resign()
+    assert reader.once().finished
+    assert len(desk.events()) == desk.system.recorder.recorded
+    assert drain.elected()
+
+
 def test_only_one_process_is_elected(desk: Desk) -> None:
     """The lock is the process's; another process is refused until it is gone."""
     drain = desk.drain()

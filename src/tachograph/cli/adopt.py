@@ -37,15 +37,10 @@ class Adoption:
         self.problem = None
         try:
             drain = self._drain = self._drain or self._open()
-            if not drain.elected():
-                return NOT_NOW
-            try:
-                until = None if seconds is None else time.monotonic() + seconds
-                done = drain.round(lambda: until is not None and time.monotonic() > until)
-                self.problem = drain.refused
-                return done
-            finally:
-                drain.resign()
+            until = None if seconds is None else time.monotonic() + seconds
+            done = drain.once(lambda: until is not None and time.monotonic() > until)
+            self.problem = drain.refused
+            return done
         except (TachographError, OSError) as problem:
             self.problem = problem
             return NOT_NOW

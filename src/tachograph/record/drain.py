@@ -154,6 +154,18 @@ class Drain:
             raise unreadable
         return done
 
+    def once(self, deadline: Deadline = lambda: False) -> Drained:
+        """A round for which it is elected, and no longer; not finished when another process is at it. Raises as that.
+
+        For who wants to read what journals hold, and shall hold up no process that records.
+        """
+        if not self.elected():
+            return Drained(finished=False)
+        try:
+            return self.round(deadline)
+        finally:
+            self.resign()
+
     def refresh(self, now_ns: int) -> int:
         """Bring the roll-ups of closed hours up to date; cheap when none has changed."""
         return self._store.refresh(now_ns)

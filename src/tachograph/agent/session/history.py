@@ -152,8 +152,7 @@ def _adopt(system: System) -> None:
         return
     drain = drain_for(system.settings, system.scrubber, own=lambda: system.recorder.journal.folder.name)
     try:
-        if drain.elected():
-            drain.round()
+        drain.once()
     except OSError as problem:
         system.recorder.fault("adopt", problem)
     finally:

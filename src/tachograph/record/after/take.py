@@ -109,7 +109,7 @@ def _settle(reach: Reach, run: str, owner: str, until: float) -> None:
     said = reach.flush(max(0.0, until - time.monotonic()))
     drain = Drain(reach.journals, reach.store, reach.gate, own=lambda: owner)
     while True:
-        said = _adopt(drain, until) or said or drain.caught_up()
+        said = drain.once(lambda: time.monotonic() > until).finished or said or drain.caught_up()
         moving = not all(found.alive for found in drain.find())
         if not _is_on_its_way(reach, run, moving=moving) and said:
             return
@@ -118,16 +118,6 @@ def _settle(reach: Reach, run: str, owner: str, until: float) -> None:
             why = "what was recorded of it is not in the store yet: try again, or see `tachograph doctor`"
             raise NotResumable(run, row["status"] if row else "", why)
         time.sleep(PAUSE)
-
-
-def _adopt(drain: Drain, until: float) -> bool:
-    """Move what journals hold into the store, unless another process is just doing that; whether all is moved."""
-    if not drain.elected():
-        return False
-    try:
-        return drain.round(lambda: time.monotonic() > until).finished
-    finally:
-        drain.resign()
 
 
 def _is_on_its_way(reach: Reach, run: str, *, moving: bool) -> bool:

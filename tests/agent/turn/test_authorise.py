@@ -78,7 +78,7 @@ async def test_what_a_hook_or_an_approver_does_to_arguments_is_theirs(events: Ca
 async def test_what_is_refused_before_needs_nobody(events: Captured) -> None:
     """A hook or a guardrail says no: no person is asked about that call."""
     hooks, asked = Hooks(), list[Asked]()
-    hooks.on("pre_tool_use", lambda moment: Block("not 1") if moment.arguments["a"] == 1 else None)
+    hooks.on("pre_tool_use", lambda moment: Block("not 1") if (moment.arguments or {})["a"] == 1 else None)
     guardrail = Guardrail(
         name="no 2", on="tool", of="arguments", check=lambda look: "not 2" if look.content["a"] == 2 else None
     )

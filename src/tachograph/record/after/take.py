@@ -92,7 +92,7 @@ def bring_in(reach: Reach, owner: str, seconds: float) -> bool:
     said = reach.flush(seconds)
     drain = Drain(reach.journals, reach.store, reach.gate, own=lambda: owner)
     while True:
-        said = _adopt(drain, until) or said or drain.caught_up()
+        said = drain.once(lambda: time.monotonic() > until).finished or said or drain.caught_up()
         if said and all(found.alive for found in drain.find()):
             return True
         if time.monotonic() > until:

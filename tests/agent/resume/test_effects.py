@@ -17,6 +17,7 @@ from tachograph.agent.state import Told
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import NotResumable
 from tachograph.events.tool import ToolStarted
+from tachograph.queries.answers.approvals import ApprovalsAsked, placed, waiting_runs
 from tachograph.store.query import Query, Where
 from tests.agent.resume import dying
 from tests.agent.resume.test_resume import allow
@@ -47,6 +48,9 @@ async def test_a_person_is_asked_about_an_effect_that_was_cut_off(died: tuple[st
     assert [(one.tool, one.arguments) for one in waits.waiting] == [("pay", {"what": "one"})]
     again = await resume(execution, dying.agents(home))
     assert [one.slot for one in again.waiting] == [one.slot for one in waits.waiting]
+    with reading(None) as store:
+        (listed,) = waiting_runs(store, ApprovalsAsked(run_id=waits.run_id), 0).runs[0].approvals
+        assert placed(store, listed.id)[1].slot == waits.waiting[0].slot
     allow(waits.run_id or "", waits.waiting[0], decision="deny", reason="the bank says it is paid")
     done = await resume(execution, dying.agents(home))
     assert (done.status, done.answer) == ("completed", "all done")

@@ -96,6 +96,11 @@ def test_an_id_is_the_run_and_the_place() -> None:
     assert split("1.0") is None
 
 
+def test_an_effect_that_was_cut_off_has_an_id_too() -> None:
+    """Of the run that waits, and of the run and step where it began."""
+    assert split("0a-1.effect.0b-2.12") == ("0a-1", "effect.0b-2.12")
+
+
 @pytest.mark.parametrize(
     ("facts", "name"),
     [

@@ -15,7 +15,8 @@ from tachograph.queries.units import Time, time
 from tachograph.store.ports import Index, Reading
 from tachograph.store.query import Query, Where
 
-_ID = re.compile(r"(.+)\.(\d{1,9}\.\d{1,9})")
+_ID = re.compile(r"(.+?)\.(\d{1,9}\.\d{1,9}|effect\..+\.\d{1,9})")
+"""A run and a slot in it: of a call, or of an effect that was cut off."""
 _NEVER = 2**63 - 1
 
 

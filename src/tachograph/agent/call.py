@@ -18,13 +18,13 @@ from tachograph.agent.live import Live, Post
 from tachograph.agent.progress import Emitter
 from tachograph.agent.reminders import Reminder, Reminding, cleaned
 from tachograph.agent.spec import Spec, effective
-from tachograph.agent.state import End, State, Told
+from tachograph.agent.state import Answered, End, State, Told, advance
 from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
-from tachograph.agent.transcript import closed, hiding
+from tachograph.agent.transcript import INTERRUPTED, closed, hiding
 from tachograph.errors import InvalidTranscript, SettingsError
-from tachograph.events.chat import Message, Part, read, system, user
+from tachograph.events.chat import Message, Part, read, result, system, user
 from tachograph.fold.approvals import Approval
 from tachograph.fold.cost import PriceBook
 from tachograph.limits.limit import Limits
@@ -132,7 +132,7 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
         lead=spec.name, edges=post.edges, part=post.limits,
         gauge=call.gauge or Gauge(), closing=call.closing,
     )  # fmt: skip
-    live.state = state
+    live.state = state if onward is not None and onward.record is not None else _free(state, prompt)
     if onward is not None:
         live.spent, live.facts, live.asked_by, live.asks = onward.spent, onward.facts, onward.asked_by, onward.asks
         live.again = onward.record is not None
@@ -153,6 +153,13 @@ def _stands(post: Post, call: Call, tools: Mapping[str, Tool]) -> State:
         agent=name,
         visited=(name,),
     )
+
+
+def _free(state: State, prompt: Prompt | None) -> State:
+    """Where something can be said: calls that were open are not made then, and the model is told so."""
+    if prompt is None or not state.open:
+        return state
+    return advance(state, Answered(tuple(result(call, INTERRUPTED) for call in state.open)))
 
 
 def _instructions(state: State) -> str:

@@ -125,6 +125,13 @@ class RecordedState:
             handler(self, event, event.body)
         return self.state
 
+    def under_way(self) -> tuple[Message, ...]:
+        """Results of the open calls once one of them has begun: what is known by now, or that it was interrupted."""
+        if not (self._tools or self._results):
+            return ()
+        known = {index: message for index, (message, _) in self._results.items()}
+        return tuple(known.get(index) or result(call, INTERRUPTED) for index, call in enumerate(self.state.open))
+
     def _run_started(self, event: Event, body: RunStarted) -> None:
         if body.agent_type is not None and not self.state.agent:
             self.state = msgspec.structs.replace(self.state, agent=body.agent_type, visited=(body.agent_type,))

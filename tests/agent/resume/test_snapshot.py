@@ -13,10 +13,12 @@ from tachograph.agent.recorded import RecordedState
 from tachograph.agent.reminders import Reminder
 from tachograph.agent.resume.snapshot import VERSION, Snapshot, snapshot
 from tachograph.agent.tools.tool import Tool, ToolContext
+from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import CodecError, InvalidParameter, NotFound
 from tachograph.events.chat import HIDDEN
 from tachograph.events.note import Note
-from tachograph.providers.scripted import Call, ScriptedModel
+from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tests.agent.resume.recorded import recording
 from tests.agent.running import add, agent, same
 
@@ -114,6 +116,28 @@ async def test_a_run_may_begin_where_a_snapshot_stands() -> None:
     texts = [message.text for message in model.requests[0].messages]
     assert texts == ["Add.", "go", "", "3", "three", "More?"]
     assert (found.answer, found.session, found.iterations, found.run_id == done.run_id) == ("and four", "s", 1, False)
+
+
+async def test_calls_that_had_begun_are_not_made_again() -> None:
+    """Of a reply in the middle: what came of a call is known, the others are interrupted, and a prompt may follow."""
+    done: list[int] = []
+
+    async def pay(amount: int) -> str:
+        done.append(amount)
+        return f"paid {amount}"
+
+    tools = [Tool.of(pay, classification="write", sequential=True)]
+    both = Say(calls=(Call("pay", {"amount": 5}), Call("pay", {"amount": 6})))
+    outcome = await agent([both, "paid"], tools=tools).run("go")
+    events = recording(outcome.execution_id or "").events
+    ended = next(event.seq for event in events if isinstance(event.body, ToolEnded))
+    half = Snapshot.restore(snapshot(outcome.execution_id or "", ended).dump())
+    found = await agent(["ok"], tools=tools).run(None, **half.call())
+    assert [message.text for message in found.messages] == ["go", "", "paid 5", INTERRUPTED, "ok"]
+    begun = next(event.seq for event in events if isinstance(event.body, ToolStarted)) - 1
+    found = await agent(["ok"], tools=tools).run("Stop.", **snapshot(outcome.execution_id or "", begun).call())
+    assert [message.text for message in found.messages] == ["go", "", INTERRUPTED, INTERRUPTED, "Stop.", "ok"]
+    assert done == [5, 6]
 
 
 REPLIES = some.sampled_from([Call("add", {"a": 1, "b": 2}), [Call("same"), Call("keep", {"text": "x"})], "", "17"])

@@ -15,9 +15,9 @@ from msgspec import Struct, structs
 from tachograph.agent.call import Onward
 from tachograph.agent.reminders import Reminding
 from tachograph.agent.resume.recording import Recording, reading, recording
-from tachograph.agent.state import Resumed, State, advance
+from tachograph.agent.state import Answered, Resumed, State, advance
 from tachograph.errors import CodecError
-from tachograph.events.chat import HIDDEN
+from tachograph.events.chat import HIDDEN, Message
 from tachograph.fold.state import RunState
 from tachograph.store.ports import Reading
 
@@ -50,6 +50,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """Limits reached: scope/metric/mode → how often, when last, figures."""
     tools: tuple[str, ...] = ()
     """Names of the tools of its last request."""
+    results: tuple[Message, ...] = ()
+    """Of its open calls, where one of them had begun: what was known of each. Nobody may make them again."""
     children: tuple[Snapshot, ...] = ()
     """Delegates, in the order in which they began."""
     warnings: tuple[str, ...] = ()
@@ -62,9 +64,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     def call(self) -> dict[str, Any]:
         """Keywords for a run that begins where this one stood: `agent.run("Go on.", **snapshot.call())`.
 
-        It is a run of its own, in any store. Calls that were open when the snapshot was taken are made by it.
+        It is a run of its own, in any store. Calls that were open when the snapshot was taken are made by it, unless
+        one of them had begun: then each has the result that was known, or is interrupted.
         """
-        state = structs.replace(advance(self.state, Resumed()), iteration=0)
+        state = advance(self.state, Answered(self.results)) if self.results else self.state
+        state = structs.replace(advance(state, Resumed()), iteration=0)
         origin = {"execution_id": self.execution_id, "run": self.run, "seq": self.seq}
         return {
             "onward": Onward(state), "reminding": self.reminding, "session": self.session, "user": self.user,
@@ -110,6 +114,7 @@ def of_recording(recorded: Recording, *, accept: bool = False) -> Snapshot:
         agent=folded.state.agent or started.name, session=started.session, user=started.user, tenant=started.tenant,
         status=run.status, stop_reason=run.stop_reason, state=folded.state, reminding=folded.reminding,
         totals=msgspec.to_builtins(run.totals), limits=msgspec.to_builtins(run.limits), tools=recorded.offered(),
+        results=folded.under_way(),
         children=tuple(of_recording(child, accept=accept) for child in recorded.children()),
         warnings=(*folded.losses, *_missing(folded.state)),
     )  # fmt: skip

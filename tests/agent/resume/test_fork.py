@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from tachograph.agent.agent import Agent
 from tachograph.agent.hooks import Hooks
+from tachograph.agent.resume import fork as forks
 from tachograph.agent.resume.fork import REFUSED, fork
 from tachograph.agent.resume.recording import Recording
 from tachograph.agent.tools.tool import Tool
+from tachograph.events.call import CallStarted
 from tachograph.events.run import RunStarted
-from tachograph.events.tool import ToolEnded
-from tachograph.providers.scripted import Call, ScriptedModel
+from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.providers.scripted import Call, Say, ScriptedModel
 from tests.agent.resume.recorded import recording
 from tests.agent.running import agent
 
@@ -114,6 +119,60 @@ async def test_a_fork_between_a_call_and_its_result_answers_from_the_record() ->
     assert texts[-2].startswith("interrupted")
     assert texts[-1] == "Stop."
     assert done == ["look a", "pay 5"]
+
+
+async def test_a_fork_in_the_middle_of_a_reply_knows_the_calls_that_had_ended() -> None:
+    """They are made again with the others, and get what came of them."""
+    done.clear()
+    tools = [Tool.of(pay, classification="write", sequential=True)]
+    both = Say(calls=(Call("pay", {"amount": 5}), Call("pay", {"amount": 6})))
+    outcome = await agent([both, "paid"], tools=tools).run("go")
+    whole = recording(outcome.execution_id or "")
+    found = await fork(agent(["ok"], tools=tools), whole.execution_id, ended(whole, 1))
+    assert [message.text for message in found.messages if message.role == "tool"] == ["paid 5", "paid 6"]
+    assert done == ["pay 5", "pay 6"]
+
+
+async def test_a_hand_off_is_made_and_not_merely_said() -> None:
+    """What its tool returned then would leave the old agent at work."""
+
+    def desk(*script: object) -> Agent:
+        return Agent(
+            name="first", model=ScriptedModel(list(script)), handoffs=[agent(["second speaks"], name="second")]
+        )
+
+    outcome = await desk(Call("handoff_to_second")).run("go")
+    whole = recording(outcome.execution_id or "")
+    at = next(event.seq for event in whole.events if isinstance(event.body, ToolStarted)) - 1
+    found = await fork(desk(), whole.execution_id, at)
+    assert (found.agent, found.answer) == ("second", "second speaks")
+
+
+async def test_a_delegate_that_could_have_effects_is_not_asked_anew() -> None:
+    """The same message is answered from the record; another one is refused like any call with effects."""
+
+    def lead(*script: object) -> Agent:
+        worker = agent([Call("pay", {"amount": 5}), "paid"], name="worker", tools=TOOLS)
+        return agent(list(script), name="lead", delegates=[worker])
+
+    done.clear()
+    outcome = await lead(Call("ask_worker", {"message": "pay"}), "done").run("go")
+    whole = recording(outcome.execution_id or "")
+    at = next(event.seq for event in whole.events if isinstance(event.body, CallStarted)) - 1
+    script = [Call("ask_worker", {"message": "pay"}), Call("ask_worker", {"message": "pay now"}), "done"]
+    found = await fork(lead(*script), whole.execution_id, at)
+    assert [message.text for message in found.messages if message.role == "tool"] == ["paid", REFUSED]
+    assert done == ["pay 5"]
+
+
+async def test_the_event_loop_goes_on_while_the_log_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading waits for the store, and is done in a thread."""
+    whole = await original()
+    threads = []
+    read = forks.recording
+    monkeypatch.setattr(forks, "recording", lambda *asked: threads.append(threading.get_ident()) or read(*asked))
+    await fork(agent(["ok"], tools=TOOLS), whole.execution_id, prompt="And now?")
+    assert threads != [threading.get_ident()]
 
 
 async def test_hooks_of_the_call_are_asked_too() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tachograph import compose
 from tachograph.agent.agent import Agent
 from tachograph.agent.recorded import state_of
+from tachograph.agent.resume import resume as resumes
 from tachograph.agent.resume.resume import GO_ON, resume, taken_up
 from tachograph.agent.tools.approval import Pause
 from tachograph.agent.tools.tool import Tool
@@ -126,6 +128,52 @@ async def test_a_paused_run_goes_on_when_somebody_has_decided() -> None:
     allow(first.run_id or "", still.waiting[0])
     again = await resume(first.execution_id or "", one)
     assert (again.status, again.answer, again.messages[2].text) == ("completed", "three", "3")
+
+
+async def test_nothing_is_said_over_calls_that_wait() -> None:
+    """It would stand between a call and its result: it is refused, and the run waits as before."""
+    one = agent(scripted(Call("add", {"a": 1, "b": 2}), "three"), tools=[Tool.of(add, approve=True)], approve=Pause())
+    first = await one.run("go")
+    with pytest.raises(NotResumable, match="add"):
+        await resume(first.execution_id or "", one, prompt="hurry")
+    allow(first.run_id or "", first.waiting[0])
+    again = await resume(first.execution_id or "", one)
+    assert [message.text for message in again.messages] == ["go", "", "3", "three"]
+
+
+@pytest.mark.parametrize("paused", [True, False])
+async def test_a_run_that_nobody_wants_any_more_is_given_back(
+    paused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """Called off while it is being taken up, it does not stay open here; one that waited for a person waits still."""
+    tools = [Tool.of(add, approve=paused)]
+    limits = "9 turns" if paused else "1 turns"
+    one = agent(scripted(Call("add", {"a": 1, "b": 2}), "three"), tools=tools, approve=Pause(), limits=limits)
+    first = await one.run("go")
+    taken, go_on, spending = asyncio.Event(), threading.Event(), resumes.spending
+    loop = asyncio.get_running_loop()
+
+    def slow(whole: Any) -> Any:
+        loop.call_soon_threadsafe(taken.set)
+        go_on.wait(10)
+        return spending(whole)
+
+    monkeypatch.setattr(resumes, "spending", slow)
+    task = asyncio.ensure_future(resume(first.execution_id or "", one, limits="5 turns"))
+    await taken.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    for _ in range(500):
+        if recording(first.execution_id or "").status != "started":
+            break
+        await asyncio.sleep(0.02)
+    assert recording(first.execution_id or "").status == ("paused" if paused else "cancelled")
+    if paused:
+        allow(first.run_id or "", first.waiting[0])
+    again = await resume(first.execution_id or "", one, limits="5 turns")
+    assert (again.answer, [message.text for message in again.messages]) == ("three", ["go", "", "3", "three"])
 
 
 async def test_what_cannot_go_on_is_said_before_anything_happens() -> None:

@@ -24,11 +24,13 @@ from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.team.handoff import edges_of
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import NotResumable, SettingsError
+from tachograph.events.run import Status
 from tachograph.events.usage import Usage
 from tachograph.fold.state import fold
 from tachograph.fold.totals import TOKEN_CLASSES
 from tachograph.limits.limit import Limits
 from tachograph.record.after.resumed import resumed
+from tachograph.record.run import Run
 
 GO_ON = "Your last reply broke off or could not be used. Go on with the task from there."
 Agents = Agent | Sequence[Agent] | Mapping[str, Agent]
@@ -40,7 +42,12 @@ async def resume(execution_id: str, agents: Agents, **call: Any) -> Outcome[Any]
 
     Raises as `taken_up` and `Agent.run`.
     """
-    agent, prompt, call = await asyncio.to_thread(lambda: taken_up(execution_id, agents, **call))
+    taking = asyncio.ensure_future(asyncio.to_thread(lambda: taken_up(execution_id, agents, **call)))
+    try:
+        agent, prompt, call = await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        taking.add_done_callback(_give_back)
+        raise
     return await agent.run(prompt, **call)
 
 
@@ -64,6 +71,9 @@ def taken_up(
         tools = toolbox(agent)
         call = {**call, "reminding": folded.reminding, "limits": limits}
         asks = unsettled(whole, tools)
+        if prompt is not None and folded.state.open:
+            named = ", ".join(one.name for one in folded.state.open)
+            raise NotResumable(whole.run, whole.status, f"calls of {named} wait: first decide and resume it")
         if prompt is not None and asks:
             named = ", ".join(one.tool for one in asks)
             raise NotResumable(whole.run, whole.status, f"nobody knows whether {named} took effect: first resume it")
@@ -79,11 +89,28 @@ def taken_up(
             state, facts = going_on(agent, folded.state, prompt)
             facts = () if asks else (*asked_about(whole.events, store.fetch), *facts)
         except BaseException:
-            with record:  # it was taken, so it has to end
-                record.stop("failed", "internal_error")
+            _leave(record, "failed", "internal_error", paused=whole.status == "paused")
             raise
         onward = Onward(state, record, spending(whole), facts, folded.asked_by, asks)
         return agent, prompt, {**call, "onward": onward}
+
+
+def _give_back(taking: asyncio.Future[tuple[Agent, Prompt | None, dict[str, Any]]]) -> None:
+    """A run that was taken up, and that nobody wants any more."""
+    if taking.cancelled() or taking.exception() is not None:
+        return
+    onward: Onward = taking.result()[2]["onward"]
+    if onward.record is not None:
+        _leave(onward.record, "cancelled", "user_cancel", paused=bool(onward.state.open or onward.asks))
+
+
+def _leave(record: Run, status: Status, reason: str, *, paused: bool) -> None:
+    """It was taken, so it has to end: one that waits for a person does so still."""
+    with record:
+        if paused:
+            record.stop("paused", "approval")
+        else:
+            record.stop(status, reason)
 
 
 def going_on(agent: Agent, state: State, prompt: Prompt | None) -> tuple[State, tuple[Told, ...]]:

@@ -20,7 +20,8 @@ from tachograph.agent.people.texts import shipped
 from tachograph.agent.progress import HandingOver
 from tachograph.agent.recorded import state_of
 from tachograph.agent.state import End, Iterated, advance
-from tachograph.errors import LimitExceeded, ModelError
+from tachograph.agent.tools.tool import ToolContext
+from tachograph.errors import LimitExceeded, ModelError, ToolError
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunEnded, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded
@@ -236,6 +237,21 @@ async def test_a_limit_of_mode_raise_raises_though_a_person_was_asked_for(events
     with pytest.raises(LimitExceeded):
         await one.run("go", limits="2 tool calls: raise")
     assert [name for name in names(events) if name.startswith("handoff")] == ["handoff_requested", "handoff_failed"]
+
+
+async def test_nobody_is_asked_for_when_the_run_is_over(events: Captured) -> None:
+    """A tool that nobody waits for any more hears so; else its request would stand in the log for ever."""
+    known: list[ToolContext] = []
+
+    async def note(context: ToolContext) -> str:
+        known.append(context)
+        return "noted"
+
+    one = agent([Call("note"), "bye"], tools=[note], hand_over=lambda asked: True)
+    assert (await ran(one, events)).answer == "bye"
+    with pytest.raises(ToolError, match="over"):
+        known[0].to_person("late")
+    assert notes(events, "handoff_requested") == []
 
 
 async def test_calling_off_ends_what_was_requested(events: Captured) -> None:

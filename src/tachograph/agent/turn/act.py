@@ -30,7 +30,7 @@ from tachograph.agent.turn import delegation
 from tachograph.agent.turn.authorise import authorise, pause
 from tachograph.agent.turn.handing import request
 from tachograph.agent.turn.plan import FINISHED_BEFORE, Finished, Plan
-from tachograph.errors import LimitExceeded
+from tachograph.errors import LimitExceeded, ToolError
 from tachograph.events.chat import Part, Text, ToolUse, result
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
@@ -350,6 +350,8 @@ def _context(live: Live, state: State, plan: Plan) -> ToolContext:
 
 
 def _ask_person(live: Live, reason: str) -> None:
+    if live.state.end is not None:
+        raise ToolError("The run is over, and nobody is asked any more.")
     request(live, "model", "", valid_text(str(reason)))
 
 

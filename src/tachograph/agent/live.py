@@ -151,7 +151,7 @@ class Live:
         self.spec, self.port, self.hooks, self.approve = post.spec, post.port, post.hooks, post.spec.approve
         self.offered, self.edges, self.part = post.offered, post.edges, post.limits
         self.reminders, self.instructions = post.reminders, post.instructions
-        self.full = 0.0  # of another context window
+        self.gauge = msgspec.structs.replace(self.gauge, full=0.0, futile=0)  # of another context window
         self.record.narrow(self.part)
 
     def toolbox(self) -> Mapping[str, Tool]:

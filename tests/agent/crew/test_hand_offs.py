@@ -5,6 +5,7 @@ from msgspec import structs
 
 from tachograph.agent.agent import Agent
 from tachograph.agent.chat import Chat
+from tachograph.agent.compact.figures import WARN_AT
 from tachograph.agent.hooks import Block, FinishRun, Hooks, Moment, ReplaceOutput
 from tachograph.agent.progress import HandedOff
 from tachograph.agent.reminders import Reminder
@@ -13,8 +14,10 @@ from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.tools.approval import Allow
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import SettingsError
+from tachograph.events.note import Note
 from tachograph.events.run import RunStarted, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.events.usage import Usage
 from tachograph.limits.limit import Limits
 from tachograph.providers.port import Params
 from tachograph.providers.scripted import Call, Say, ScriptedModel
@@ -114,6 +117,16 @@ async def test_what_was_counted_of_one_agent_is_not_held_against_the_next(events
     second = over("second", ["", "x", "17"], output=int, nudges=1, schema_retries=1, required_tools=["same"])
     first = over("first", ["", Call("same"), "x", Call("handoff_to_second")], second, output=int, nudges=1)
     assert (await handed(first, events, limits="9 turns")).output == 17
+
+
+async def test_the_next_agents_window_has_marks_of_its_own(events: Captured) -> None:
+    """That the first one's was nearly full says nothing of it."""
+    used = Usage(input_uncached=9_600, output=0, basis="provider")
+    second = over("second", ScriptedModel([Say("done", usage=used)], context_window=10_000), compaction=None)
+    model = ScriptedModel([Say(calls=(Call("handoff_to_second"),), usage=used)], context_window=10_000)
+    await ran(over("first", model, second, compaction=None), events)
+    marks = [event.body for event in events.of(Note) if event.body.name == "context_warning"]
+    assert len(marks) == 2 * len(WARN_AT)
 
 
 async def test_a_tool_that_must_be_used_must_be_used_first_by_each_agent(events: Captured) -> None:

@@ -148,7 +148,8 @@ class Live:
 
     def take(self, post: Post) -> None:
         """Another agent is at work. The one place where that is so."""
-        self.spec, self.port, self.hooks, self.approve = post.spec, post.port, post.hooks, post.spec.approve
+        self.spec, self.port, self.hooks = post.spec, post.port, post.hooks
+        self.approve = post.spec.approve or (None if self.above is None else self.above.approve)
         self.offered, self.edges, self.part = post.offered, post.edges, post.limits
         self.reminders, self.instructions = post.reminders, post.instructions
         self.gauge = msgspec.structs.replace(self.gauge, full=0.0, futile=0)  # of another context window

@@ -119,6 +119,18 @@ async def test_what_was_counted_of_one_agent_is_not_held_against_the_next(events
     assert (await handed(first, events, limits="9 turns")).output == 17
 
 
+async def test_who_approves_for_a_delegate_approves_for_whom_it_hands_over_to() -> None:
+    """They are the people of whoever asked, as long as its run goes on."""
+    tools = [Tool.of(refund, approve=True)]
+    second = over("second", [Call("refund", {"order": 2}), "done"], tools=tools)
+    worker = over("worker", [Call("refund", {"order": 1}), Call("handoff_to_second")], second, tools=tools)
+    script = [Call("ask_worker", {"message": "pay"}), "done"]
+    lead = agent(script, name="lead", delegates=[worker], approve=lambda asked: Allow())
+    (child,) = (await lead.run("go")).children
+    results = [message.text for message in child.messages if message.role == "tool"]
+    assert results == ["refunded 1", "Handed over to second.", "refunded 2"]
+
+
 async def test_the_next_agents_window_has_marks_of_its_own(events: Captured) -> None:
     """That the first one's was nearly full says nothing of it."""
     used = Usage(input_uncached=9_600, output=0, basis="provider")

@@ -106,7 +106,7 @@ def cut_off(last: str) -> int:
             assert [event.seq for event in whole.events] == list(range(len(whole.events)))
             begun = {event.seq for event in whole.events if getattr(event.body, "name", "") == "pay"}
             ends_of = [event for event in whole.events if isinstance(event.body, ToolEnded) and event.step in begun]
-            found += sum(event.body.error is not None and event.body.error.type == DIED for event in ends_of)
+            found += sum(event.body.error is not None and event.body.error.type in DIED for event in ends_of)
     return found
 
 

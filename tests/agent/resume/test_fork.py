@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from tachograph.agent.agent import Agent
 from tachograph.agent.hooks import Hooks
 from tachograph.agent.resume import fork as forks
+from tachograph.agent.resume import recording as recordings
 from tachograph.agent.resume.fork import REFUSED, fork
 from tachograph.agent.resume.recording import Recording
 from tachograph.agent.tools.tool import Tool
@@ -14,6 +16,7 @@ from tachograph.events.call import CallStarted
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.providers.scripted import Call, Say, ScriptedModel
+from tachograph.store.ports import Reading
 from tests.agent.resume.recorded import recording
 from tests.agent.running import agent
 
@@ -151,7 +154,7 @@ async def test_a_hand_off_is_made_and_not_merely_said() -> None:
 async def test_a_delegate_that_could_have_effects_is_not_asked_anew() -> None:
     """The same message is answered from the record; another one is refused like any call with effects."""
 
-    def lead(*script: object) -> Agent:
+    def lead(*script: Any) -> Agent:
         worker = agent([Call("pay", {"amount": 5}), "paid"], name="worker", tools=TOOLS)
         return agent(list(script), name="lead", delegates=[worker])
 
@@ -168,9 +171,13 @@ async def test_a_delegate_that_could_have_effects_is_not_asked_anew() -> None:
 async def test_the_event_loop_goes_on_while_the_log_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading waits for the store, and is done in a thread."""
     whole = await original()
-    threads = []
-    read = forks.recording
-    monkeypatch.setattr(forks, "recording", lambda *asked: threads.append(threading.get_ident()) or read(*asked))
+    threads = list[int]()
+
+    def read(execution_id: str, store: Reading) -> Recording:
+        threads.append(threading.get_ident())
+        return recordings.recording(execution_id, store)
+
+    monkeypatch.setattr(forks, "recording", read)
     await fork(agent(["ok"], tools=TOOLS), whole.execution_id, prompt="And now?")
     assert threads != [threading.get_ident()]
 

@@ -22,8 +22,8 @@ from tachograph.fold.handoffs import value_of
 from tachograph.fold.transcript import Fetch, text_of
 from tachograph.limits.canonical import key_of, spelled
 
-DIED = "ProcessDied"
-"""Type of the error with which the steps of a dead process are closed."""
+DIED = frozenset(("ProcessDied", "RunEnded"))
+"""Types of the errors with which steps are closed that nobody ended: their process died, or their run was over."""
 
 
 SLOT = "effect"
@@ -53,7 +53,7 @@ def unknown(whole: Recording, tools: Mapping[str, Tool]) -> Iterator[Approval]:
         body = event.body
         if isinstance(body, ToolStarted) and has_effects(body, tools.get(body.name)):
             begun[event.seq] = _request(whole, event, body)
-        elif isinstance(body, ToolEnded) and not (body.error is not None and body.error.type == DIED):
+        elif isinstance(body, ToolEnded) and not (body.error is not None and body.error.type in DIED):
             begun.pop(event.step, None)
     yield from begun.values()
     for child in whole.children():

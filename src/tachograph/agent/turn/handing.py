@@ -100,8 +100,8 @@ def unanswered(live: Live) -> None:
 async def _tried(live: Live, person: Person, handing: Handing) -> _Tried:
     """Attempts, until one works, or there is no attempt or no time left."""
     clock = asyncio.get_running_loop().time
-    # A run whose time is over is handed over all the same, in a time of its own.
-    until = clock() + (live.within(person.within) or person.within)
+    # A run whose time is over, or nearly, is handed over all the same, in a time of its own.
+    until = clock() + max(live.within(person.within) or person.within, min(person.within, person.seconds))
     attempt = 0
     while True:
         attempt += 1

@@ -139,7 +139,7 @@ async def test_a_fork_in_the_middle_of_a_reply_knows_the_calls_that_had_ended() 
 async def test_a_hand_off_is_made_and_not_merely_said() -> None:
     """What its tool returned then would leave the old agent at work."""
 
-    def desk(*script: object) -> Agent:
+    def desk(*script: Any) -> Agent:
         return Agent(
             name="first", model=ScriptedModel(list(script)), handoffs=[agent(["second speaks"], name="second")]
         )

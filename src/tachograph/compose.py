@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from hashlib import blake2b
@@ -225,8 +225,18 @@ def system_for(url: str) -> System:
         return found
 
 
+@contextlib.contextmanager
+def using(system: System) -> Iterator[System]:
+    """Everything in the block is recorded by this system, and what asks for `recording` gets it. It stays open."""
+    before = scope.use(lambda: system.recorder)
+    try:
+        yield system
+    finally:
+        scope.use(before)
+
+
 def recording() -> System:
-    """The system that runs are recorded by just now: the process's own, but where a test captures."""
+    """The system that runs are recorded by just now: that of `using`, else the process's own."""
     known = _of_recorders.get(scope.recorder())
     return (None if known is None else known()) or current()
 

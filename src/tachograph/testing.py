@@ -20,7 +20,6 @@ from tachograph import compose
 from tachograph.events.envelope import Event
 from tachograph.limits.guard import Guard
 from tachograph.limits.limit import Limits
-from tachograph.record import scope
 from tachograph.record.clock import Clock
 from tachograph.settings import Settings
 
@@ -112,10 +111,9 @@ def capture(guard: Guard | None = None, clock: Clock | None = None, limits: Limi
         system = compose.System(settings, guard=guard, clock=clock or tick_clock(), limits=limits)
         system.recorder.on_activity = None
         subscription = system.recorder.feed.subscribe(lambda event: events.append(event) or False)  # type: ignore[func-returns-value]
-        before = scope.use(lambda: system.recorder)
         try:
-            yield events
+            with compose.using(system):
+                yield events
         finally:
-            scope.use(before)
             subscription.close()
             system.recorder.close()

@@ -17,8 +17,7 @@ from typer.testing import CliRunner, Result
 from tachograph.cli.app import app
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
-from tachograph.compose import System
-from tachograph.record import scope
+from tachograph.compose import System, using
 from tachograph.settings import Settings
 
 OPENED_AT = 1_760_000_000_000_000_000
@@ -34,14 +33,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     pace = Pace(OPENED_AT)
     system = System(Settings(home=folder, store=f"sqlite:{folder / 'desk.db'}"), clock=pace.clock())
-    before = scope.use(lambda: system.recorder)
     try:
-        with pytest.MonkeyPatch.context() as patch:
+        with using(system), pytest.MonkeyPatch.context() as patch:
             patch.setenv("TACHOGRAPH_HOME", str(folder))  # this is made before a test has a home of its own
             Desk(pace, session="demo").open()
         assert system.worker.flush()
     finally:
-        scope.use(before)
         system.close()
     return folder / "desk.db"
 

@@ -14,6 +14,7 @@ import msgspec
 from tachograph.events.content import Content
 from tachograph.events.run import Failure
 from tachograph.fold.cost import usd_text
+from tachograph.fold.handoffs import PERSON
 
 UNKNOWN = "—"
 """For figures that nobody gave."""
@@ -126,6 +127,13 @@ def share(part: float | None) -> str:
 def outcome(status: str, stop_reason: str = "") -> str:
     """How something ended: `failed: tool_loop`; an accepted answer needs no reason."""
     return status if stop_reason in ("", "final_answer", "process_died") else f"{status}: {stop_reason}"
+
+
+def step_name(kind: str, name: str, width: int = 0) -> str:
+    """The name of a step as it stands behind its kind, which it need not say again: `handoff to bookings`."""
+    if (kind, name) == ("handoff", PERSON):
+        return "to a person"
+    return line(name.removeprefix(f"{kind} "), width)
 
 
 def fault(error: Failure, width: int = 120) -> str:

@@ -10,8 +10,10 @@ from tachograph.events.limit import LimitHit
 from tachograph.events.note import Score
 from tachograph.events.run import AUDIT
 from tachograph.fold import receipt, totals
+from tachograph.fold.handoffs import Handing, handing
 from tachograph.fold.receipt import Receipt
 from tachograph.fold.repeats import Repeats
+from tachograph.fold.resumptions import Resumption, resumptions
 from tachograph.fold.totals import Totals
 from tachograph.queries.find import find
 from tachograph.queries.runs import COLUMNS, NO_AUDIT, Run, run_of
@@ -39,6 +41,10 @@ class RunDetail(Struct, frozen=True, kw_only=True):
     receipt: Receipt
     limits: tuple[LimitHit, ...]
     scores: tuple[Score, ...]
+    resumed: tuple[Resumption, ...] = ()
+    """Each time it went on after it had ended or was paused."""
+    handing: Handing | None = None
+    """Where it stands on its way to a person, with what the customer was told; None where nobody asked for one."""
 
 
 def run(store: Reading, name: str, *, preview: int = PREVIEW) -> RunDetail:
@@ -64,6 +70,8 @@ def run(store: Reading, name: str, *, preview: int = PREVIEW) -> RunDetail:
             *(event.body for event in events if isinstance(event.body, Score)),
             *_feedback(store, root.id),
         ),
+        resumed=tuple(resumptions(events)),
+        handing=handing(events, store.fetch),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
@@ -13,20 +14,23 @@ from tachograph import compose
 from tachograph.cli.command import command, command_app
 from tachograph.cli.commands.stats import as_json as stats_json
 from tachograph.cli.commands.stats import draw as draw_stats
+from tachograph.cli.desk import night
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
 from tachograph.cli.draw.tree import draw
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
-from tachograph.errors import StoreUnavailable
+from tachograph.errors import SettingsError, StoreUnavailable
 from tachograph.queries.period import Period
 from tachograph.queries.run import run as run_detail
 from tachograph.queries.runs import Filter, Run, runs
 from tachograph.queries.stats import stats
-from tachograph.record import scope
+from tachograph.store.open import is_remote
 
 app = command_app()
 
+SESSION = "demo"
+"""How the sessions of its tickets begin."""
 SHIFT_NS = 5 * 60 * 1_000_000_000
 """How long before now the desk opened: its models think for minutes that nobody has to wait for."""
 
@@ -36,32 +40,36 @@ SHIFT_NS = 5 * 60 * 1_000_000_000
 def demo(terminal: Terminal) -> None:
     """Run a small support desk of scripted agents, record it, and show the runs and what they add up to.
 
-    Needs no keys and no network. One agent retries, one delegates, one runs away and is stopped. The records go into a
-    store of their own in the data folder, made anew each time, unless --store names another.
+    Needs no keys and no network. One agent hands over to another, one asks another, one runs away and is given to a
+    person, one is killed with its process and goes on in this one. The records go into a store of their own in the
+    data folder, made anew each time, unless --store names another.
     """
     if not terminal.store_named:
         path = terminal.settings.home / "demo.db"
         _remove(path)
         terminal.use_store(f"sqlite:{path}")
+    elif (url := terminal.settings.store_url) == "memory:" or is_remote(url):
+        raise SettingsError("--store", url, "a file: two processes record there, and what they said is read back")
     opened_at = terminal.clock.now() - SHIFT_NS
     with _recording(terminal, opened_at) as pace:
-        Desk(pace, session="demo").open()
+        desk = Desk(pace, SESSION)
+        desk.open()
+        desk.go_on(night.killed(terminal.settings, pace, SESSION), night.ANSWERED)
     _report(terminal, opened_at)
 
 
 @contextmanager
 def _recording(terminal: Terminal, opened_at: int) -> Iterator[Pace]:
     """Everything in the block is recorded into the terminal's store, at the pace of the desk."""
-    settings = terminal.settings
+    settings = replace(terminal.settings, drain=True)
     pace = Pace(opened_at)
     system = compose.System(settings, clock=pace.clock())
-    before = scope.use(lambda: system.recorder)
     try:
-        yield pace
+        with compose.using(system):
+            yield pace
         if not system.worker.flush():
             raise StoreUnavailable(settings.store_url, str(system.worker.last_error or "the drain did not finish"))
     finally:
-        scope.use(before)
         system.close()
 
 

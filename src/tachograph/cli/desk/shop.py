@@ -10,11 +10,12 @@ from tachograph.providers.scripted import Call
 
 FRONT_DESK = (
     "You are the front desk of Harbour Bikes, a bicycle rental by the ferry pier. Answer in two sentences, kindly. "
-    "Look things up before you promise them. Refunds are decided by the refunds desk, never by you. "
-    "If you cannot help, say so and say who can. House rules: rentals end at six in the evening; an extra half day is "
-    "nine euros; helmets and locks are free; a broken bike is exchanged at the pier at no cost; deliveries of new "
-    "bikes come by parcel service and can be tracked by their number."
+    "Look things up before you promise them. Rentals are changed by bookings: hand the customer over. Refunds are "
+    "decided by the refunds desk, never by you. If you cannot help, say so and say who can. House rules: rentals end "
+    "at six in the evening; an extra half day is nine euros; helmets and locks are free; a broken bike is exchanged at "
+    "the pier at no cost; deliveries of new bikes come by parcel service and can be tracked by their number."
 )
+BOOKINGS = "You are bookings at Harbour Bikes. You change rentals, and say in two sentences what that costs."
 REFUNDS = (
     "You are the refunds desk of Harbour Bikes. Read the rental's history, weigh what went wrong, and decide within "
     "the house limits: up to half of the rental price for trouble on the road, all of it if the bike was of no use. "
@@ -22,6 +23,7 @@ REFUNDS = (
 )
 EDITOR = "You write the evening note for the owner of Harbour Bikes: three lines, no adjectives, the worst thing first."
 COUNTER = "You count. Answer with the figures and nothing else."
+BOOKKEEPER = "You close the books of Harbour Bikes at night. One payment at a time, and each of them once."
 LISTENER = "You read complaints and name the one thing most of them share, in five words or fewer."
 
 QUESTIONS: Mapping[str, str] = {
@@ -29,6 +31,7 @@ QUESTIONS: Mapping[str, str] = {
     "gears": "The gears of R-2198 jammed twice and we pushed the bikes home. I would like some of my money back.",
     "tandem": "Where is the tandem I ordered? The number is HB-20931 and it was promised for Friday.",
     "evening": "Evening note for the owner, please.",
+    "night": "Send back the deposits of all bikes that came home whole today.",
 }
 """Ticket → what was asked."""
 
@@ -39,6 +42,9 @@ RENTALS: Mapping[str, Mapping[str, Any]] = {
 
 PRICES: Mapping[str, int] = {"half day": 9, "day": 15}
 """What an extension costs, in euros."""
+
+DEPOSITS: Mapping[str, int] = {"R-2203": 40, "R-2211": 60}
+"""What is to be sent back tonight, in euros."""
 
 HISTORY: Mapping[str, Sequence[str]] = {
     "R-2198": (
@@ -51,10 +57,17 @@ HISTORY: Mapping[str, Sequence[str]] = {
 
 
 def extension() -> Sequence[Turn]:
-    """The front desk moves the end of a rental."""
+    """The front desk looks a rental up, and hands over to bookings."""
     return (
         Turn("Let me look at your rental.", (Call("find_rental", {"rental": "R-2207"}),), 0.7),
-        Turn("", (Call("extend_rental", {"rental": "R-2207", "until": "tomorrow 12:00"}),), 0.6),
+        Turn("Bookings can move its end.", (Call("handoff_to_bookings", {"reason": "R-2207 until noon"}),), 0.6),
+    )
+
+
+def booking() -> Sequence[Turn]:
+    """Bookings moves the end of a rental."""
+    return (
+        Turn("", (Call("extend_rental", {"rental": "R-2207", "until": "tomorrow 12:00"}),), 0.5),
         Turn(
             "Done: city bike 31 is yours until noon tomorrow, and the extra half day is nine euros. "
             "Mind the gap when you roll off the ferry.",
@@ -64,8 +77,8 @@ def extension() -> Sequence[Turn]:
 
 
 def complaint() -> Sequence[Turn]:
-    """The front desk hands a complaint to the refunds desk."""
-    matter = {"rental": "R-2198", "complaint": "gears jammed twice, customers walked home"}
+    """The front desk asks the refunds desk about a complaint."""
+    matter = {"message": "R-2198: gears jammed twice, customers walked home"}
     return (
         Turn("I am sorry about that Sunday.", (Call("ask_refunds", matter),), 0.8),
         Turn(
@@ -115,3 +128,14 @@ def figures() -> Sequence[Turn]:
 def theme() -> Sequence[Turn]:
     """The listener names what complaints share."""
     return (Turn("Nobody told me in time.", seconds=3.1),)
+
+
+def deposits() -> Sequence[Turn]:
+    """The bookkeeper sends deposits back, one after the other."""
+    first, second = (Call("send_deposit", {"rental": rental}) for rental in DEPOSITS)
+    return (
+        Turn("", (Call("returned_today"),), 0.4),
+        Turn("R-2203 first.", (first,), 0.5),
+        Turn("Now R-2211.", (second,), 0.6),
+        Turn("Both deposits are on their way: 40 euros for R-2203, 60 euros for R-2211.", seconds=0.7),
+    )

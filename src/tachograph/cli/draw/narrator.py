@@ -22,6 +22,7 @@ from tachograph.events.message import MessageAppended
 from tachograph.events.note import Loss, Note, Score, Unknown
 from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.fold.handoffs import STATES, handing_of, value_of
 from tachograph.fold.steps import Open, closes, opened
 
 WIDTH = 100
@@ -68,7 +69,7 @@ class Narrator:
         words: Text = told(event.body)
         if step is not None:
             took = human.duration(max(0, event.mono - step.mono))
-            name = "" if step.kind in ("run", "iteration") else f"{human.line(step.name, 40)} "
+            name = "" if step.kind in ("run", "iteration") else f"{human.step_name(step.kind, step.name, 40)} "
             words = Text.assemble((f"{step.kind:<9}", "bold"), " ", name, words, (f"  {took}", "dim"))
         elif ended is not None:
             words = Text.assemble(("end      ", "bold"), f" of step {ended} ", words)
@@ -114,7 +115,7 @@ def _run_resumed(body: RunResumed) -> Text:
 
 def _step_started(body: StepStarted) -> Text:
     name = f"{body.iteration}" if body.kind == "iteration" and body.iteration is not None else body.name
-    return _line(body.kind, human.line(name, 60), (" starts", "cyan"), (_detail(body.input), "dim"))
+    return _line(body.kind, human.step_name(body.kind, name, 60), (" starts", "cyan"), (_detail(body.input), "dim"))
 
 
 def _step_ended(body: StepEnded) -> Text:
@@ -163,6 +164,10 @@ def _limit(body: LimitHit) -> Text:
 
 
 def _note(body: Note) -> Text:
+    handing = handing_of(body.name, value_of(body.data, None)) if body.name in STATES else None
+    if handing is not None:
+        said = handing.problem or handing.text or handing.reason
+        return _line("note", human.line(body.name, 60), f"  {human.line(said, WIDTH)}")
     return _line("note", human.line(body.name, 60), (_detail(body.data), "dim"))
 
 

@@ -6,7 +6,7 @@ its figures do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -15,21 +15,28 @@ from tachograph.cli import human
 from tachograph.cli.draw.columns import Column, table
 from tachograph.cli.pick import short
 from tachograph.events.limit import LimitHit
+from tachograph.fold.handoffs import Handing
 from tachograph.fold.receipt import Receipt
 from tachograph.fold.repeats import Repeats
+from tachograph.fold.resumptions import Resumption
 from tachograph.queries.run import RunDetail
 from tachograph.queries.steps import Below, Step
 
 HEAD, TAIL = 120, 40
 """Steps shown at the beginning and at the end of a run that has more than both."""
+_HANDED: Mapping[str, str] = {
+    "requested": "a person was asked for", "applied": "given to a person", "failed": "nobody could be reached",
+}  # fmt: skip
+_NO_FIGURES = (Text(), Text(), Text(), Text())
 _KINDS = {"run": "bold", "llm": "magenta", "tool": "blue"}
 
 
 def draw(detail: RunDetail, width: int, *, whole: bool = False) -> RenderableType:
     """The run: what it is, its tree, what repeats, what is missing. `whole` shows every step of a long one."""
     parts: list[RenderableType] = [_title(detail), _sums(detail), Text()]
-    parts.append(_tree(detail.steps, width, whole=whole))
-    remarks = [*_repeats(detail.repeats), *_limits(detail.limits), *_scores(detail), *_losses(detail.receipt)]
+    parts.append(_tree(detail, width, whole=whole))
+    asides = (_repeats(detail.repeats), _limits(detail.limits), _handed(detail.handing), _scores(detail))
+    remarks = [remark for told in (*asides, _losses(detail.receipt)) for remark in told]
     return Group(*parts, *([Text(), *remarks] if remarks else []))
 
 
@@ -62,11 +69,12 @@ def _tokens(below: Below) -> str:
     return f"{'≥ ' if below.usage_missing else ''}{human.short(below.input)} → {human.short(below.output)}"
 
 
-def _tree(steps: Sequence[Step], width: int, *, whole: bool) -> RenderableType:
-    guides = _guides([step.depth for step in steps])
+def _tree(detail: RunDetail, width: int, *, whole: bool) -> RenderableType:
+    rows = list(_rows(detail))
+    guides = _guides([depth for depth, *_ in rows])
     lines = [
-        (Text.assemble((guide, "dim"), _label(step)), *_figures(step))
-        for guide, step in zip(guides, steps, strict=True)
+        (Text.assemble((guide, "dim"), label), *figures)
+        for guide, (_, label, *figures) in zip(guides, rows, strict=True)
     ]
     left_out = 0 if whole else max(0, len(lines) - HEAD - TAIL)
     if left_out:
@@ -83,6 +91,23 @@ def _tree(steps: Sequence[Step], width: int, *, whole: bool) -> RenderableType:
     return table(columns, width, header=False)
 
 
+def _rows(detail: RunDetail) -> Iterator[tuple[int, Text, Text, Text, Text, Text]]:
+    """Depth, label and figures of each line: a step, or that the run went on, which stands before what came then."""
+    later = list(detail.resumed)
+    for step in detail.steps:
+        while later and step.depth == 1 and step.run == detail.run.id and step.step > later[0].seq:
+            yield 1, _resumed(later.pop(0)), *_NO_FIGURES
+        yield step.depth, _label(step), *_figures(step)
+    for each in later:
+        yield 1, _resumed(each), *_NO_FIGURES
+
+
+def _resumed(found: Resumption) -> Text:
+    former = f"{human.outcome(found.status, found.stop_reason)} {human.duration(found.stood_ns)} before"
+    by = f" by {human.line(found.by, 40)}" if found.by else ""
+    return Text.assemble(("run", "bold"), (" goes on", "cyan"), by, (f"  {human.line(former, 120)}", "dim"))
+
+
 def _guides(depths: Sequence[int]) -> list[str]:
     """The lines that lead to each step, from the depths of a tree told parents first."""
     found: list[str] = []
@@ -97,7 +122,7 @@ def _guides(depths: Sequence[int]) -> list[str]:
 
 def _label(step: Step) -> Text:
     counted = step.kind == "iteration" and step.iteration is not None
-    name = str(step.iteration) if counted else human.line(step.name or "?")
+    name = str(step.iteration) if counted else human.step_name(step.kind, step.name or "?")
     words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (name, "bold"))
     if step.status != "completed":
         outcome = human.outcome(step.status, step.stop_reason or step.reason or "")
@@ -142,6 +167,14 @@ def _limits(hits: Sequence[LimitHit]) -> Iterator[Text]:
     for hit in hits:
         facts = f"{hit.mode}: {hit.scope} {hit.metric}, {hit.used:g} used of {hit.threshold:g}"
         yield Text(f"limit {human.line(facts)} {human.line(hit.reason, 100)}".rstrip(), "red")
+
+
+def _handed(handing: Handing | None) -> Iterator[Text]:
+    """What became of a hand-off to a person, for whoever waits for one."""
+    if handing is not None:
+        told = f": the customer is told “{human.line(handing.text, 200)}”" if handing.text else ""
+        problem = f" ({human.line(handing.problem, 100)})" if handing.problem else ""
+        yield Text(f"{_HANDED[handing.state]}{problem}{told}", "magenta")
 
 
 def _scores(detail: RunDetail) -> Iterator[Text]:

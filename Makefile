@@ -16,7 +16,7 @@ BENCHMARKS := $(filter-out __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.p
 help: ## what there is to run
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
-demo: $(VENV)/run.done ## a small support desk runs, one agent runs away; its run tree and statistics
+demo: $(VENV)/run.done ## a small support desk: a hand-off, a delegation, a loop given to a person, a killed run that goes on
 	$(BIN)/tachograph demo
 
 test: $(VENV)/check.done ## all tests

@@ -275,3 +275,16 @@ def test_the_system_that_records_is_known_by_its_recorder(tmp_path: Path) -> Non
     scope.use(lambda: Recorder(lambda: system.recorder.journal, system.scrubber))
     assert recording() is current()
     scope.use(before)
+
+
+def test_a_block_may_record_with_a_system_of_its_own(tmp_path: Path) -> None:
+    """What the block records goes there, and who asks what records just now finds it; afterwards all is as before."""
+    system = System(Settings(home=tmp_path, store=f"sqlite:{tmp_path / 'other.db'}"))
+    before = scope.recorder()
+    with compose.using(system) as found:
+        assert (found, compose.recording(), scope.recorder()) == (system, system, system.recorder)
+    assert scope.recorder() is before
+    with pytest.raises(KeyError), compose.using(system):
+        raise KeyError
+    assert scope.recorder() is before
+    system.close()

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tachograph.cli.app import app
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
 from tachograph.compose import System, using
+from tachograph.record.run import run
 from tachograph.settings import Settings
 
 OPENED_AT = 1_760_000_000_000_000_000
@@ -27,20 +29,27 @@ PROGRAM = (sys.executable, "-c", "from tachograph.cli.main import main; main()")
 Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the desk's runs in it. Not to be written to: see `desk`."""
-    folder = tmp_path_factory.mktemp("desk")
+@contextmanager
+def recording(store: Path) -> Iterator[Pace]:
+    """What the block records goes into this file, at the pace of the desk."""
     pace = Pace(OPENED_AT)
-    system = System(Settings(home=folder, store=f"sqlite:{folder / 'desk.db'}"), clock=pace.clock())
+    system = System(Settings(home=store.parent, store=f"sqlite:{store}"), clock=pace.clock())
     try:
-        with using(system), pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TACHOGRAPH_HOME", str(folder))  # this is made before a test has a home of its own
-            Desk(pace, session="demo").open()
+        with using(system):
+            yield pace
         assert system.worker.flush()
     finally:
         system.close()
-    return folder / "desk.db"
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the desk's runs in it. Not to be written to: see `desk`."""
+    store = tmp_path_factory.mktemp("desk") / "desk.db"
+    with recording(store) as pace, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TACHOGRAPH_HOME", str(store.parent))  # this is made before a test has a home of its own
+        Desk(pace, session="demo").open()
+    return store
 
 
 @pytest.fixture
@@ -53,14 +62,22 @@ def desk(filled: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def with_a_failure(desk: Path) -> Path:
+    """That copy, with one run more, which failed."""
+    with recording(desk), pytest.raises(ValueError, match="no ink"), run("printer", session="demo-print"):
+        raise ValueError("no ink")
+    return desk
+
+
+@pytest.fixture
 def cli() -> Run:
     """`cli("ls", "--json", store=path)`: a command in this process; its exit code and what it wrote."""
 
-    def run(*words: str, store: Path | None = None, **more: Any) -> Result:
-        given = [*words, *(("--store", str(store)) if store else ())]
-        return CliRunner().invoke(app, given, prog_name="tachograph", catch_exceptions=False, **more)
+    def given(*words: str, store: Path | None = None, **more: Any) -> Result:
+        told = [*words, *(("--store", str(store)) if store else ())]
+        return CliRunner().invoke(app, told, prog_name="tachograph", catch_exceptions=False, **more)
 
-    return run
+    return given
 
 
 @pytest.fixture

@@ -125,3 +125,18 @@ def test_a_run_of_ten_thousand_steps(store: Store) -> None:
     assert (len(found.steps), max(step.depth for step in found.steps)) == (10_001, 1_002)
     assert found.steps[0].below.tool_calls == 5_000
     assert len(msgspec.json.encode(found)) > 1_000_000
+
+
+def test_a_run_that_went_on_and_was_given_to_a_person_says_so(store: Store) -> None:
+    """When it went on, who wanted it, and what became of the hand-off, as its notes say it."""
+    desk = Tape("desk")
+    desk.add(RunEnded(status="failed", stop_reason="tool_loop"))
+    at = desk.add(RunResumed(owner="j", epoch=1, by="ada"))
+    asked = Handing(effect_id="h", cause="limit", state="applied", text="Somebody comes.")
+    desk.add(Note(name=note_of(asked), data=inline(msgspec.json.encode(asked.facts()).decode())))
+    store.append(batch(desk.events))
+    found = run(store, desk.run)
+    assert found.handing == asked
+    assert [(each.seq, each.by, each.status, each.stop_reason) for each in found.resumed] == [
+        (at, "ada", "failed", "tool_loop")
+    ]

@@ -10,8 +10,7 @@ import pytest
 
 from tachograph.cli.desk.pace import Pace
 from tachograph.cli.desk.program import Desk
-from tachograph.compose import System
-from tachograph.record import scope
+from tachograph.compose import System, using
 from tachograph.server.api import surface
 from tachograph.server.service import Service
 from tachograph.settings import Settings
@@ -33,12 +32,11 @@ def desk(tmp_path: Path) -> Service:
     """A service over a store that has all kinds of runs in it."""
     pace = Pace(OPENED_AT)
     system = System(Settings(home=tmp_path, store=f"sqlite:{tmp_path / 'desk.db'}"), clock=pace.clock())
-    before = scope.use(lambda: system.recorder)
     try:
-        Desk(pace, session="demo").open()
+        with using(system):
+            Desk(pace, session="demo").open()
         assert system.worker.flush()
     finally:
-        scope.use(before)
         system.close()
     return service_over(SqliteStore(tmp_path / "desk.db"), home=tmp_path)
 

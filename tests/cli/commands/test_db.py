@@ -25,7 +25,7 @@ def test_tables_are_made_again_from_the_log(cli: Run, desk: Path) -> None:
         connection.execute("DELETE FROM tool_calls")
     connection.close()
     [done] = objects(cli("db", "rebuild", "--json", store=desk).stdout)
-    assert (done["rows"]["runs"], done["rows"]["tool_calls"]) == (7, 15)
+    assert (done["rows"]["runs"], done["rows"]["tool_calls"]) == (7, 16)
     assert cli("ls", "--json", store=desk).stdout == before[0]
     assert "rebuilt: " in cli("db", "rebuild", store=desk).stdout
 

@@ -23,9 +23,9 @@ def test_runs_are_listed_newest_first(cli: Run, filled: Path) -> None:
 
 
 def test_a_runaway_stands_out(cli: Run, filled: Path) -> None:
-    """The run that looped shows why it stopped and how often it did the same."""
-    line = next(line for line in cli("ls", store=filled).stdout.splitlines() if "tool_loop" in line)
-    assert line.split()[1:4] == ["failed:", "tool_loop", "front-desk"]
+    """The run that looped shows what became of it and how often it did the same."""
+    line = next(line for line in cli("ls", store=filled).stdout.splitlines() if "tandem" in line)
+    assert line.split()[1:4] == ["completed:", "human_handoff", "front-desk"]
     assert " 6×  Where is the tandem I ordered? " in line
 
 
@@ -36,14 +36,15 @@ def test_json_has_an_object_a_line(cli: Run, filled: Path) -> None:
     by_name = {each["name"]: each for each in found}
     assert by_name["listener"]["cost"] is None
     assert by_name["listener"]["unpriced"] == 1
-    assert [each["max_identical_calls"] for each in found if each["stop_reason"] == "tool_loop"] == [6]
+    assert [each["max_identical_calls"] for each in found if each["stop_reason"] == "human_handoff"] == [6]
     assert by_name["refunds"]["parent"] in {each["id"] for each in found}
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (("--status", "failed"), ["front-desk"]),
+        (("--status", "failed"), []),
+        (("--status", "completed", "--sort", "time", "--limit", "1"), ["front-desk"]),
         (("--agent", "refunds"), ["refunds"]),
         (("--session", "demo-ferry"), ["front-desk"]),
         (("--project", "harbour-bikes", "--top", "--limit", "2"), ["evening-note", "front-desk"]),

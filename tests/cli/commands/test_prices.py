@@ -68,10 +68,10 @@ def test_a_price_file_that_is_none_is_refused(cli: Run, own_prices: Path) -> Non
 def test_past_calls_are_priced_again(cli: Run, desk: Path, own_prices: Path) -> None:
     """A model that has a price at last is priced in the past too; a dry run only says so."""
     [dry] = objects(cli("prices", "reprice", "--dry-run", "--json", store=desk).stdout)
-    assert (dry["calls"], dry["changed"], dry["newly_priced"], dry["dry_run"]) == (20, 1, 1, True)
+    assert (dry["calls"], dry["changed"], dry["newly_priced"], dry["dry_run"]) == (21, 1, 1, True)
     result = cli("prices", "reprice", "--since", "2025-10-01", store=desk)
     assert result.exit_code == 0
-    assert result.stdout.startswith("20 calls looked at, 1 changed: 1 have a price now, 0 have none any more\n")
+    assert result.stdout.startswith("21 calls looked at, 1 changed: 1 have a price now, 0 have none any more\n")
     [run] = objects(cli("ls", "--json", "--agent", "listener", store=desk).stdout)
     assert run["cost"] > 0
     [again] = objects(cli("prices", "reprice", "--json", store=desk).stdout)

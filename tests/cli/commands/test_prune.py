@@ -22,7 +22,7 @@ def test_what_is_old_goes(cli: Run, desk: Path) -> None:
     after = sum(file.stat().st_size for file in desk.parent.glob("desk.db*") if file.is_file())
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert first == "7 runs, 23 steps, 20 model calls, 15 tool calls erased"
+    assert first == "7 runs, 27 steps, 21 model calls, 16 tool calls erased"
     assert " given back: the store had " in second
     assert after < before
     assert cli("ls", "--json", store=desk).stdout == ""
@@ -34,16 +34,18 @@ def test_what_is_old_goes(cli: Run, desk: Path) -> None:
     assert audits == [("pruned", "audit", "completed")]
 
 
-def test_all_options_must_be_met(cli: Run, desk: Path) -> None:
+def test_all_options_must_be_met(cli: Run, with_a_failure: Path) -> None:
     """Status, tag and age together choose; what was started by somebody else goes only with them."""
-    every = objects(cli("ls", "--json", store=desk).stdout)
+    every = objects(cli("ls", "--json", store=with_a_failure).stdout)
     failed = [run for run in every if run["status"] == "failed" and run["parent"] is None]
-    [done] = objects(cli("prune", "--status", "failed", "--older-than", "1d", "--json", "--yes", store=desk).stdout)
+    [done] = objects(
+        cli("prune", "--status", "failed", "--older-than", "1d", "--json", "--yes", store=with_a_failure).stdout
+    )
     assert done["runs"] == sum(run["id"] in {each["id"] for each in failed} for run in every) > 0
     assert (done["dry"], done["returned"]) == (False, done["bytes_before"] - done["bytes_after"])
     [rule] = done["rules"]
     assert (rule["rule"], rule["conditions"]) == ("command line", "older than 1d, failed")
-    [none] = objects(cli("prune", "--tag", "no such tag", "--json", store=desk).stdout)
+    [none] = objects(cli("prune", "--tag", "no such tag", "--json", store=with_a_failure).stdout)
     assert none["runs"] == 0
 
 
@@ -52,11 +54,11 @@ def test_a_dry_run_only_says_so(cli: Run, desk: Path) -> None:
     result = cli("prune", "--older-than", "1d", "--dry-run", store=desk)
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert first == "7 runs, 23 steps, 20 model calls, 15 tool calls would go"
+    assert first == "7 runs, 27 steps, 21 model calls, 16 tool calls would go"
     assert second.startswith("the store has ")
     assert len(objects(cli("ls", "--json", store=desk).stdout)) == 7
     [told] = objects(cli("prune", "--older-than", "1d", "--dry-run", "--json", store=desk).stdout)
-    assert (told["runs"], told["steps"], told["llm_calls"], told["tool_calls"], told["dry"]) == (7, 23, 20, 15, True)
+    assert (told["runs"], told["steps"], told["llm_calls"], told["tool_calls"], told["dry"]) == (7, 27, 21, 16, True)
 
 
 def test_without_a_yes_nothing_goes(cli: Run, desk: Path) -> None:
@@ -64,7 +66,7 @@ def test_without_a_yes_nothing_goes(cli: Run, desk: Path) -> None:
     result = cli("prune", "--older-than", "1d", store=desk)
     assert (result.exit_code, result.stdout) == (2, "")
     assert " ".join(result.stderr.split()) == (
-        "Nothing erased: 7 runs, 23 steps, 20 model calls, 15 tool calls would go. Say --yes to erase them."
+        "Nothing erased: 7 runs, 27 steps, 21 model calls, 16 tool calls would go. Say --yes to erase them."
     )
     assert len(objects(cli("ls", "--json", store=desk).stdout)) == 7
 
@@ -74,7 +76,7 @@ def test_a_person_is_asked(cli: Run, desk: Path, monkeypatch: pytest.MonkeyPatch
     """On a terminal the answer decides; no is bad usage, as for whoever cannot be asked."""
     monkeypatch.setattr("tachograph.cli.terminal.Terminal.interactive", True)
     result = cli("prune", "--older-than", "1d", store=desk, input=f"{answer}\n")
-    assert "Erase 7 runs, 23 steps, 20 model calls, 15 tool calls for good?" in result.stderr
+    assert "Erase 7 runs, 27 steps, 21 model calls, 16 tool calls for good?" in result.stderr
     assert (result.exit_code, len(objects(cli("ls", "--json", store=desk).stdout))) == (0 if left == 0 else 2, left)
 
 

@@ -33,7 +33,7 @@ def test_messages_are_those_of_a_call(cli: Run, filled: Path) -> None:
     """Without a step it is the last call's conversation; with one, that call's."""
     text = cli("show", "last", "--messages", store=filled).stdout
     assert f"system\n{shop.EDITOR}\n" in text
-    [run] = objects(cli("ls", "--json", "--status", "failed", store=filled).stdout)
+    [run] = objects(cli("ls", "--json", "--session", "demo-tandem", store=filled).stdout)
     [detail] = objects(cli("show", run["id"], "--json", store=filled).stdout)
     calls = [step["step"] for step in detail["steps"] if step["kind"] == "llm"]
     said = objects(cli("show", run["id"], "--call", str(calls[1]), "--json", store=filled).stdout)

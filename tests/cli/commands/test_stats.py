@@ -13,7 +13,7 @@ def test_a_period_is_added_up(cli: Run, filled: Path) -> None:
     lines = cli("stats", store=filled).stdout.splitlines()
     labels = [line.split("  ")[0] for line in lines[:7]]
     assert labels == ["period", "runs", "model calls", "tool calls", "tokens", "cost", "first token"]
-    assert "7 · 85.7 % completed · 1 failed · p50 " in lines[1]
+    assert "7 · 100.0 % completed · p50 " in lines[1]
     assert "≥ $" in lines[5]
     assert "2 calls without a price" in lines[5]
     groups = lines[lines.index("") + 1 :]
@@ -40,7 +40,7 @@ def test_json_has_every_group(cli: Run, filled: Path) -> None:
         "unpriced": 1,
     }
     assert by_model["gpt-4o-mini"]["calls"]["success_rate"] == 1.0
-    assert found["total"]["runs"]["by_status"] == {"completed": 6, "failed": 1}
+    assert found["total"]["runs"]["by_status"] == {"completed": 7}
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,10 @@ def test_json_has_every_group(cli: Run, filled: Path) -> None:
         (("--since", "2025-10-10"), 0),
         (("--until", "2025-10-10"), 7),
         (("--agent", "refunds"), 1),
-        (("--project", "harbour-bikes"), 7),
+        (("--project", "harbour-bikes"), 6),
         (("--session", "demo-ferry"), 1),
-        (("--only", "status=failed"), 1),
+        (("--only", "status=completed", "--only", "agent=front-desk"), 3),
+        (("--only", "status=failed"), 0),
     ],
 )
 def test_conditions_limit_what_is_counted(cli: Run, filled: Path, options: tuple[str, ...], runs: int) -> None:

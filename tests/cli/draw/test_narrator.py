@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tachograph.cli.draw.narrator import Narrator, spoken
@@ -84,6 +85,35 @@ def test_everything_else_has_its_line() -> None:
         "price     call 4 now costs —",
         "unknown   dream",
         "rejected  not allowed",
+    ]
+
+
+def test_a_hand_off_is_told_in_words() -> None:
+    """To whom, and what the customer is told or why nobody came; a note that says nothing of a person, as it stands."""
+    asked = {"kind": "person", "effect_id": "h", "cause": "limit", "reason": "in circles"}
+    notes = (
+        ("handoff_requested", asked),
+        ("handoff_applied", {**asked, "text": "Somebody comes."}),
+        ("handoff_failed", {**asked, "text": "Later.", "problem": "no answer"}),
+        ("handoff_applied", {"kind": "agent"}),
+    )
+    assert _told(
+        (0, RunStarted(name="desk", execution_id="e")),
+        (1, StepStarted(kind="handoff", name="handoff to bookings")),
+        (1, StepEnded(status="completed")),
+        (3, StepStarted(kind="handoff", name="person")),
+        (3, StepEnded(status="completed")),
+        *((0, Note(name=name, data=inline(msgspec.json.encode(data).decode()))) for name, data in notes),
+    ) == [
+        "run       desk starts",
+        "handoff   to bookings starts",
+        "handoff   to bookings completed  1 s",
+        "handoff   to a person starts",
+        "handoff   to a person completed  1 s",
+        "note      handoff_requested  in circles",
+        "note      handoff_applied  Somebody comes.",
+        "note      handoff_failed  no answer",
+        'note      handoff_applied  {"kind":"agent"}',
     ]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tachograph.cli.draw import tree
+from tachograph.fold.resumptions import Resumption
 from tachograph.queries.run import RunDetail
 from tachograph.queries.run import run as run_detail
 from tachograph.queries.runs import Filter, runs
@@ -43,10 +45,15 @@ def test_a_tree_has_a_line_for_each_step(filled: Path) -> None:
         '│  └─ tool find_rental {"rental":"R-2207"}',
         "├─ iteration 2",
         "│  ├─ llm gpt-4o-mini",
-        '│  └─ tool extend_rental {"rental":"R-2207","until":"tomorrow 12:00"}',
-        '│     └─ tool price_list {"extra":"half day"}',
-        "└─ iteration 3",
-        "   └─ llm gpt-4o-mini",
+        '│  └─ tool handoff_to_bookings {"reason":"R-2207 until noon"}',
+        "│     └─ handoff to bookings",
+        "└─ agent bookings",
+        "   ├─ iteration 3",
+        "   │  ├─ llm gpt-4o-mini",
+        '   │  └─ tool extend_rental {"rental":"R-2207","until":"tomorrow 12:00"}',
+        '   │     └─ tool price_list {"extra":"half day"}',
+        "   └─ iteration 4",
+        "      └─ llm gpt-4o-mini",
     ]
 
 
@@ -75,10 +82,56 @@ def test_a_runaway_shows_its_repeats(filled: Path) -> None:
     marks = [line.rsplit("  ", 1)[-1].strip() for line in lines if "tool track_parcel" in line]
     assert marks == [f"{number} of 6×" for number in range(1, 7)]
     assert any("rejected: track_parcel was not run: it was asked for twice before" in line for line in lines)
-    assert lines[0].startswith("front-desk  failed: tool_loop")
+    assert lines[0].startswith("front-desk  completed: human_handoff")
     told = lines.index("track_parcel: 6 times with the same arguments, 3 different outcomes")
-    assert [line.partition(",")[0] for line in lines[told + 1 :]] == [
-        f"limit {mode}: run tool_loop" for mode in ("warn", "block", "skip", "skip", "stop")
+    assert [line.partition(",")[0] for line in lines[told + 1 : -1]] == [
+        f"limit {mode}: run tool_loop" for mode in ("warn", "block", "skip", "skip", "handoff")
+    ]
+
+
+def test_a_hand_off_to_a_person_says_what_the_customer_is_told(filled: Path) -> None:
+    """It is the last step; below the tree stands what became of it, and the text."""
+    detail = _detail(filled, "tandem")
+    lines = _text(detail)
+    assert re.split(" {2,}", lines[lines.index("") + len(detail.steps)])[0] == "└─ handoff to a person"
+    text = "I noticed that I was repeating myself. Transferring you to a person."
+    assert lines[-1] == f"given to a person: the customer is told “{text}”"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"state": "requested", "text": None}, "a person was asked for"),
+        (
+            {"state": "failed", "text": "Later.", "problem": "no answer\x07"},
+            "nobody could be reached (no answer␇): the customer is told “Later.”",
+        ),
+    ],
+)
+def test_a_hand_off_that_is_not_done_says_so(filled: Path, changes: dict[str, Any], said: str) -> None:
+    """Nobody is promised who does not come."""
+    detail = _detail(filled, "tandem")
+    assert detail.handing is not None
+    handing = msgspec.structs.replace(detail.handing, **changes)
+    assert _text(msgspec.structs.replace(detail, handing=handing))[-1] == said
+
+
+def test_a_run_that_went_on_says_where(filled: Path) -> None:
+    """A line stands between what was before and what came then, at the level of its steps: behind all, if nothing."""
+    detail = _detail(filled, "ferry")
+    times = (
+        Resumption(seq=8, at=1, epoch=1, by="ada", status="abandoned", stood_ns=8_000_000_000),
+        Resumption(seq=9_999, at=2, epoch=2, status="failed", stop_reason="max_iterations"),
+    )
+    lines = _text(msgspec.structs.replace(detail, resumed=times))
+    told = [line for line in lines if re.match("[├└]", line)]
+    assert [re.split("(?<=[0-9a-z]) {3,}", line)[0] for line in told] == [
+        "├─ guardrail order of the house",
+        "├─ iteration 1",
+        "├─ run goes on by ada  abandoned 8 s before",
+        "├─ iteration 2",
+        "├─ agent bookings",
+        "└─ run goes on  failed: max_iterations — before",
     ]
 
 

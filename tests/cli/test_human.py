@@ -115,6 +115,8 @@ def test_small_words_agree_with_their_numbers() -> None:
 
 def test_a_step_need_not_say_its_kind_twice() -> None:
     """Its name stands behind its kind, on one line and cut to its width."""
-    told = [human.step_name(*step) for step in (("handoff", "handoff to b\n"), ("handoff", "person"), ("plan", "plans"))]
+    told = [
+        human.step_name(*step) for step in (("handoff", "handoff to b\n"), ("handoff", "person"), ("plan", "plans"))
+    ]
     assert told == ["to b⏎", "to a person", "plans"]
     assert human.step_name("tool", "person", 4) == "per…"

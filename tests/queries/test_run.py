@@ -4,10 +4,12 @@ import msgspec
 import pytest
 
 from tachograph.errors import NotFound
+from tachograph.events.content import inline
 from tachograph.events.limit import LimitHit
-from tachograph.events.note import Score
+from tachograph.events.note import Note, Score
 from tachograph.events.usage import Cost, Usage
 from tachograph.fold import receipt, repeats, totals
+from tachograph.fold.handoffs import Handing, note_of
 from tachograph.queries.run import RunDetail, run
 from tachograph.queries.runs import runs
 from tachograph.queries.steps import Step
@@ -130,8 +132,9 @@ def test_a_run_of_ten_thousand_steps(store: Store) -> None:
 def test_a_run_that_went_on_and_was_given_to_a_person_says_so(store: Store) -> None:
     """When it went on, who wanted it, and what became of the hand-off, as its notes say it."""
     desk = Tape("desk")
-    desk.add(RunEnded(status="failed", stop_reason="tool_loop"))
-    at = desk.add(RunResumed(owner="j", epoch=1, by="ada"))
+    desk.begin()
+    desk.finish("failed", stop_reason="tool_loop")
+    at = desk.resume(by="ada")
     asked = Handing(effect_id="h", cause="limit", state="applied", text="Somebody comes.")
     desk.add(Note(name=note_of(asked), data=inline(msgspec.json.encode(asked.facts()).decode())))
     store.append(batch(desk.events))

@@ -16,7 +16,9 @@ def test_a_recorded_run_is_tried_again_from_the_middle(tmp_path: Path) -> None:
     done = command("fork", first["execution_id"], looping, "--at", "4", "--limits", "2 turns", "--json", store=store)
     (outcome,) = objects(done.stdout)
     assert (done.returncode, outcome["stop_reason"]) == (5, "max_iterations")
-    again = command("fork", first["execution_id"], bots, "--prompt", "Once more?", "--json", store=store)
+    again = command(
+        "fork", first["execution_id"].removeprefix("exec_")[:8], bots, "--prompt", "Once more?", "--json", store=store
+    )
     (outcome,) = objects(again.stdout)
     assert (again.returncode, outcome["answer"]) == (0, "Hello there, friend.")
     assert outcome["run_id"] != first["id"]

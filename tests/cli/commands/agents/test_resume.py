@@ -61,6 +61,19 @@ def test_a_run_that_waits_is_decided_and_goes_on(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "It is paid.\n")
 
 
+def test_a_run_is_named_as_lists_name_it(tmp_path: Path) -> None:
+    """The eight digits of `ls` and `approvals ls`, and `last`; exit code 3 for what no run is called."""
+    store, bots = tmp_path / "runs.db", written(tmp_path)
+    assert command("run", bots, "Pay!", store=store).returncode == 5
+    (first,) = objects(command("ls", "--json", store=store).stdout)
+    digits = first["execution_id"].removeprefix("exec_")[:8]
+    assert command("resume", digits, bots, store=store).returncode == 5
+    done = command("resume", "last", bots, "--limits", "3 turns", store=store)
+    assert (done.returncode, done.stdout) == (0, "It is paid.\n")
+    nobody = command("resume", "ffffffff", bots, store=store)
+    assert (nobody.returncode, nobody.stderr) == (3, "tachograph: no run has the id 'ffffffff'\n")
+
+
 def allowed(run: str, store: Path) -> subprocess.CompletedProcess[str]:
     """Somebody allows the call."""
     return command("approvals", "allow", run, "--by", "ann", store=store)

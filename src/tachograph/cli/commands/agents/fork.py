@@ -9,7 +9,7 @@ import typer
 from tachograph.agent.agent import Agent
 from tachograph.agent.resume.fork import forked
 from tachograph.cli.command import command, command_app
-from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Prepared, Session, Trace, fly
+from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Prepared, RecordedRun, Session, Trace, fly, meant
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 
@@ -20,7 +20,7 @@ app = command_app()
 @command
 def fork(
     terminal: Terminal,
-    execution: Annotated[str, typer.Argument(metavar="EXECUTION", help="Its id, or that of a run.")],
+    run: RecordedRun,
     agent: AgentFile,
     *,
     at: Annotated[
@@ -47,7 +47,7 @@ def fork(
     def prepared(found: Agent) -> Prepared:
         chosen = found if model is None else found.but(model=model)
         asked, call = forked(
-            chosen, execution, at, prompt=prompt, instructions=instructions, effects="run" if effects else "recorded",
+            chosen, meant(run), at, prompt=prompt, instructions=instructions, effects="run" if effects else "recorded",
             limits=limits, session=session, platform="cli",
         )  # fmt: skip
         return chosen, asked, call

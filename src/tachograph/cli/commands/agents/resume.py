@@ -9,7 +9,7 @@ import typer
 from tachograph.agent.agent import Agent
 from tachograph.agent.resume.resume import taken_up
 from tachograph.cli.command import command, command_app
-from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Prepared, Trace, fly
+from tachograph.cli.commands.agents.run import AgentFile, LimitsText, Prepared, RecordedRun, Trace, fly, meant
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 
@@ -20,7 +20,7 @@ app = command_app()
 @command
 def resume(
     terminal: Terminal,
-    execution: Annotated[str, typer.Argument(metavar="EXECUTION", help="Its id, or that of a run.")],
+    run: RecordedRun,
     agent: AgentFile,
     *,
     prompt: Annotated[
@@ -38,6 +38,6 @@ def resume(
     """
 
     def prepared(found: Agent) -> Prepared:
-        return taken_up(execution, found, prompt=prompt, limits=limits, by=by)
+        return taken_up(meant(run), found, prompt=prompt, limits=limits, by=by)
 
     return fly(terminal, agent, prepared, trace=trace)

@@ -13,8 +13,10 @@ import typer
 from tachograph import compose
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
+from tachograph.agent.resume.recording import reading, recording
 from tachograph.cli.command import command, command_app
 from tachograph.cli.draw.tree import draw
+from tachograph.cli.pick import pick
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.talk.agent_file import load
 from tachograph.cli.talk.turn import Teller, exit_code, turn, watched
@@ -30,6 +32,9 @@ AgentFile = Annotated[
 LimitsText = Annotated[
     str | None,
     typer.Option("--limits", metavar="TEXT", help='As in "15 turns, $1, 60s"; over the agent\'s own.'),
+]
+RecordedRun = Annotated[
+    str, typer.Argument(metavar="RUN", help="`last`, an id from `tachograph ls`, or the start of one.")
 ]
 Trace = Annotated[bool, typer.Option("--trace", help="Show the run as it grows, on stderr, and then whole.")]
 Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="The conversation the run belongs to.")]
@@ -58,6 +63,16 @@ def run(
 
 Prepared = tuple[Agent, Any, dict[str, Any]]
 """An agent, what it is asked, and the call."""
+
+
+def meant(name: str) -> str:
+    """The recorded run of that name, in the store that an agent's file has chosen. Raises NotFound, Ambiguous."""
+    with reading(None) as store:
+        try:
+            recording(name, store)
+        except NotFound:
+            return pick(store, name).id
+    return name
 
 
 def fly(terminal: Terminal, file: str, prepared: Callable[[Agent], Prepared], *, trace: bool) -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tachograph.agent.tools.tool import Tool
-from tachograph.errors import InvalidTranscript
+from tachograph.errors import InvalidTranscript, SettingsError
 from tachograph.events.chat import ToolUse, assistant, result, user
 from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded
@@ -24,6 +24,21 @@ async def test_what_was_open_in_a_history_is_closed(events: Captured) -> None:
     found = await agent(["fine"]).run("and?", history=cut)
     assert found.completed
     assert "interrupted" in found.messages[2].text
+
+
+@pytest.mark.parametrize("item", ["hi", 5, {"role": "wizard", "content": ""}, {"role": "user", "content": 5}])
+async def test_a_history_of_what_is_no_message_is_refused_in_words(item: object) -> None:
+    """With its place, before anything begins."""
+    with pytest.raises(InvalidTranscript, match=r"^message 1: "):
+        await agent(["x"]).run("go", history=[user("hi"), item])  # type: ignore[list-item]
+
+
+async def test_a_keyword_that_there_is_not_is_answered_with_those_of_a_program() -> None:
+    """Not with those by which parts of the package talk to each other."""
+    with pytest.raises(SettingsError, match="sesion='t'") as refused:
+        await agent(["x"]).run("go", sesion="t")
+    assert " session, " in str(refused.value)
+    assert not any(name in str(refused.value) for name in ("onward", "gauge", "shelf"))
 
 
 async def test_children_draw_from_their_parents_budget(events: Captured) -> None:

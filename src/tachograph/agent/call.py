@@ -104,6 +104,12 @@ class Call:
     """Told of the run when its conversation is whole and before its record ends. It must not raise."""
 
 
+_OWN = frozenset(
+    {"onward", "reminding", "said", "toolbox", "shelf", "team", "gauge", "emitter", "below", "name", "closing"}
+)
+"""Keywords by which parts of this package talk to each other; no error names them."""
+
+
 def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Live:
     """Everything a run needs, before anything is recorded. Raises SettingsError, InvalidTranscript."""
     crew = Crew(
@@ -191,7 +197,9 @@ def call_of(given: Mapping[str, Any]) -> Call:
     """A call from the keywords of a program. Raises SettingsError for one that there is not."""
     known = {one.name for one in fields(Call)}
     for name in given.keys() - known:
-        raise SettingsError(name, given[name], f"no such keyword of a call; there are {', '.join(sorted(known))}")
+        raise SettingsError(
+            name, given[name], f"no such keyword of a call; there are {', '.join(sorted(known - _OWN))}"
+        )
     return Call(**given)
 
 
@@ -217,11 +225,22 @@ def message_of(prompt: Prompt) -> Message:
 
 
 def _history(call: Call, tools: Mapping[str, Tool], instructions: str) -> tuple[Message, ...]:
-    found = closed(item if isinstance(item, Message) else read(item) for item in call.history)
+    found = closed(_said(place, item) for place, item in enumerate(call.history))
     for place, message in enumerate(found):
         if instructions and message.role == "system":
             raise InvalidTranscript(place, "instructions, and the agent has its own: leave out one of them")
     return hiding(found, {name: tool.redact for name, tool in tools.items() if tool.redact})
+
+
+def _said(place: int, item: object) -> Message:
+    if isinstance(item, Message):
+        return item
+    if not isinstance(item, Mapping):
+        raise InvalidTranscript(place, f"a {type(item).__name__} in a history: give messages, or mappings with a role")
+    try:
+        return read(item)
+    except ValueError as problem:
+        raise InvalidTranscript(place, str(problem)) from problem
 
 
 def _record(spec: Spec, post: Post, prompt: Prompt | None, call: Call, limits: Limits) -> Run:

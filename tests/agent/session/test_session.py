@@ -267,6 +267,24 @@ async def test_of_several_agents_the_one_speaks_who_spoke_last(system: System) -
             await session.ask(given, "x", agent=wrong)
 
 
+async def test_several_agents_may_be_a_list(system: System) -> None:
+    """Their own names are what they are called; a name that none has is refused, of one agent, too."""
+    desk, bills = agent(lambda request: "desk", name="desk"), agent(lambda request: "bills", name="bills")
+    session = Session("s")
+    assert (await session.ask([desk, bills], "x", agent="bills")).answer == "bills"
+    assert ((await session.ask([desk, bills], "x")).answer, session.head().agent) == ("bills", "bills")
+    wrong: Any
+    for wrong, named in (
+        ([desk, bills], "nobody"),
+        (desk, "nobody"),
+        ([], None),
+        ([desk, desk], None),
+        (["desk"], None),
+    ):
+        with pytest.raises(SettingsError, match="agent"):
+            await session.ask(wrong, "x", agent=named)
+
+
 async def test_what_was_said_before_the_caller_was_cancelled_is_kept(system: System) -> None:
     """A conversation that any provider takes: the call that was under way is closed."""
 

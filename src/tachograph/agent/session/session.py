@@ -26,8 +26,8 @@ from tachograph.events.account import COUNTED, Account
 from tachograph.events.chat import Message
 from tachograph.store.sessions.head import Head
 
-Agents = Agent | Mapping[str, Agent]
-"""One agent, or several by name: the first begins."""
+Agents = Agent | Sequence[Agent] | Mapping[str, Agent]
+"""One agent, several, or several by names of the application's own: the first begins."""
 Result = TypeVar("Result")
 
 
@@ -106,8 +106,9 @@ class Session(Terms):
         known: Callable[[Live], object] = lambda live: None, *, agent: str | None, supersede: bool,
         state: Mapping[str, Any] | None,
     ) -> Live:  # fmt: skip
+        those = _by_name(agents)
         async with self.turn(supersede=supersede) as turn:
-            name, chosen = _chosen(agents, agent, turn.agent)
+            name, chosen = _chosen(those, agent, turn.agent)
             return await turn.whole(
                 chosen, prompt, call, known, speaks=lambda outcome: _spoke(agents, outcome, name), state=lambda: state
             )  # fmt: skip
@@ -116,9 +117,20 @@ class Session(Terms):
         return self.system.recorder.clock.now()
 
 
-def _chosen(agents: Agents, named: str | None, current: str | None) -> tuple[str, Agent]:
-    if isinstance(agents, Agent):
-        return agents.name, agents
+def _by_name(agents: Agents) -> Mapping[str, Agent]:
+    if isinstance(agents, Mapping):
+        return agents
+    known: dict[str, Agent] = {}
+    for one in (agents,) if isinstance(agents, Agent) else agents:
+        if not isinstance(one, Agent):
+            raise SettingsError("agents", one, "an agent, several, or several by name")
+        if one.name in known:
+            raise SettingsError("agents", one.name, "agents with different names")
+        known[one.name] = one
+    return known
+
+
+def _chosen(agents: Mapping[str, Agent], named: str | None, current: str | None) -> tuple[str, Agent]:
     if not agents or (named is not None and named not in agents):
         raise SettingsError("agent", named, f"one of {', '.join(agents) or 'at least one agent'}")
     name = named or (current if current in agents else None) or next(iter(agents))
@@ -128,13 +140,13 @@ def _chosen(agents: Agents, named: str | None, current: str | None) -> tuple[str
 def _spoke(agents: Agents, outcome: Outcome[Any], name: str) -> str:
     """Who speaks next: whoever answered, under the name that he has among these agents."""
     answered = outcome.agent
-    if isinstance(agents, Agent) or not answered or answered in agents:
+    if not isinstance(agents, Mapping) or not answered or answered in agents:
         return answered or name
     return next((known for known, one in agents.items() if one.name == answered), name)
 
 
 async def _and_close(agents: Agents, work: Awaitable[Result]) -> Result:
     """What the work comes to; then the models' connections of this event loop are closed."""
-    for one in (agents,) if isinstance(agents, Agent) else agents.values():
+    for one in _by_name(agents).values():
         work = one.and_close(work)
     return await work

@@ -202,3 +202,9 @@ def test_an_unknown_locale_is_refused() -> None:
     """When the guardrail is made."""
     with pytest.raises(SettingsError, match="locale"):
         faq(locale="pt")
+
+
+def test_a_search_that_is_no_function_is_refused() -> None:
+    """Before a conversation finds out."""
+    with pytest.raises(SettingsError, match="search=3 cannot be used: a function"):
+        faq(3)  # type: ignore[arg-type]

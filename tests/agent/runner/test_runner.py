@@ -283,6 +283,12 @@ async def test_who_begins(last: str | None, active: Any, explicit: str | None, w
     assert (reply.response, reply.agent_name) == (f"I am {wanted}", wanted)
 
 
+def test_who_cannot_begin_is_said_at_once() -> None:
+    """A name that no agent has is a mistake of the program, not of a message."""
+    with pytest.raises(SettingsError, match=r"^start_agent='Dora' cannot be used: one of Ana, Daniela$"):
+        Runner([desk(["x"], "Ana"), desk(["x"], "Daniela")], start_agent="Dora")
+
+
 async def test_a_wrapped_up_run_has_its_last_words(events: Captured) -> None:
     """An application that prefers a last turn to a person gets that turn's words, which are no credit."""
     script = [Call("look", {"query": "a"}), "As far as I know."]

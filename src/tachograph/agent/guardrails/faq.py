@@ -23,6 +23,7 @@ from tachograph.agent.guardrails.rule import Rule, found
 from tachograph.agent.guardrails.shipped import rules as shipped
 from tachograph.agent.guardrails.shipped import texts_of
 from tachograph.agent.pace.items import items_of
+from tachograph.errors import SettingsError
 
 Search = Callable[[str], Any]
 """Query → entries, the best first, async or not: texts, or things with an `answer`."""
@@ -59,6 +60,8 @@ def faq(
     tool was called, since the person spoke, whose name ends with `lookup`. A search that raises is recorded, and found
     nothing. Of an answer that is a JSON object it looks at the `field` alone.
     """
+    if search is not None and not callable(search):
+        raise SettingsError("search", search, "a function: query → entries, the best first")
     said = texts_of(locale)["faq_not_found"] if not_found is None else not_found
     own = _rules() if rules is None else tuple(rules)
     return Guardrail(

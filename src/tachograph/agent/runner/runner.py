@@ -37,7 +37,7 @@ from tachograph.agent.session.session import Session
 from tachograph.agent.session.turn import Turn
 from tachograph.agent.spec import limits_of
 from tachograph.agent.team.starting import starting_agent
-from tachograph.errors import LimitExceeded, SessionError, SessionHandedOff, StoreError
+from tachograph.errors import LimitExceeded, SessionError, SessionHandedOff, SettingsError, StoreError
 from tachograph.limits.limit import Limits
 from tachograph.limits.text import parse
 
@@ -84,6 +84,8 @@ class Runner:
         self.assistant, self.conversation = assistant, conversation
         self.crew = wired(self.agents, faq=faq, memory=memory, hand_over=hand_over, locale=locale)
         """The agents, wired: the orchestrator hands over to scenarios, remembers, and looks things up."""
+        if start_agent is not None and slug(start_agent) not in {slug(one.name) for one in self.crew}:
+            raise SettingsError("start_agent", start_agent, f"one of {', '.join(one.name for one in self.crew)}")
         self.start_agent, self.active_workflow = start_agent, active_workflow
         self.trace = trace
         self.untraced = 0

@@ -25,7 +25,7 @@ def crew_of(agents: Agent | Sequence[Agent]) -> tuple[Agent, ...]:
     names: set[str] = set()
     for one in found:
         if not isinstance(one, Agent):
-            raise SettingsError("agents", one, "agents")
+            raise SettingsError("agents", one, "an Agent, or several")
         if slug(one.name) in names or not slug(one.name):
             raise SettingsError("agents", one.name, "names with letters or digits, each of another spelling")
         names.add(slug(one.name))

@@ -36,6 +36,16 @@ def test_what_cannot_be_used_is_refused_at_once(field: str, value: Any) -> None:
         Spec(**{"name": "a", "model": "m", field: value})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "wanted"),
+    [("handoffs", ["b"], "Agent or Handoff"), ("memory", 3, "Memory or None"), ("guardrails", [3], "Guardrail")],
+)
+def test_what_is_wanted_is_said_in_the_names_that_programs_know(field: str, value: Any, wanted: str) -> None:
+    """An agent is an Agent, and nothing of where the package keeps it."""
+    with pytest.raises(SettingsError, match=rf"cannot be used: {wanted}$"):
+        Spec(**{"name": "a", "model": "m", field: value})
+
+
 def test_limits_of_the_call_go_before_those_of_the_agent() -> None:
     """As a value or as a text."""
     spec = Spec(name="a", model="m", limits=Limits(usd=2))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -129,7 +130,7 @@ class Spec(Rules):
             several = isinstance(value, Sequence) and not isinstance(value, str)
             for item in value if several else (value,):
                 if not isinstance(item, kind):
-                    raise SettingsError(name, item, f"{getattr(kind, '__name__', kind)}")
+                    raise SettingsError(name, item, _spelled(kind))
 
     @cached_property
     def port(self) -> ModelPort:
@@ -155,6 +156,11 @@ _KINDS: Mapping[str, Any] = {
     "guardrails": Guardrail, "memory": Memory | None, "compaction": Compaction | None,
 }  # fmt: skip
 """Field → what it, or each item of it, must be."""
+
+
+def _spelled(kind: Any) -> str:
+    """A kind as programs know it."""
+    return " or ".join({Spec: "Agent", NoneType: "None"}.get(one) or one.__name__ for one in get_args(kind) or (kind,))
 
 
 def limits_of(limits: Limits | str) -> Limits:

@@ -207,7 +207,7 @@ async def _fill(live: Live) -> None:
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
     if acted.waiting:
-        return live.over(End("paused", "approval", detail=f"{', '.join(acted.waiting)} wait for approval"))
+        return live.over(End("paused", "approval", detail=f"to be approved: {', '.join(acted.waiting)}"))
     live.advance(acted.answered)
     passed = acted.passed
     if passed is not None:

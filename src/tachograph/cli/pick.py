@@ -15,7 +15,12 @@ _SHORT = re.compile(r"[0-9a-f]{4,12}", re.IGNORECASE)
 
 def short(run: Run) -> str:
     """What lists call a run: eight digits."""
-    return run.execution_id.removeprefix("exec_")[:_DIGITS]
+    return digits(run.execution_id)
+
+
+def digits(execution_id: str) -> str:
+    """The same of a run that is known by its execution alone."""
+    return execution_id.removeprefix("exec_")[:_DIGITS]
 
 
 def pick(index: Index, name: str) -> Run:

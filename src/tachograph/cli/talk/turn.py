@@ -19,6 +19,7 @@ from tachograph.agent.handle import Handle, Stream
 from tachograph.agent.progress import Limited, ModelWarned, Nudged, RetryExhausted, Retrying, StreamReset, ToolDone
 from tachograph.cli import exits, human
 from tachograph.cli.draw.narrator import Narrator
+from tachograph.cli.pick import digits
 from tachograph.cli.terminal import Terminal
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
@@ -79,6 +80,10 @@ class Teller:
         elif not outcome.completed:
             why = f"{outcome.status}: {outcome.stop_reason}" + (f": {outcome.detail}" if outcome.detail else "")
             self._terminal.err.print(Text(why, "red"))
+            if outcome.status == "paused" and outcome.execution_id:
+                run = digits(outcome.execution_id)
+                self._terminal.tell(f"decide: tachograph approvals allow {run}  (or deny, edit)")
+                self._terminal.tell(f"go on:  tachograph resume {run} FILE.py:AGENT")
 
 
 def as_json(outcome: Outcome[Any]) -> Mapping[str, Any]:

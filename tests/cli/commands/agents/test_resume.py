@@ -61,6 +61,19 @@ def test_a_run_that_waits_is_decided_and_goes_on(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "It is paid.\n")
 
 
+def test_a_run_that_waits_says_what_to_do(tmp_path: Path) -> None:
+    """What is to be approved, how to decide, and how to go on."""
+    store, bots = tmp_path / "runs.db", f"{written(tmp_path)}:asking"
+    waits = command("run", bots, "Pay!", store=store)
+    (run,) = objects(command("ls", "--json", store=store).stdout)
+    digits = run["execution_id"].removeprefix("exec_")[:8]
+    assert waits.stderr.splitlines()[-3:] == [
+        "paused: approval: to be approved: pay",
+        f"decide: tachograph approvals allow {digits}  (or deny, edit)",
+        f"go on:  tachograph resume {digits} FILE.py:AGENT",
+    ]
+
+
 def test_a_run_is_named_as_lists_name_it(tmp_path: Path) -> None:
     """The eight digits of `ls` and `approvals ls`, and `last`; exit code 3 for what no run is called."""
     store, bots = tmp_path / "runs.db", written(tmp_path)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tachograph.cli import human
 from tachograph.cli.command import command, command_app
-from tachograph.cli.pick import pick, short
+from tachograph.cli.pick import digits, pick, short
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.compose import admitter_for, scrubber_for
@@ -55,7 +55,7 @@ def ls(
         table.add_column(column, no_wrap=column != "arguments")
     for run in found.runs:
         for call in run.approvals:
-            name = f"{run.execution_id.removeprefix('exec_')[:8]}.{call.id.removeprefix(f'{run.run_id}.')}"
+            name = f"{digits(run.execution_id)}.{call.id.removeprefix(f'{run.run_id}.')}"
             shown = human.line(msgspec.json.encode(call.arguments).decode(), 80)
             status = call.status if call.decided_by is None else f"{call.status} by {human.line(call.decided_by, 30)}"
             times = (_moment(call.requested_at), "" if call.expires_at is None else _moment(call.expires_at))

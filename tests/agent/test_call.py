@@ -30,7 +30,7 @@ async def test_what_was_open_in_a_history_is_closed(events: Captured) -> None:
 async def test_a_history_of_what_is_no_message_is_refused_in_words(item: object) -> None:
     """With its place, before anything begins."""
     with pytest.raises(InvalidTranscript, match=r"^message 1: "):
-        await agent(["x"]).run("go", history=[user("hi"), item])  # type: ignore[list-item]
+        await agent(["x"]).run("go", history=[user("hi"), item])
 
 
 async def test_a_keyword_that_there_is_not_is_answered_with_those_of_a_program() -> None:

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "Look after journals and store: what waits, what was lost, what is damaged.",
     "limits": "Say what limits mean, or try loop detection on what was recorded.",
     "approvals": "List the tool calls that wait for a person, and decide about them.",
-    "session": "Say what a session has used of its limits, or let it begin anew.",
+    "session": "Say where sessions stand and what they have used; close one, or let it begin anew.",
     "prices": "Say what a model costs and why, or price past calls again.",
     "demo": "Run a small support desk of scripted agents and show what was recorded.",
 }

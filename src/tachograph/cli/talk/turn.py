@@ -36,6 +36,10 @@ LIMIT_REASONS = frozenset(
 """Stop reasons that a limit gives."""
 
 
+_ADVICE = 400
+"""Most characters of why a limit warned: what to do about it stands at the end."""
+
+
 def exit_code(outcome: Outcome[Any]) -> int:
     """What a script can know of a run without reading anything."""
     if outcome.completed:
@@ -186,7 +190,7 @@ def _remark(value: Any) -> str:
             why = "" if state == "completed" else f": {human.line(str(result), 120)}"
             return f"· {call.name} {state} {human.duration(int(seconds * 1e9))}{why}"
         case Limited(notice=notice):
-            why = f": {human.line(notice.reason, 160)}" if notice.reason else ""
+            why = f": {human.line(notice.reason, _ADVICE)}" if notice.reason else ""
             return f"(limit {notice.metric}: {notice.mode}, {notice.used:g} of {notice.threshold:g}{why})"
         case Nudged(kind=kind):
             return f"(nudged: {kind})"

@@ -23,6 +23,7 @@ def test_the_answer_streams_to_stdout_and_is_recorded(tmp_path: Path) -> None:
     done = command("run", str(written(tmp_path)), "hi", store=store)
     assert (done.returncode, done.stdout) == (0, "Hello there, friend.\n")
     assert "look completed" in done.stderr
+    assert "or remove the limit with usd=None" in done.stderr
     (run,) = objects(command("ls", "--json", store=store).stdout)
     assert (run["name"], run["status"], run["stop_reason"]) == ("bot", "completed", "final_answer")
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tachograph import compose
-from tachograph.errors import InvalidParameter, NotFound
+from tachograph.agent.resume.fork import fork
+from tachograph.agent.resume.resume import resume
+from tachograph.errors import InvalidParameter, NotFound, SettingsError
 from tachograph.providers.scripted import Call
 from tests.agent.resume.recorded import recording
 from tests.agent.running import agent
@@ -25,6 +27,14 @@ async def test_an_execution_is_found_with_its_run_and_what_that_began() -> None:
     assert (found.seq, found.started.name, found.offered()) == (outcome.last_seq, "calc", ("child",))
     assert [one.started.name for one in found.children()] == ["inner"]
     assert recording(found.run).events == found.events
+
+
+async def test_what_is_no_id_is_refused_in_words() -> None:
+    """As where the arguments of resume and fork are mixed up."""
+    with pytest.raises(SettingsError, match=r"an id, as in resume\(id, agents\) and fork\(agent, id\)$"):
+        await fork("exec_1", agent(["x"]))  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"^execution_id="):
+        await resume(agent(["x"]), "exec_1")  # type: ignore[arg-type]
 
 
 async def test_a_recording_can_be_cut() -> None:

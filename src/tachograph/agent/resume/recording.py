@@ -15,7 +15,7 @@ import msgspec
 
 from tachograph import compose
 from tachograph.agent.recorded import RecordedState
-from tachograph.errors import InvalidParameter, NotFound
+from tachograph.errors import InvalidParameter, NotFound, SettingsError
 from tachograph.events.call import CallStarted
 from tachograph.events.envelope import Event
 from tachograph.events.run import AUDIT, RunStarted
@@ -110,8 +110,10 @@ def reading(store: Reading | None) -> Iterator[Reading]:
 def recording(execution_id: str, store: Reading) -> Recording:
     """The run of an execution: the newest that no other run of it began. A run's own id will do, too.
 
-    Raises NotFound, StoreError.
+    Raises SettingsError for what is no id, NotFound, StoreError.
     """
+    if not isinstance(execution_id, str):
+        raise SettingsError("execution_id", execution_id, "an id, as in resume(id, agents) and fork(agent, id)")
     found = _rows(store, "execution_id", execution_id) or _rows(store, "id", execution_id)
     if not found:
         raise NotFound("run", execution_id)

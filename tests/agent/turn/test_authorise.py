@@ -117,7 +117,7 @@ async def test_a_reply_waits_as_a_whole(events: Captured) -> None:
     """One call of two needs a person: neither runs, both stay open, and each request for one is recorded once."""
     tools = [Tool.of(add, approve=True), same]
     found = await agent([[Call("same"), Call("add", {"a": 1, "b": 1})]], tools=tools, approve=Pause()).run("go")
-    assert (found.status, found.stop_reason, found.detail) == ("paused", "approval", "add wait for approval")
+    assert (found.status, found.stop_reason, found.detail) == ("paused", "approval", "to be approved: add")
     assert events.of(ToolStarted) == []
     assert names(events) == ["approval_requested"]
     assert [message.role for message in found.messages] == ["user", "assistant"]

@@ -28,7 +28,7 @@ from tachograph.agent.pace.schedule import Permit
 from tachograph.agent.progress import Emitter, Guarded, Limited
 from tachograph.agent.reminders import Reminder, Reminding
 from tachograph.agent.spec import Spec
-from tachograph.agent.state import Answered, End, Ended, Fact, Kept, State, Told, advance
+from tachograph.agent.state import End, Ended, Fact, Kept, State, Told, advance
 from tachograph.agent.team.dialogues import Team
 from tachograph.agent.tools.approval import Approve, Pause
 from tachograph.agent.tools.results import Shelf
@@ -119,8 +119,6 @@ class Live:
     state: State = field(default_factory=State)
     first: bool = False
     """Whether the prompt is the first message of its conversation."""
-    answered: Answered | None = None
-    """What is known of the calls of a reply that were called off in the middle."""
     asked_by: int | None = None
     """Number of the attempt that brought the last reply."""
     error: BaseException | None = None

@@ -372,7 +372,7 @@ def _leave_valid(live: Live) -> None:
     end = live.state.end
     if live.state.open and (end is None or end.status != "paused"):
         why = INTERRUPTED if end is None else f"not run: {end.detail or end.reason}"
-        live.advance(live.answered or leave(live, live.state, why))
+        live.advance(leave(live, live.state, why))
 
 
 def _close(record: Run, live: Live) -> None:

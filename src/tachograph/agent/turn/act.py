@@ -58,7 +58,7 @@ class Acted(Struct, frozen=True):
 async def act(live: Live, state: State, asked_by: int | None) -> Acted:
     """Run the open calls of the last reply. Raises CancelledError alone; then, too, every call has ended.
 
-    What is known of them by then is in `live.answered`.
+    What is known of them by then is where the run stands.
     """
     plans = [Plan(call, index) for index, call in enumerate(state.open)]
     tools = live.toolbox()
@@ -80,7 +80,7 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
     except BaseException:
         for plan in plans:
             _never_ran(live, state, plan, asked_by)
-        live.answered = _answered(plans)
+        live.advance(_answered(plans))
         raise
     answered = _answered(plans)
     said = zip(plans, answered.results, strict=True)

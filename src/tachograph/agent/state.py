@@ -143,7 +143,7 @@ class Answered(Struct, frozen=True):
         done = known if known.issuperset(self.succeeded) else known.union(self.succeeded)
         return _changed(
             state, messages=(*state.messages, *self.results), open=(), succeeded=done, base=None, reply=None,
-            finish=None, wrap_up=self.wrap_up or state.wrap_up, approvals={},
+            finish=None, wrap_up=state.wrap_up or self.wrap_up, approvals={},
         )  # fmt: skip
 
 

@@ -246,8 +246,8 @@ class Watch:
     """Runs, their states after each event at which they changed, and whose they were."""
 
     def __init__(self) -> None:
-        self.stood: dict[str, dict[int, State]] = {}
-        """Run → seq of its last event then → where the loop stood, until it decided to end."""
+        self.stood: dict[str, dict[int, State | None]] = {}
+        """Run → seq of its last event then → where the loop stood; None from when it has decided to end."""
         self.lives: dict[str, Live] = {}
         """Run → the last that performed it."""
 
@@ -261,10 +261,14 @@ class Watch:
                 run = self.record.run_id
                 if name == "state" and run is not None:
                     watch.lives[run] = self
-                    if value.end is None:
-                        watch.stood.setdefault(run, {})[self.record.last_seq] = value
+                    stood, seq = watch.stood.setdefault(run, {}), self.record.last_seq
+                    stood[seq] = value if value.end is None else stood.get(seq)
+                    if value.end is not None:  # decided, and not on record yet
+                        stood[seq + 1] = None
 
         live.__class__ = Watched
+        if live.again:
+            live.state = live.state  # noqa: PLW0127 - where it goes on is a moment, too
 
     @contextmanager
     def children(self) -> Iterator[None]:
@@ -288,7 +292,9 @@ class Watch:
         stood = self.stood.get(run, {})
         moments = sorted(stood)
         for place, seq in enumerate(moments):
-            state = laws.as_recorded(stood[seq])
+            if (live := stood[seq]) is None:
+                continue
+            state = laws.as_recorded(live)
             for later in range(seq, moments[place + 1] if place + 1 < len(moments) else seq + 1):
                 if isinstance(mine[later + 1].body, LimitHit):  # a start and what was noticed at it are one moment
                     continue
@@ -298,13 +304,13 @@ class Watch:
             assert laws.differences(laws.as_recorded(folded[-1]), laws.as_recorded(self.lives[run].state)) == {}
 
 
-async def flown(made: Made, watch: Watch, prompt: Any, **call: Any) -> Live:
-    """A run of the lead, to its end or until it is called off."""
+async def flown(made: Made, watch: Watch, prompt: Any, cancel_at: int | None = None, **call: Any) -> Live:
+    """A run of the lead, to its end or until it is called off: at its n-th progress value, or when the team says."""
     team, lead = made.team, made.lead
     live = begin(lead, lead.port, prompt, call_of(call))
     watch.watch(live)
     task = asyncio.ensure_future(fly(live, prompt))
-    left = [team.cancel_at]
+    left = [cancel_at]
 
     def count(value: object) -> None:
         left[0] = None if left[0] is None else left[0] - 1

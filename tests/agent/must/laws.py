@@ -23,7 +23,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
 from tachograph.events.message import MessageAppended
 from tachograph.events.note import Note
-from tachograph.events.run import STOP_REASONS, RunEnded, RunStarted, StepEnded, StepStarted
+from tachograph.events.run import STOP_REASONS, RunEnded, RunResumed, RunStarted, StepEnded, StepStarted
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.events.usage import Usage
 from tachograph.fold.cost import price
@@ -161,6 +161,20 @@ def starts_end_once(events: Sequence[Event]) -> None:
             if isinstance(event.body, RunEnded):
                 over.add(event.run)
     assert not +owed
+
+
+def starts_end_once_in_each_life(events: Sequence[Event]) -> None:
+    """Of one run, which may have gone on after it had ended."""
+    lives: list[list[Event]] = [[]]
+    for event in events:
+        if isinstance(event.body, RunResumed):
+            lives.append([])
+        lives[-1].append(event)
+    ends = [sum(isinstance(event.body, RunEnded) for event in life) for life in lives]
+    assert ends == [1] * len(lives)
+    owed = Counter(event.seq for event in events if isinstance(event.body, STARTS) and event.step)
+    owed.subtract(event.step for event in events if isinstance(event.body, ENDS) and event.step)
+    assert not any(owed.values()), owed
 
 
 def tools_end_once(events: Sequence[Event]) -> None:

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as some
+from msgspec import Struct
 
+from tachograph import compose
+from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import outcome_of
+from tachograph.agent.resume.recording import Recording, reading, recording
+from tachograph.agent.resume.resume import taken_up
+from tachograph.agent.transcript import check
+from tachograph.fold.approvals import Decided
+from tachograph.queries.checkup import examine
+from tachograph.record import scope
+from tachograph.record.after.decision import decide
 from tachograph.record.clock import SYSTEM
+from tachograph.store.query import Query
 from tachograph.testing import capture
 from tests.agent.must import laws
-from tests.agent.must.crossing import BEFORE, Made, Team, Watch, flown, teams
+from tests.agent.must.crossing import BEFORE, EASY, Made, Team, Watch, flown, teams
 from tests.agent.teams import family
 
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
@@ -28,7 +45,7 @@ def test_whatever_meets_the_laws_hold_and_the_record_knows_where_each_run_stood(
     note(team.told())
     made, watch = Made(team), Watch()
     with capture(clock=SYSTEM) as events:
-        live = asyncio.run(flown(made, watch, "go", history=BEFORE if team.history else ()))
+        live = asyncio.run(flown(made, watch, "go", team.cancel_at, history=BEFORE if team.history else ()))
     laws.counts_hold(events, laws.Tree(events, made.limits))
     laws.sent_validly(made.model.requests)
     laws.starts_end_once(events)
@@ -41,3 +58,100 @@ def test_whatever_meets_the_laws_hold_and_the_record_knows_where_each_run_stood(
         laws.totals_are_sums(outcome, store)
     for run in watch.lives:
         watch.agrees(run, events)
+
+
+class Life(Struct, frozen=True):
+    """One time that a run goes on."""
+
+    words: tuple[str, ...]
+    """What somebody says of what waits, one after the other: allow, deny, edit, or nothing."""
+    prompt: str | None = None
+    wide: bool = True
+    """Whether it has all the limits that it may need."""
+    cancel_at: int | None = None
+
+
+LIVES = some.lists(
+    some.builds(
+        Life,
+        some.lists(some.sampled_from(["allow", "allow", "deny", "edit", ""]), min_size=3, max_size=3).map(tuple),
+        some.sampled_from([None, None, "And now?"]),
+        some.sampled_from([True, True, False]),
+        some.one_of(some.none(), some.none(), some.integers(1, 60)),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=max(1, EXAMPLES // 4), suppress_health_check=list(HealthCheck), phases=PHASES, deadline=None)
+@given(team=teams(), lives=LIVES)
+def test_whatever_it_was_that_ended_a_run_it_goes_on_from_its_log(team: Team, lives: list[Life]) -> None:
+    """Again and again: no effect is there twice, every request is valid, and the log says where each run stood."""
+    note(f"{team.told()} {lives}")
+    made, watch = Made(team), Watch()
+    with recorded_here():
+        live = asyncio.run(flown(made, watch, "go", team.cancel_at, history=BEFORE if team.history else ()))
+        outcome = outcome_of(live)
+        for life in lives:
+            if not outcome.resumable or outcome.run_id is None:
+                break
+            decided(outcome, life)
+            outcome = gone_on(made, watch, outcome, life)
+        laws.sent_validly(made.model.requests)
+        assert len(made.effects) == len({effect.rsplit(" ", 2)[0] for effect in made.effects}), made.effects
+        adds_up(watch, outcome)
+
+
+@contextmanager
+def recorded_here() -> Iterator[None]:
+    """Into a store of its own, which is there when this is over."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        system = compose.configure(home=Path(home), drain_interval=0.02)
+        try:
+            yield
+        finally:
+            system.close()
+            scope._current.set(None)
+
+
+def decided(outcome: Outcome[Any], life: Life) -> None:
+    """Somebody says something of what waits."""
+    compose.flush()
+    reach = compose.recording().reach()
+    for waiting, word in zip(outcome.waiting, life.words, strict=False):
+        if not word:
+            continue
+        said = Decided(
+            slot=waiting.slot, call_id=waiting.call_id, tool=waiting.tool, arguments_hash=waiting.arguments_hash,
+            decision=word, by="ann", at=compose.recording().recorder.clock.now(),  # type: ignore[arg-type]
+            arguments={"what": "green"} if word == "edit" else None,
+        )  # fmt: skip
+        decide(reach.store, reach.gate, waiting.run if hasattr(waiting, "run") else outcome.run_id or "", said)
+    reach.store.close()
+
+
+def gone_on(made: Made, watch: Watch, outcome: Outcome[Any], life: Life) -> Outcome[Any]:
+    """The run goes on; its outcome then."""
+    prompt = None if outcome.status == "paused" else life.prompt
+    _, prompt, call = taken_up(
+        outcome.execution_id or "", made.lead, prompt=prompt, limits=EASY if life.wide else made.lead.limits
+    )
+    return outcome_of(asyncio.run(flown(made, watch, prompt, life.cancel_at, **call)))
+
+
+def adds_up(watch: Watch, outcome: Outcome[Any]) -> None:
+    """What is stored of all runs, and what the outcome says."""
+    with reading(None) as store:
+        rows = store.find(Query("runs", (), ("id", "status", "source"), limit=None)).rows
+        assert {row["status"] for row in rows} <= {"paused", "completed", "failed", "cancelled"}
+        for row in rows:
+            whole: Recording = recording(row["id"], store)
+            assert [event.seq for event in whole.events] == list(range(len(whole.events)))
+            watch.agrees(row["id"], whole.events, store.fetch)
+            laws.starts_end_once_in_each_life(whole.events)
+        if outcome.status != "paused":
+            check(outcome.messages)
+        laws.totals_are_sums(outcome, store)  # type: ignore[arg-type]
+        found = examine(compose.current().settings, store)  # type: ignore[arg-type]
+        assert found.problems == []

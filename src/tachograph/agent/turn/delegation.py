@@ -16,6 +16,7 @@ from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Call, begin, outcome_of
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter, WorkerTold
+from tachograph.agent.state import Wrapped
 from tachograph.agent.team.ancestry import barred
 from tachograph.agent.team.delegate import MESSAGE, RESET, Delegate, DelegateTool
 from tachograph.agent.team.dialogues import Dialogue, forked
@@ -123,6 +124,8 @@ def _handed_over(live: Live, child: Live, outcome: Outcome[Any], ended: LimitExc
     limit = _passed_on(ended or child.error or child.wrapping)
     if limit is not None and not limit.above:
         live.record.reached(limit)
+        if limit.mode == "wrap_up":
+            live.advance(Wrapped(limit.metric))
     return Delegated(Ran("failed", report(name, outcome), failed), limit=limit)
 
 

@@ -54,6 +54,12 @@ class Onward:
     """Number of the attempt that brought the last reply."""
     asks: Sequence[Approval] = ()
     """What a person is asked about before it goes on: then it waits."""
+    done: Mapping[int, tuple[Message, bool]] = field(default_factory=dict)
+    """Results that open calls have already, by their place."""
+    paused: Mapping[int, str] = field(default_factory=dict)
+    """Runs of delegates that paused in open calls."""
+    wake: Callable[[Any, str, Any], Any] | None = None
+    """What takes those up again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +147,12 @@ def begin(spec: Spec, port: ModelPort, prompt: Prompt | None, call: Call) -> Liv
     live.state = state if onward is not None and onward.record is not None else _free(state, prompt)
     if onward is not None:
         live.spent, live.facts, live.asked_by, live.asks = onward.spent, onward.facts, onward.asked_by, onward.asks
-        live.again = onward.record is not None
+        live.again, live.done, live.paused, live.wake = (
+            onward.record is not None,
+            onward.done,
+            onward.paused,
+            onward.wake,
+        )
     return live
 
 
@@ -184,8 +195,21 @@ def outcome_of(live: Live) -> Outcome[Any]:
         last_seq=live.record.last_seq, messages=messages, agent=live.spec.name,
         children=tuple(live.children),
         message=None if state.handing is None else state.handing.text,
-        waiting=tuple(one for one in state.approvals.values() if one.decided is None) if end.status == "paused" else (),
+        waiting=_waiting(live) if end.status == "paused" else (),
     )  # fmt: skip
+
+
+def _waiting(live: Live) -> tuple[Approval, ...]:
+    """What the run waits for, and those below it that paused it."""
+    own = [one for one in live.state.approvals.values() if one.decided is None]
+    paused = set(live.paused.values())
+    below = (
+        one if one.run else structs.replace(one, run=child.run_id or "")
+        for child in live.children
+        if child.run_id in paused and child.status == "paused"
+        for one in child.waiting
+    )
+    return (*own, *below)
 
 
 def _prices(recorder: Recorder) -> Callable[[], PriceBook]:

@@ -131,6 +131,12 @@ class Live:
     """Why it was called off; empty while it was not."""
     asks: Sequence[Approval] = ()
     """What a person is asked about before it goes on."""
+    done: Mapping[int, tuple[Message, bool]] = field(default_factory=dict)
+    """Place of an open call → its result, and whether it completed: when another of them paused the run."""
+    paused: Mapping[int, str] = field(default_factory=dict)
+    """Place of an open call → the run of a delegate that paused in it."""
+    wake: Callable[[Any, str, Any], Any] | None = None
+    """Takes such a run up again: for an agent, with the call that would begin one."""
     facts: Sequence[Told] = ()
     """What the runtime says before anything else happens."""
     fresh: bool = True

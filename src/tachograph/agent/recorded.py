@@ -107,6 +107,8 @@ class RecordedState:
         self._read: dict[int, Message | None] = {}
         """Messages by their node, read once."""
         self._tools: dict[int, ToolStarted] = {}
+        self.paused: dict[int, str] = {}
+        """Place of an open call → the run of a delegate that paused in it."""
         self._results: dict[int, tuple[Message, bool]] = {}
         self._wrap_up = ""
         """The limit that refused one of these calls and allows one more turn."""
@@ -127,10 +129,15 @@ class RecordedState:
 
     def under_way(self) -> tuple[Message, ...]:
         """Results of the open calls once one of them has begun: what is known by now, or that it was interrupted."""
-        if not (self._tools or self._results):
+        if not (self._tools or self._results or self.paused):
             return ()
         known = {index: message for index, (message, _) in self._results.items()}
         return tuple(known.get(index) or result(call, INTERRUPTED) for index, call in enumerate(self.state.open))
+
+    @property
+    def done(self) -> dict[int, tuple[Message, bool]]:
+        """Place of an open call → its result, where it has one, and whether it completed."""
+        return dict(self._results)
 
     def _run_started(self, event: Event, body: RunStarted) -> None:
         if body.agent_type is not None and not self.state.agent:
@@ -186,7 +193,12 @@ class RecordedState:
         started = self._tools.pop(number, None)
         if started is None or not self.state.open:
             return
-        told = (self._value(body.metadata) or {}).get("told")
+        self.paused.pop(started.index, None)
+        facts = self._value(body.metadata) or {}
+        if isinstance(asleep := facts.get("paused"), str):
+            self.paused[started.index] = asleep
+            return
+        told = facts.get("told")
         content = self._value(body.result) if told is None else told
         call = self.state.open[started.index] if started.index < len(self.state.open) else self.state.open[-1]
         content = refused(body.reason) if content is None and body.reason else content
@@ -200,6 +212,7 @@ class RecordedState:
         if self._results and len(self._results) == len(self.state.open):
             found = [self._results[index] for index in sorted(self._results)]
             self._results.clear()
+            self.paused.clear()
             names = tuple(message.name or "" for message, done in found if done)
             answered = Answered(tuple(message for message, _ in found), names, self._wrap_up)
             self.state, self._wrap_up = advance(self.state, answered), ""
@@ -239,6 +252,7 @@ class RecordedState:
         self.state = advance(self.state, Ended(End(body.status, body.stop_reason, answer)))
 
     def _run_resumed(self, event: Event, body: RunResumed) -> None:
+        self._wrap_up = ""
         self.state = advance(self.state, Resumed())
 
     def _path(self, node: int | None) -> tuple[Message, ...]:

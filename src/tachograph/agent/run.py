@@ -206,9 +206,10 @@ async def _fill(live: Live) -> None:
 
 async def _act(live: Live, asked_by: int | None) -> None:
     acted = await act(live, live.state, asked_by)
-    if acted.waiting:
+    if acted.waiting and acted.finished is None and acted.limit is None:
         return live.over(End("paused", "approval", detail=f"to be approved: {', '.join(acted.waiting)}"))
-    live.advance(acted.answered)
+    if not acted.waiting:  # else the calls are open still, and whatever ended the run closes them
+        live.advance(acted.answered)
     passed = acted.passed
     if passed is not None:
         live.take(passed.post)

@@ -11,6 +11,9 @@ from tachograph.events.run import Failure
 
 ToolState = Literal["completed", "failed", "rejected", "skipped", "cancelled", "abandoned"]
 
+WAITS = "it waits for a person"
+"""Reason of a call that was cancelled since the agent that it asks waits for one. When that goes on, it is made again."""
+
 
 class ToolStarted(Recorded, frozen=True, kw_only=True, tag="tool_started"):
     """A tool is about to run (or was asked for and refused: then its end follows at once)."""

@@ -63,6 +63,8 @@ class Approval(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     """UTC ns from which nobody can decide any more, and it counts as denied; None: never."""
     decided: Decided | None = None
+    run: str = ""
+    """The run below that waits for it, where it is not the very run that asks."""
 
     def expired(self, now: int) -> bool:
         """Whether nobody decided in time."""
@@ -76,7 +78,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     def facts(self) -> dict[str, Any]:
         """What its note says."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "decided"}
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("decided", "run")}
 
     def is_about(self, other: Approval | Decided) -> bool:
         """Whether the other is about this very call."""

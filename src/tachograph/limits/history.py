@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tachograph.events.content import Content
 from tachograph.events.envelope import Event
-from tachograph.events.tool import ToolEnded, ToolStarted
+from tachograph.events.tool import WAITS, ToolEnded, ToolStarted
 from tachograph.fold.transcript import Fetch
 from tachograph.limits.guard import Settled
 from tachograph.limits.loops import Detector, Loops
@@ -50,9 +50,14 @@ class Answer(Struct, frozen=True):
 
 
 def moments(events: Iterable[Event], fetch: Fetch | None = None) -> Iterator[Request | Answer]:
-    """Requests and answers of one run, in order. `fetch` finds contents that are kept by hash: `Blobs.fetch`."""
+    """Requests and answers of one run, in order. `fetch` finds contents that are kept by hash: `Blobs.fetch`.
+
+    A call that ended because a worker in it waits for a person is made again when that goes on: it is heard then.
+    """
     heard = [event for event in events if isinstance(event.body, ToolStarted | ToolEnded)]
     texts = _texts(heard, fetch)
+    asleep = {event.step for event in heard if isinstance(event.body, ToolEnded) and event.body.reason == WAITS}
+    heard = [event for event in heard if event.step not in asleep]
     ends = {event.step: event.body for event in reversed(heard) if isinstance(event.body, ToolEnded)}
     answers = {step: _settled(end, step, texts) for step, end in ends.items()}
     for event in heard:

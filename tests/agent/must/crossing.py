@@ -268,7 +268,7 @@ class Watch:
 
         live.__class__ = Watched
         if live.again:
-            live.state = live.state  # noqa: PLW0127 - where it goes on is a moment, too
+            setattr(live, "state", live.state)  # noqa: B010 - where it goes on is a moment, too
 
     @contextmanager
     def children(self) -> Iterator[None]:
@@ -332,5 +332,3 @@ async def flown(made: Made, watch: Watch, prompt: Any, cancel_at: int | None = N
     with suppress(LimitExceeded, asyncio.CancelledError):
         task.result()
     return live
-
-

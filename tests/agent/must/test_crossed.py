@@ -127,7 +127,7 @@ def decided(outcome: Outcome[Any], life: Life) -> None:
             decision=word, by="ann", at=compose.recording().recorder.clock.now(),  # type: ignore[arg-type]
             arguments={"what": "green"} if word == "edit" else None,
         )  # fmt: skip
-        decide(reach.store, reach.gate, waiting.run if hasattr(waiting, "run") else outcome.run_id or "", said)
+        decide(reach.store, reach.gate, waiting.run or outcome.run_id or "", said)
     reach.store.close()
 
 

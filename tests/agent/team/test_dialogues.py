@@ -66,7 +66,7 @@ def test_turns_are_waited_for_in_order_and_in_time() -> None:
         try:
             async with dialogue.turn(2, seconds):
                 order.append(f"{name} begins")
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 order.append(f"{name} ends")
         except TimeoutError:
             order.append(f"{name} is late")

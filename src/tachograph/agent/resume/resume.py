@@ -14,7 +14,7 @@ from typing import Any
 from tachograph.agent import loop
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome, Spending
-from tachograph.agent.call import Onward, Prompt, begin, call_of
+from tachograph.agent.call import Call, Onward, Prompt, begin, call_of
 from tachograph.agent.crew.crew import members
 from tachograph.agent.resume.effects import asked_about, unsettled
 from tachograph.agent.resume.recording import Recording, reading, recording
@@ -22,6 +22,7 @@ from tachograph.agent.spec import effective, equipment
 from tachograph.agent.state import Resumed, State, Told, advance
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.team.handoff import edges_of
+from tachograph.agent.team.report import answer_of
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import NotResumable, SettingsError
 from tachograph.events.run import Status
@@ -30,6 +31,7 @@ from tachograph.fold.state import fold
 from tachograph.fold.totals import TOKEN_CLASSES
 from tachograph.limits.limit import Limits
 from tachograph.record.after.resumed import resumed
+from tachograph.record.door import Recorded
 from tachograph.record.run import Run
 
 GO_ON = "Your last reply broke off or could not be used. Go on with the task from there."
@@ -53,14 +55,14 @@ async def resume(execution_id: str, agents: Agents, **call: Any) -> Outcome[Any]
 
 def taken_up(
     execution_id: str, agents: Agents, *, prompt: Prompt | None = None, limits: Limits | str | None = None,
-    by: str | None = None, accept: bool = False, **call: Any,
+    by: str | None = None, accept: bool = False, below: Recorded | str | None = None, **call: Any,
 ) -> tuple[Agent, Prompt | None, dict[str, Any]]:  # fmt: skip
     """The agent of the run, and the prompt and call with which it goes on: for `run`, `start` or `stream`. Blocks.
 
     `agents` are those that may have begun it. `limits` hold in place of the agent's own, and what was used before
     counts. `prompt` is what is said now; None lets it go on as it stood. `by` says who wanted it. `accept` goes on
-    where content was not kept. A call with effects of which nobody knows whether it happened makes the run wait for a
-    person.
+    where content was not kept. `below` is an open run or step whose limits bound it too. A call with effects of which
+    nobody knows whether it happened makes the run wait for a person.
 
     Raises NotFound, NotResumable, CodecError, SettingsError, InvalidTranscript, StoreError; then nothing has happened.
     """
@@ -79,7 +81,7 @@ def taken_up(
             raise NotResumable(whole.run, whole.status, f"nobody knows whether {named} took effect: first resume it")
         _check(agent, prompt, {**call, "onward": Onward(advance(folded.state, Resumed()))})
         stands = fold(whole.events)
-        record = resumed(whole.run, limits=effective(agent, limits, tools), epoch=stands.epoch, by=by)
+        record = resumed(whole.run, limits=effective(agent, limits, tools), epoch=stands.epoch, by=by, below=below)
         record.take()
         try:
             # Somebody may have decided something meanwhile: what counts is the log as it was taken over.
@@ -91,7 +93,9 @@ def taken_up(
         except BaseException:
             _leave(record, "failed", "internal_error", paused=whole.status == "paused")
             raise
-        onward = Onward(state, record, spending(whole), facts, folded.asked_by, asks)
+        onward = Onward(
+            state, record, spending(whole), facts, folded.asked_by, asks, folded.done, folded.paused, woken
+        )  # fmt: skip
         return agent, prompt, {**call, "onward": onward}
 
 
@@ -111,6 +115,20 @@ def _leave(record: Run, status: Status, reason: str, *, paused: bool) -> None:
             record.stop("paused", "approval")
         else:
             record.stop(status, reason)
+
+
+def woken(worker: Agent, run: str, asked: Call) -> dict[str, Any] | str:
+    """What a delegate's call brings with it to go on with the run in which it had paused; or its answer. Blocks.
+
+    Raises as `taken_up`, and NotResumable for one that has ended without an answer.
+    """
+    with reading(None) as store:
+        whole = recording(run, store)
+        end = whole.folded().state.end
+    if end is not None and end.status == "completed":
+        return answer_of(worker.name, Outcome(status=end.status, stop_reason=end.reason, answer=end.answer))
+    _, _, call = taken_up(run, worker, limits=asked.limits, below=asked.below)
+    return {name: call[name] for name in ("onward", "reminding")}
 
 
 def going_on(agent: Agent, state: State, prompt: Prompt | None) -> tuple[State, tuple[Told, ...]]:

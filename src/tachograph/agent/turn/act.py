@@ -32,6 +32,7 @@ from tachograph.agent.turn.handing import request
 from tachograph.agent.turn.plan import FINISHED_BEFORE, Finished, Plan
 from tachograph.errors import LimitExceeded, ToolError
 from tachograph.events.chat import Part, Text, ToolUse, result
+from tachograph.events.tool import WAITS
 from tachograph.record import scope
 from tachograph.record.intent import ToolCall
 from tachograph.record.spell import valid_text
@@ -52,7 +53,7 @@ class Acted(Struct, frozen=True):
     passed: Passed | None = None
     """Who takes over."""
     waiting: tuple[str, ...] = ()
-    """Tools whose calls wait for a person: then none of the reply has run, and all of them stay open."""
+    """Tools whose calls wait for a person, or a worker's call in them: then the calls of the reply stay open."""
 
 
 async def act(live: Live, state: State, asked_by: int | None) -> Acted:
@@ -60,11 +61,13 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
 
     What is known of them by then is where the run stands.
     """
-    plans = [Plan(call, index) for index, call in enumerate(state.open)]
+    plans = _plans(live, state)
     tools = live.toolbox()
     finished, handing = None, None
     try:
         for plan in plans:
+            if plan.met:
+                continue
             if finished is not None:
                 plan.refusal = FINISHED_BEFORE
                 continue
@@ -74,22 +77,24 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
             return Acted(Answered(()), waiting=pause(live, plans))
         for plan in plans:
             plan.refusal = FINISHED_BEFORE if plan.waits else plan.refusal
-        await _run_all(live, state, [plan for plan in plans if plan is not handing], asked_by)
+        await _run_all(live, state, [plan for plan in plans if plan is not handing and not plan.met], asked_by)
+        if any(plan.paused for plan in plans):
+            return _halted(live, plans, finished)
         if handing is not None:  # the last thing that is done: the next agent reads what came of everything else
             await _hand_over(live, state, plans, handing, asked_by, finished)
     except BaseException:
         for plan in plans:
+            plan.met = plan.met and not plan.paused
             _never_ran(live, state, plan, asked_by)
         live.advance(_answered(plans))
         raise
+    live.done, live.paused = {}, {}
     answered = _answered(plans)
     said = zip(plans, answered.results, strict=True)
     live.shelf.failures.update(one for plan, one in said if plan.state != "completed")
-    ends = [plan.finished for plan in plans if plan.finished is not None]
-    finished = finished or next((end for end in ends if isinstance(end, FinishRun)), ends[0] if ends else None)
     return Acted(
         answered,
-        finished,
+        finished or _finished(plans),
         next((plan.limit for plan in plans if plan.limit is not None), None),
         next((plan.passed for plan in plans if plan.passed is not None), None),
     )
@@ -97,10 +102,38 @@ async def act(live: Live, state: State, asked_by: int | None) -> Acted:
 
 def leave(live: Live, state: State, why: str) -> Answered:
     """The open calls of a reply will not run: each is recorded with its end, and answered with the reason."""
-    plans = [Plan(call, index, refusal=why) for index, call in enumerate(state.open)]
+    plans = _plans(live, state)
     for plan in plans:
-        _unrun(live, state, plan)
+        if not plan.met:
+            plan.refusal = why
+            _unrun(live, state, plan)
     return _answered(plans)
+
+
+def _plans(live: Live, state: State) -> list[Plan]:
+    """The open calls. Those that had ended when another one paused the run have their results."""
+    plans = [Plan(call, index) for index, call in enumerate(state.open)]
+    for index, (message, completed) in live.done.items():
+        plans[index].take(message, completed=completed)
+    return plans
+
+
+def _halted(live: Live, plans: list[Plan], finished: Finished | None) -> Acted:
+    """A worker waits for a person, so this run does: what the other calls came to is kept until it goes on."""
+    live.done = {
+        plan.index: (result(plan.call, plan.content), plan.state == "completed")
+        for plan in plans
+        if plan.met and not plan.paused
+    }
+    live.paused = {plan.index: plan.paused for plan in plans if plan.paused}
+    limit = next((plan.limit for plan in plans if plan.limit is not None and plan.limit.mode != "wrap_up"), None)
+    names = tuple(plan.call.name for plan in plans if plan.paused)
+    return Acted(Answered(()), finished or _finished(plans), limit, waiting=names)
+
+
+def _finished(plans: list[Plan]) -> Finished | None:
+    ends = [plan.finished for plan in plans if plan.finished is not None]
+    return next((end for end in ends if isinstance(end, FinishRun)), ends[0] if ends else None)
 
 
 def _unrun(live: Live, state: State, plan: Plan) -> None:
@@ -192,6 +225,10 @@ async def _run(
         with record:
             hint = live.heed(record.notices)
             await _perform(live, state, plan, record)
+            if plan.paused:
+                record.give_up(WAITS, cancelled=True)
+                record.metadata = {"paused": plan.paused}
+                return
             if hint:
                 said = plan.content
                 plan.content = f"{said}\n\n{hint}" if isinstance(said, str) else (*said, Text(hint))
@@ -264,6 +301,8 @@ async def _perform(live: Live, state: State, plan: Plan, record: ToolStep) -> No
         ran = Ran("completed", live.text_of(plan.given))
     elif isinstance(prepared.tool, DelegateTool):
         ran, finished = await _delegate(live, plan, prepared, prepared.tool, record)
+        if plan.paused:
+            return
     else:
         seconds = live.within(prepared.tool.timeout)
         ran = await execute(
@@ -281,7 +320,8 @@ async def _delegate(
     """Another agent does it: what came of that, and whether it ended the whole run."""
     plan.delegated = True
     try:
-        found = await delegation.delegate(live, tool, plan.call, prepared.arguments, record)
+        asleep = live.paused.get(plan.index, "")
+        found = await delegation.delegate(live, tool, plan.call, prepared.arguments, record, asleep)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if not plan.called_off or task is None or task.uncancel():  # the run itself is called off
@@ -289,7 +329,7 @@ async def _delegate(
         return Ran("cancelled", CALLED_OFF), None
     finally:
         plan.delegated = False
-    plan.limit = found.limit
+    plan.limit, plan.paused = found.limit, found.paused
     return found.ran, None if found.finished is None else FinishRun(found.finished)
 
 

@@ -6,8 +6,10 @@ comes to is handed over in words; what ends more than the worker's own run is ha
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -39,6 +41,8 @@ class _Below(NamedTuple):
     dialogue: Dialogue
     kind: str
     """What that is: persistent, copy, fork, fresh."""
+    asleep: str = ""
+    """The run itself, where it had begun and paused."""
 
 
 class Delegated(Struct, frozen=True):
@@ -47,6 +51,8 @@ class Delegated(Struct, frozen=True):
     ran: Ran
     finished: str | None = None
     """The answer of the whole run, where a hook inside has ended that."""
+    paused: str = ""
+    """The worker's run, when it waits for a person."""
     limit: LimitExceeded | None = None
     """A limit of the asker's, or of a run above it, that ended the worker's run."""
 
@@ -57,9 +63,12 @@ def refused(live: Live, tool: DelegateTool) -> str:
 
 
 async def delegate(
-    live: Live, tool: DelegateTool, call: ToolUse, arguments: Mapping[str, Any], record: Recorded
+    live: Live, tool: DelegateTool, call: ToolUse, arguments: Mapping[str, Any], record: Recorded, asleep: str = ""
 ) -> Delegated:
-    """Have the worker do it; `record` is the step of the call. Raises CancelledError alone."""
+    """Have the worker do it; `record` is the step of the call, `asleep` its run, where that had paused.
+
+    Raises CancelledError alone.
+    """
     how, dialogue = tool.delegate, live.team.dialogue(live.spec.name, tool.name)
     async with AsyncExitStack() as turn:
         try:
@@ -67,6 +76,9 @@ async def delegate(
         except TimeoutError as late:
             said = f"{how.worker.name} was not asked: no time was left to wait for its turn."
             return Delegated(Ran("cancelled", said, late))
+        if asleep and live.wake is not None:
+            context = dialogue if how.mode == "persistent" else Dialogue()
+            return await _asked(live, tool, call, arguments[MESSAGE], _Below(record, context, how.mode, asleep))
         context = _context(live, how, dialogue, reset=bool(arguments.get(RESET)))
         kind = "copy" if how.mode == "persistent" and context is not dialogue else how.mode
         return await _asked(live, tool, call, arguments[MESSAGE], _Below(record, context, kind))
@@ -83,23 +95,28 @@ def _context(live: Live, how: Delegate, dialogue: Dialogue, *, reset: bool) -> D
 async def _asked(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _Below) -> Delegated:
     worker = tool.delegate.worker
     try:
-        child = _begun(live, tool, call, message, below)
+        child = await _begun(live, tool, call, message, below)
+        if isinstance(child, str):  # somebody had it go on by itself, and it has answered
+            return Delegated(Ran("completed", child))
     except Exception as problem:  # noqa: BLE001 - whatever keeps it from beginning, whoever asked can go on
         return Delegated(Ran("failed", f"{worker.name} could not begin: {told(problem)}", problem))
     ended: LimitExceeded | None = None
     try:
-        await worker.perform(child, message)
+        await worker.perform(child, None if below.asleep else message)
     except LimitExceeded as raised:
         ended = raised
     finally:
         outcome = outcome_of(child)
         live.children.append(outcome)
-        below.dialogue.keep(outcome.messages, child.reminding)
+        if outcome.status != "paused":
+            below.dialogue.keep(outcome.messages, child.reminding)
+    if outcome.status == "paused":
+        return Delegated(Ran("cancelled", ""), paused=outcome.run_id or "")
     return _handed_over(live, child, outcome, ended)
 
 
-def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _Below) -> Live:
-    """Everything its run needs. Raises as `begin` does."""
+async def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _Below) -> Live | str:
+    """Everything its run needs; its answer, where it had paused and has ended meanwhile. Raises as `begin` does."""
     how, trigger, worker, dialogue = tool.delegate, live.record.trigger, tool.delegate.worker, below.dialogue
     changes = {} if how.output is None else {"output": how.output}
     emitter = Emitter()
@@ -110,7 +127,13 @@ def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, below: _
         metadata={"ancestry": list(live.ancestry), "context": below.kind}, reminding=dialogue.reminding,
         emitter=emitter, below=below.record,
     )  # fmt: skip
-    child = begin(worker.but(scheduler=live.spec.scheduler, **changes), worker.port, message, asked)
+    port, worker = worker.port, worker.but(scheduler=live.spec.scheduler, **changes)
+    if below.asleep and live.wake is not None:
+        woken = await asyncio.to_thread(live.wake, worker, below.asleep, asked)
+        if isinstance(woken, str):
+            return woken
+        asked, message = replace(asked, history=(), **woken), None  # type: ignore[assignment]
+    child = begin(worker, port, message, asked)
     child.above, child.team, child.approve = live, dialogue.team, child.approve or live.approve
     return child
 

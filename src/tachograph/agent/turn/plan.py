@@ -13,7 +13,7 @@ from tachograph.agent.tools.arguments import Prepared
 from tachograph.agent.tools.tool import Tool
 from tachograph.agent.transcript import INTERRUPTED
 from tachograph.errors import LimitExceeded
-from tachograph.events.chat import Part, ToolUse
+from tachograph.events.chat import Message, Part, ToolUse
 from tachograph.events.tool import ToolState
 from tachograph.fold.approvals import Approval
 
@@ -46,8 +46,14 @@ class Plan(Struct):
     passed: Passed | None = None
     delegated: bool = False
     """Whether a delegate is at work on it."""
+    paused: str = ""
+    """The run of a delegate that waits for a person about it."""
     called_off: bool = False
     """Whether another call of the reply has ended the whole run meanwhile."""
+
+    def take(self, message: Message, *, completed: bool) -> None:
+        """It had ended before the run paused: that is its result."""
+        self.met, self.content, self.state = True, message.content or "", "completed" if completed else "failed"
 
     @property
     def hands_over(self) -> bool:

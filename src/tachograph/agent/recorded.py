@@ -98,6 +98,8 @@ class RecordedState:
         self.state = state or State()
         self.reminding = Reminding()
         """What the run was reminded of."""
+        self.begun = self.prompted = False
+        """Whether its conversation is on record, and whether what was said first has joined it."""
         self.asked_by: int | None = None
         """The attempt that brought the last reply."""
         self.losses: list[str] = []
@@ -145,6 +147,7 @@ class RecordedState:
 
     def _step_started(self, event: Event, body: StepStarted) -> None:
         if body.kind == "iteration":
+            self.prompted = True
             self.state = advance(self.state, Iterated())
             self.reminding = msgspec.structs.replace(self.reminding, seen=len(self.state.messages))
         elif body.kind == "handoff" and body.action_type == "agent":
@@ -228,7 +231,9 @@ class RecordedState:
     def _conversed(self, data: dict[str, Any], seq: int) -> None:
         """The conversation was put on record: as the run began, or with what somebody said."""
         messages = self._path(data.get("node", seq - 1))
+        self.begun = True
         if data["by"] == "prompted":
+            self.prompted = True
             self.state = advance(self.state, Prompted(messages[-1]))
         else:
             self.state = begun(data.get("state", {}), messages)

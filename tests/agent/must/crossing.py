@@ -37,6 +37,7 @@ from tachograph.errors import LimitExceeded
 from tachograph.events.chat import Message, ToolUse, user
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
+from tachograph.events.note import Note
 from tachograph.fold.transcript import Fetch
 from tachograph.limits.limit import Limits
 from tachograph.limits.text import spell
@@ -287,6 +288,8 @@ class Watch:
     def agrees(self, run: str, events: Sequence[Event], fetch: Fetch | None = None) -> None:
         """What is folded from the log is where the run stood: after each of its events, and at its end."""
         mine = [event for event in events if event.run == run]
+        if not any(isinstance(event.body, Note) for event in mine):  # it was refused as a whole, and stood nowhere
+            return
         recorded = RecordedState(fetch)
         folded = [recorded.apply(event) for event in mine]
         stood = self.stood.get(run, {})

@@ -21,6 +21,7 @@ from tachograph.agent.call import outcome_of
 from tachograph.agent.resume.recording import Recording, reading, recording
 from tachograph.agent.resume.resume import taken_up
 from tachograph.agent.transcript import check
+from tachograph.errors import NotResumable
 from tachograph.fold.approvals import Decided
 from tachograph.queries.checkup import examine
 from tachograph.record import scope
@@ -97,7 +98,11 @@ def test_whatever_it_was_that_ended_a_run_it_goes_on_from_its_log(team: Team, li
             if not outcome.resumable or outcome.run_id is None:
                 break
             decided(outcome, life)
-            outcome = gone_on(made, watch, outcome, life)
+            try:
+                outcome = gone_on(made, watch, outcome, life)
+            except NotResumable as problem:
+                assert "conversation" in str(problem)
+                break
         laws.sent_validly(made.model.requests)
         assert len(made.effects) == len({effect.rsplit(" ", 2)[0] for effect in made.effects}), made.effects
         adds_up(watch, outcome)

@@ -7,15 +7,18 @@ where nobody knows how far a call with effects came, a person is asked first, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from tachograph.agent import loop
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome, Spending
 from tachograph.agent.call import Call, Onward, Prompt, begin, call_of
 from tachograph.agent.crew.crew import members
+from tachograph.agent.recorded import RecordedState
 from tachograph.agent.resume.effects import asked_about, unsettled
 from tachograph.agent.resume.recording import Recording, reading, recording
 from tachograph.agent.spec import effective, equipment
@@ -23,12 +26,16 @@ from tachograph.agent.state import Resumed, State, Told, advance
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.team.handoff import edges_of
 from tachograph.agent.team.report import answer_of
+from tachograph.agent.tools.results import Shelf
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import NotResumable, SettingsError
+from tachograph.events.chat import read
 from tachograph.events.run import Status
+from tachograph.events.tool import ToolEnded
 from tachograph.events.usage import Usage
 from tachograph.fold.state import fold
 from tachograph.fold.totals import TOKEN_CLASSES
+from tachograph.fold.transcript import text_of
 from tachograph.limits.limit import Limits
 from tachograph.record.after.resumed import resumed
 from tachograph.record.door import Recorded
@@ -69,13 +76,18 @@ def taken_up(
     with reading(None) as store:
         whole = recording(execution_id, store)
         folded = whole.folded(accept=accept)
+        if not folded.begun:
+            why = "it ended before its conversation was on record, and nothing has happened: begin it anew"
+            raise NotResumable(whole.run, whole.status, why)
+        prompt = _unsaid(whole, folded) if prompt is None else prompt
         agent = _lead(agents, folded.state, whole)
         tools = toolbox(agent)
         call = {**call, "reminding": folded.reminding, "limits": limits}
         asks = unsettled(whole, tools)
         if prompt is not None and folded.state.open:
             named = ", ".join(one.name for one in folded.state.open)
-            raise NotResumable(whole.run, whole.status, f"calls of {named} wait: first decide and resume it")
+            why = f"calls of {named} have no result yet, and nothing is said between: first resume it without a prompt"
+            raise NotResumable(whole.run, whole.status, why)
         if prompt is not None and asks:
             named = ", ".join(one.tool for one in asks)
             raise NotResumable(whole.run, whole.status, f"nobody knows whether {named} took effect: first resume it")
@@ -90,6 +102,7 @@ def taken_up(
             asks = unsettled(whole, tools)
             state, facts = going_on(agent, folded.state, prompt)
             facts = () if asks else (*asked_about(whole.events, store.fetch), *facts)
+            call.setdefault("shelf", _shelf(whole, state))
         except BaseException:
             _leave(record, "failed", "internal_error", paused=whole.status == "paused")
             raise
@@ -128,7 +141,36 @@ def woken(worker: Agent, run: str, asked: Call) -> dict[str, Any] | str:
     if end is not None and end.status == "completed":
         return answer_of(worker.name, Outcome(status=end.status, stop_reason=end.reason, answer=end.answer))
     _, _, call = taken_up(run, worker, limits=asked.limits, below=asked.below)
-    return {name: call[name] for name in ("onward", "reminding")}
+    return {name: call[name] for name in ("onward", "reminding", "shelf")}
+
+
+def _unsaid(whole: Recording, folded: RecordedState) -> Prompt | None:
+    """What was said as the run began, where it has not joined the conversation: the run ended before, or it was blocked."""
+    said = whole.started.input
+    text = None if folded.prompted or said is None else text_of(said, whole.store.fetch)
+    return None if text is None else read({"role": "user", "content": msgspec.json.decode(text)})
+
+
+def _shelf(whole: Recording, state: State) -> Shelf:
+    """The results that were cut, under the handles that the conversation names."""
+    shelf = Shelf()
+    shelf.refill(state.messages, _results(whole))
+    return shelf
+
+
+def _results(whole: Recording) -> Iterator[str]:
+    """What tools returned, and what was told of it where that differs; the newest first."""
+    for event in reversed(whole.events):
+        if not isinstance(event.body, ToolEnded):
+            continue
+        for content in (event.body.result, event.body.metadata):
+            text = None if content is None or content.full_size is not None else text_of(content, whole.store.fetch)
+            value = None if text is None else msgspec.json.decode(text)
+            value = value.get("told") if isinstance(value, dict) else value
+            for part in value if isinstance(value, list) else (value,):
+                said = part.get("text") if isinstance(part, dict) else part
+                if isinstance(said, str):
+                    yield said
 
 
 def going_on(agent: Agent, state: State, prompt: Prompt | None) -> tuple[State, tuple[Told, ...]]:

@@ -6,12 +6,19 @@ and whoever asks for one of those is told so.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from threading import Lock
 
 from tachograph.agent.tools.tool import Tool
 from tachograph.errors import ToolError
 from tachograph.events.chat import Message, Part, Text
 
+_NOTE = re.compile(
+    r"\n\[The result has (\d{1,12}) characters, the first (\d{1,12}) are shown\..*"
+    r'handle="(result_(\d{1,9}))", start=\d+\.\]'
+)
+"""How a cut text ends; see `_note`."""
 MOST_KEPT = 20_000_000
 """Characters that a shelf keeps, all results together."""
 PIECE = 10_000
@@ -62,6 +69,23 @@ class Shelf:
                 left -= len(part.text)
             found.append(part)
         return tuple(found)
+
+    def refill(self, messages: Iterable[Message], texts: Iterable[str]) -> None:
+        """Keep what the cut texts of a recorded conversation name, as far as it is among `texts`: whole results.
+
+        What is not there counts as made room for, and its handle is never given again.
+        """
+        wanted: dict[int, list[tuple[str, str]]] = {}
+        for message in messages:
+            for text in (message.text,) if message.role == "tool" else ():
+                for found in _NOTE.finditer(text):
+                    self._count = max(self._count, int(found[4]))
+                    wanted.setdefault(int(found[1]), []).append((found[3], text[: min(int(found[2]), found.start())]))
+        for whole in texts if wanted else ():
+            for handle, shown in wanted.get(len(whole), ()):
+                if handle not in self._kept and whole.startswith(shown) and self._size + len(whole) <= self._most_kept:
+                    self._kept[handle] = whole
+                    self._size += len(whole)
 
     def get(self, handle: str) -> str:
         """What is kept under a handle: for `ToolContext.expand`. Raises ToolError when it is not there."""

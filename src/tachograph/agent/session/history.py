@@ -135,6 +135,7 @@ def _settle(system: System, head: Head, before: Lease | None) -> None:
     """Wait until the runs that nobody finished have ended, as far as their writer is dead."""
     folder = None if before is None or not before.owner else journals_folder(system.settings) / before.owner
     until = time.monotonic() + DEAD_SECONDS
+    system.worker.flush(DEAD_SECONDS)  # one that had paused may have gone on in this very process
     query = Query("runs", (Where("id", "in", head.unfinished),), ("id", "status"), limit=None)
     while time.monotonic() < until:
         _adopt(system)

@@ -252,7 +252,9 @@ class Turn:
             if state is not None or self._upgraded:
                 self.state = self.state if state is None else storable(state)
                 changes |= {"state": self.state, "state_version": self.session.state_version}
-        head = self._committed(Changes(**changes), said)
+        # What a paused run says when it goes on belongs to the session: its log is read again before the next turn.
+        waits = (outcome.run_id,) if outcome.status == "paused" and outcome.run_id else ()
+        head = self._committed(Changes(**changes), said, waits)
         if not superseded:
             self.session.team = self.team
         return head
@@ -330,12 +332,12 @@ class Turn:
         point = NOWHERE if of is None or seq is None else Point(of, seq)
         self._said[key or ""] = _Said(spoken(messages), point)
 
-    def _committed(self, changes: Changes, said: _Said | None) -> Head:
+    def _committed(self, changes: Changes, said: _Said | None, waits: tuple[str, ...] = ()) -> Head:
         local, clock = self.session.local, self.session.system.recorder.clock
         if self.fate == "lost":
             raise SessionConflict(self.key[1], "the lease was lost")
         before = local.said(self.head)
-        self._inherited = self._inherited if said is None else ()
+        self._inherited = (*(self._inherited if said is None else ()), *waits)
         changes = structs.replace(changes, unfinished=self._inherited)
         self.head = local.heads.commit(self.key, self.epoch, self.head.version, changes, clock.now())
         if said is not None:

@@ -12,7 +12,7 @@ from tachograph.events.run import Failure
 ToolState = Literal["completed", "failed", "rejected", "skipped", "cancelled", "abandoned"]
 
 WAITS = "it waits for a person"
-"""Reason of a call that was cancelled since the agent that it asks waits for one. When that goes on, it is made again."""
+"""Reason of a call that was cancelled since the agent that it asks waits for one. It is made again with that."""
 
 
 class ToolStarted(Recorded, frozen=True, kw_only=True, tag="tool_started"):

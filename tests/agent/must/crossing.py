@@ -1,7 +1,7 @@
 """A team in which everything meets: what a test may draw of it, how it is made, and a run of it that is watched.
 
-A lead that reads, has effects, needs approval and keeps things; a worker that it asks, with a worker of its own; another
-agent that it hands over to, and back. All of them say what one scripted model says, whoever is at work.
+A lead that reads, has effects, needs approval and keeps things; a worker that it asks, with a worker of its own; and
+another agent that it hands over to, and back. All of them say what one scripted model says, whoever is at work.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tachograph.agent.team.handoff import Handoff
 from tachograph.agent.tools.approval import Pause
 from tachograph.agent.tools.tool import Tool, ToolContext
 from tachograph.agent.turn import delegation
-from tachograph.errors import LimitExceeded
+from tachograph.errors import LimitExceeded, TachographError
 from tachograph.events.chat import Message, ToolUse, user
 from tachograph.events.envelope import Event
 from tachograph.events.limit import LimitHit
@@ -334,4 +334,10 @@ async def flown(made: Made, watch: Watch, prompt: Any, cancel_at: int | None = N
     assert not waiting, "it hangs"
     with suppress(LimitExceeded, asyncio.CancelledError):
         task.result()
+    assert not isinstance(live.error, Exception) or _is_known(live.error), repr(live.error)
     return live
+
+
+def _is_known(error: Exception) -> bool:
+    """Whether the model or a limit has ended the run, and no fault of ours."""
+    return isinstance(error, TachographError) or "scripted" in str(error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as some
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tachograph import compose
 from tachograph.agent.answer.outcome import Outcome
@@ -100,8 +101,8 @@ def test_whatever_it_was_that_ended_a_run_it_goes_on_from_its_log(team: Team, li
             decided(outcome, life)
             try:
                 outcome = gone_on(made, watch, outcome, life)
-            except NotResumable as problem:
-                assert "conversation" in str(problem)
+            except NotResumable:  # it was refused as a whole
+                assert not was_under_way(outcome)
                 break
         laws.sent_validly(made.model.requests)
         assert len(made.effects) == len({effect.rsplit(" ", 2)[0] for effect in made.effects}), made.effects
@@ -145,11 +146,17 @@ def gone_on(made: Made, watch: Watch, outcome: Outcome[Any], life: Life) -> Outc
     return outcome_of(asyncio.run(flown(made, watch, prompt, life.cancel_at, **call)))
 
 
+def was_under_way(outcome: Outcome[Any]) -> bool:
+    """Whether its conversation was on record."""
+    with reading(None) as store:
+        return recording(outcome.run_id or "", store).folded().begun
+
+
 def adds_up(watch: Watch, outcome: Outcome[Any]) -> None:
     """What is stored of all runs, and what the outcome says."""
     with reading(None) as store:
         rows = store.find(Query("runs", (), ("id", "status", "source"), limit=None)).rows
-        assert {row["status"] for row in rows} <= {"paused", "completed", "failed", "cancelled"}
+        assert {row["status"] for row in rows} <= {"paused", "completed", "failed", "cancelled", "abandoned"}
         for row in rows:
             whole: Recording = recording(row["id"], store)
             assert [event.seq for event in whole.events] == list(range(len(whole.events)))
@@ -160,3 +167,76 @@ def adds_up(watch: Watch, outcome: Outcome[Any]) -> None:
         laws.totals_are_sums(outcome, store)  # type: ignore[arg-type]
         found = examine(compose.current().settings, store)  # type: ignore[arg-type]
         assert found.problems == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed that was forked")
+@settings(max_examples=max(1, EXAMPLES // 8), suppress_health_check=list(HealthCheck), phases=PHASES, deadline=None)
+@given(team=teams(), last=some.integers(0, 90), lives=LIVES)
+def test_whatever_it_was_doing_when_it_was_killed_it_goes_on(team: Team, last: int, lives: list[Life]) -> None:
+    """Behind any event: an effect that had begun is not made again, and every request is valid."""
+    note(f"{team.told()} {last} {lives}")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        if (child := os.fork()) == 0:
+            died(Path(home), team, last)
+        os.waitpid(child, 0)
+        system = compose.configure(home=Path(home), drain_interval=0.02)
+        try:
+            went_on_after(Path(home), team, lives)
+        finally:
+            system.close()
+            scope._current.set(None)
+
+
+def died(home: Path, team: Team, last: int) -> None:
+    """In a process of its own: run, and be killed behind the event."""
+    try:
+        system = compose.configure(home=home, drain_interval=0.02)
+        seen = 0
+
+        def dies(event: object) -> bool:
+            nonlocal seen
+            seen += 1
+            if seen > last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return False
+
+        system.recorder.feed.subscribe(dies)
+        history = BEFORE if team.history else ()
+        asyncio.run(flown(Made(team, did(home)), Watch(), "go", team.cancel_at, history=history))
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def did(home: Path) -> Callable[[str], None]:
+    """Effects are lines of a file, which outlives the process."""
+
+    def write(what: str) -> None:
+        with (home / "effects").open("a") as file:
+            file.write(f"{what}\n")
+
+    return write
+
+
+def went_on_after(home: Path, team: Team, lives: list[Life]) -> None:
+    """The lead's run goes on, if there is anything to go on with."""
+    with reading(None) as store:
+        rows = store.find(Query("runs", (), ("id", "name", "status", "parent_run"), limit=None)).rows
+    assert "started" not in {row["status"] for row in rows}
+    lead = next((row for row in rows if row["parent_run"] is None and row["name"] == "lead"), None)
+    if lead is None or lead["status"] == "completed":
+        return
+    made, watch = Made(team, did(home)), Watch()
+    outcome: Outcome[Any] = Outcome(status="failed", stop_reason="deadline", run_id=lead["id"], execution_id=lead["id"])
+    for life in lives:
+        if not outcome.resumable or outcome.run_id is None:
+            break
+        decided(outcome, life)
+        try:
+            outcome = gone_on(made, watch, outcome, structs.replace(life, prompt=None))
+        except NotResumable:  # it died before its first words
+            assert not was_under_way(outcome)
+            return
+    laws.sent_validly(made.model.requests)
+    done = (home / "effects").read_text().splitlines() if (home / "effects").exists() else []
+    assert len(done) == len({effect.rsplit(" ", 2)[0] for effect in done}), done
+    adds_up(watch, outcome)

@@ -38,7 +38,9 @@ PAID = ("one", "three", "two", "w")
 
 def test_a_killed_run_goes_on_from_any_event(tmp_path: Path) -> None:
     """It ends well, no effect is there twice, each run has an end, and its log folds to a valid conversation."""
-    for last in range(max(2, EVERY // 2), WHOLE - 1, EVERY):  # before, there is no conversation; behind the last event there is nothing to go on with
+    for last in range(
+        max(2, EVERY // 2), WHOLE - 1, EVERY
+    ):  # before, there is no conversation; behind the last event there is nothing to go on with
         killed_and_resumed(tmp_path / str(last), str(last))
     assert killed_and_resumed(tmp_path / "pay", "pay") == 1
 

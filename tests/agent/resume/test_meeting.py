@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tachograph import compose
 from tachograph.agent.agent import Agent
 from tachograph.agent.guardrails.guardrail import Block, Guardrail
 from tachograph.agent.guardrails.rule import Rule
@@ -20,7 +24,7 @@ from tachograph.agent.transcript import check
 from tachograph.errors import NotResumable
 from tachograph.providers.scripted import Call, ScriptedModel
 from tests.agent.resume.test_resume import allow, scripted
-from tests.agent.running import QUICK, add, agent, same
+from tests.agent.running import add, agent, same
 
 pytestmark = pytest.mark.anyio
 
@@ -94,19 +98,54 @@ async def test_a_session_goes_on_with_what_its_resumed_run_has_said() -> None:
 async def test_a_person_who_was_asked_for_is_asked_again_under_the_same_name() -> None:
     """Nobody came before the run was called off: resumed, the application is asked with the same effect."""
     asked: list[HandOver] = []
+    there = asyncio.Event()
 
     async def desk(one: HandOver) -> Any:
         asked.append(one)
+        there.set()
         if len(asked) == 1:
             await asyncio.sleep(30)
 
     model = scripted(Call("hand_to_person", {"reason": "help"}), "I go on myself.")
     one = agent(model, tools=[hand_to_person()], hand_over=Person(desk, attempts=1, wait=0))
     handle = one.start("go")
-    while not asked:
-        await asyncio.sleep(0.01)
+    await there.wait()
     handle.cancel()
     first = await handle.outcome()
     assert first.status == "cancelled"
     again = await resume(first.execution_id or "", one)
     assert again.completed, again
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed that was forked")
+def test_a_person_who_was_asked_for_when_the_process_died_is_asked_under_the_same_name(tmp_path: Path) -> None:
+    """Nobody knows whether the application has heard of it: with one name for both attempts it does nothing twice."""
+    heard = tmp_path / "heard"
+
+    def dies(one: HandOver) -> None:
+        heard.write_text(f"{one.run_id} {one.effect_id}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    compose.current().close()
+    if (child := os.fork()) == 0:
+        try:
+            compose.configure(home=tmp_path / "dying", drain_interval=0.02)
+            asyncio.run(_asking_for(dies).run("go"))
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    run, effect = heard.read_text().split()
+    asked: list[HandOver] = []
+    compose.configure(home=tmp_path / "dying", drain_interval=0.02)
+    again = asyncio.run(resume(run, _asking_for(asked.append)))
+    compose.current().close()
+    assert (again.status, again.stop_reason, [one.effect_id for one in asked]) == (
+        "completed",
+        "human_handoff",
+        [effect],
+    )
+
+
+def _asking_for(effect: Any) -> Agent:
+    model = scripted(Call("hand_to_person", {"reason": "help"}), "I go on myself.")
+    return agent(model, tools=[hand_to_person()], hand_over=Person(effect, attempts=1))

@@ -14,8 +14,7 @@ from tachograph.agent.resume.resume import resume
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.approval import Pause
 from tachograph.agent.tools.tool import Tool
-from tachograph.events.run import RunStarted
-from tachograph.providers.scripted import Call, ScriptedModel
+from tachograph.providers.scripted import Call
 from tests.agent.must import laws
 from tests.agent.resume.recorded import recording
 from tests.agent.resume.test_resume import allow, scripted
@@ -122,7 +121,7 @@ async def test_a_pause_three_levels_below_pauses_all() -> None:
     done = await resume(first.execution_id or "", top)
     assert (done.status, done.answer, firm.did) == ("completed", "the top is done", {"red": 1})
     runs = recording(first.execution_id or "").store
-    from tachograph.store.query import Query  # noqa: PLC0415
+    from tachograph.store.query import Query
 
     rows = runs.find(Query("runs", (), ("name", "status"), limit=None)).rows
     assert sorted((row["name"], row["status"]) for row in rows) == [

@@ -145,7 +145,7 @@ def woken(worker: Agent, run: str, asked: Call) -> dict[str, Any] | str:
 
 
 def _unsaid(whole: Recording, folded: RecordedState) -> Prompt | None:
-    """What was said as the run began, where it has not joined the conversation: the run ended before, or it was blocked."""
+    """What was said as the run began, where it has not joined the conversation: the run ended before it could."""
     said = whole.started.input
     text = None if folded.prompted or said is None else text_of(said, whole.store.fetch)
     return None if text is None else read({"role": "user", "content": msgspec.json.decode(text)})

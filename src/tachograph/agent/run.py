@@ -151,12 +151,12 @@ async def _do(live: Live, decision: loop.Decision) -> None:
 async def _turn(live: Live, *, tools: bool) -> None:
     """One iteration: a request, and the tools it asks for."""
     number = live.state.iteration + 1
-    _backstop(live, number)
     refused: LimitExceeded | None = None
     with step("iteration", kind="iteration", iteration=number, agent_type=live.spec.name) as turn:
         live.step = turn
         try:
             live.advance(Iterated())
+            _backstop(live, number)
             live.emit(progress.IterationBegan(iteration=number))
             live.heed(turn.notices)
             for notice in turn.notices:

@@ -223,3 +223,11 @@ def allow(run: str, waiting: Any, *, decision: Any = "allow", reason: str = "") 
     )  # fmt: skip
     decide(reach.store, reach.gate, run, said)
     reach.store.close()
+
+
+async def test_with_narrower_limits_than_it_has_used_it_stops_by_them() -> None:
+    """What was used is more than may be: that is the limit's affair, and no fault."""
+    one = agent(scripted(*[Call("add", {"a": n, "b": 2}) for n in range(9)]), limits="5 turns")
+    first = await one.run("go")
+    again = await resume(first.execution_id or "", one, limits="2 turns")
+    assert (again.status, again.stop_reason, again.iterations) == ("failed", "max_iterations", 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -58,7 +58,7 @@ class Onward:
     """Results that open calls have already, by their place."""
     paused: Mapping[int, str] = field(default_factory=dict)
     """Runs of delegates that paused in open calls."""
-    wake: Callable[[Any, str, Any], Any] | None = None
+    wake: Callable[[Any, str, Any], Awaitable[Any]] | None = None
     """What takes those up again."""
 
 

@@ -7,7 +7,7 @@ wait); where the run stands is the `State`, which the loop passes along.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -135,7 +135,7 @@ class Live:
     """Place of an open call → its result, and whether it completed: when another of them paused the run."""
     paused: Mapping[int, str] = field(default_factory=dict)
     """Place of an open call → the run of a delegate that paused in it."""
-    wake: Callable[[Any, str, Any], Any] | None = None
+    wake: Callable[[Any, str, Any], Awaitable[Any]] | None = None
     """Takes such a run up again: for an agent, with the call that would begin one."""
     facts: Sequence[Told] = ()
     """What the runtime says before anything else happens."""

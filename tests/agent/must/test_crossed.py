@@ -140,10 +140,10 @@ def decided(outcome: Outcome[Any], life: Life) -> None:
 def gone_on(made: Made, watch: Watch, outcome: Outcome[Any], life: Life) -> Outcome[Any]:
     """The run goes on; its outcome then."""
     prompt = None if outcome.status == "paused" else life.prompt
-    _, prompt, call = taken_up(
+    _, said, call = taken_up(
         outcome.execution_id or "", made.lead, prompt=prompt, limits=EASY if life.wide else made.lead.limits
     )
-    return outcome_of(asyncio.run(flown(made, watch, prompt, life.cancel_at, **call)))
+    return outcome_of(asyncio.run(flown(made, watch, said, life.cancel_at, **call)))
 
 
 def was_under_way(outcome: Outcome[Any]) -> bool:

@@ -74,7 +74,7 @@ async def test_nothing_can_be_said_while_calls_wait() -> None:
     model = scripted(Call("add", {"a": 1, "b": 2}), "as you like")
     one = agent(model, tools=[Tool.of(add, approve=True), same], approve=Pause())
     first = await one.run("go")
-    with pytest.raises(NotResumable, match="nothing can be said"):
+    with pytest.raises(NotResumable, match="calls of add have no result yet"):
         await resume(first.execution_id or "", one, prompt="Leave it.")
     allow(first.run_id or "", first.waiting[0], decision="deny")
     done = await resume(first.execution_id or "", one)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -10,10 +12,13 @@ import pytest
 from tachograph.agent.agent import Agent
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.recorded import state_of
+from tachograph.agent.resume import resume as resuming
 from tachograph.agent.resume.resume import resume
+from tachograph.agent.resume.snapshot import snapshot
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.approval import Pause
 from tachograph.agent.tools.tool import Tool
+from tachograph.agent.transcript import INTERRUPTED
 from tachograph.providers.scripted import Call
 from tests.agent.must import laws
 from tests.agent.resume.recorded import recording
@@ -127,3 +132,40 @@ async def test_a_pause_three_levels_below_pauses_all() -> None:
     assert sorted((row["name"], row["status"]) for row in rows) == [
         ("lead", "completed"), ("top", "completed"), ("worker", "completed"),
     ]  # fmt: skip
+
+
+async def test_a_worker_that_was_being_woken_for_nobody_waits_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked it was called off meanwhile: its run is given back, and can be taken up again."""
+    firm = Firm(scripted(asks("worker"), "all is bought"), scripted(BUYS, "red is bought"))
+    first = await firm.lead.run("go")
+    run = first.waiting[0].run
+    allow(run, first.waiting[0])
+    taken, on, real = threading.Event(), threading.Event(), resuming.taken_up
+
+    def slow(name: str, *given: Any, **call: Any) -> Any:
+        found = real(name, *given, **call)
+        if name == run:
+            taken.set()
+            on.wait(10)
+        return found
+
+    monkeypatch.setattr(resuming, "taken_up", slow)
+    task = asyncio.create_task(firm.again(first))
+    assert await asyncio.to_thread(taken.wait, 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    on.set()
+    monkeypatch.undo()
+    while recording(run).status == "started":  # noqa: ASYNC110 - another thread gives it back
+        await asyncio.sleep(0.01)
+    assert recording(run).status == "paused"
+    assert ((await resume(run, firm.worker)).answer, firm.did) == ("red is bought", {"red": 1})
+
+
+async def test_where_a_snapshot_of_waiting_runs_begins_nobody_is_asked_twice() -> None:
+    """The worker had begun: its call is interrupted there."""
+    firm = Firm(scripted(asks("worker"), "never mind"), scripted(BUYS))
+    first = await firm.lead.run("go")
+    found = await firm.lead.run(None, **snapshot(first.execution_id or "").call())
+    assert [message.text for message in found.messages if message.role == "tool"] == [INTERRUPTED]
+    assert (found.answer, firm.did) == ("never mind", {})

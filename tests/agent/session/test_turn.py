@@ -106,7 +106,7 @@ async def test_a_file_that_is_away_holds_up_no_end(
 
 
 async def test_a_turn_that_pauses_leaves_the_session_where_it_was(system: System) -> None:
-    """Its call is still open, so it is no part of the history, not even as an interrupted one; the state is kept."""
+    """Its call is still open, so it is no part of the history until it goes on; the state is kept."""
     session = Session("s")
     await session.ask({"desk": agent(["one"], name="desk")}, "a")
     careful = agent([Call("add", {"a": 1, "b": 2})], tools=[Tool.of(add, approve=True)], approve=Pause(), name="other")
@@ -114,7 +114,7 @@ async def test_a_turn_that_pauses_leaves_the_session_where_it_was(system: System
         outcome = await turn.run(careful, "b")
         assert (outcome.status, outcome.stop_reason) == ("paused", "approval")
         head = await turn.commit(outcome, agent="other", state={"n": 1})
-    assert (head.agent, head.state, head.unfinished) == ("desk", {"n": 1}, ())
+    assert (head.agent, head.state, head.unfinished) == ("desk", {"n": 1}, (outcome.run_id,))
     assert await texts(session) == ["a", "one"]
     assert (await session.ask(agent(["two"]), "c")).answer == "two"
     assert await texts(session) == ["a", "one", "c", "two"]

@@ -22,7 +22,7 @@ from tachograph.agent.recorded import RecordedState
 from tachograph.agent.resume.effects import asked_about, unsettled
 from tachograph.agent.resume.recording import Recording, reading, recording
 from tachograph.agent.spec import effective, equipment
-from tachograph.agent.state import Resumed, State, Told, advance
+from tachograph.agent.state import End, Resumed, State, Told, advance
 from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.team.handoff import edges_of
 from tachograph.agent.team.report import answer_of
@@ -51,12 +51,7 @@ async def resume(execution_id: str, agents: Agents, **call: Any) -> Outcome[Any]
 
     Raises as `taken_up` and `Agent.run`.
     """
-    taking = asyncio.ensure_future(asyncio.to_thread(lambda: taken_up(execution_id, agents, **call)))
-    try:
-        agent, prompt, call = await asyncio.shield(taking)
-    except asyncio.CancelledError:
-        taking.add_done_callback(_give_back)
-        raise
+    agent, prompt, call = await _taken(execution_id, agents, **call)
     return await agent.run(prompt, **call)
 
 
@@ -112,6 +107,16 @@ def taken_up(
         return agent, prompt, {**call, "onward": onward}
 
 
+async def _taken(execution_id: str, agents: Agents, **call: Any) -> tuple[Agent, Prompt | None, dict[str, Any]]:
+    """`taken_up` beside the event loop; called off meanwhile, the run is given back."""
+    taking = asyncio.ensure_future(asyncio.to_thread(lambda: taken_up(execution_id, agents, **call)))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        taking.add_done_callback(_give_back)
+        raise
+
+
 def _give_back(taking: asyncio.Future[tuple[Agent, Prompt | None, dict[str, Any]]]) -> None:
     """A run that was taken up, and that nobody wants any more."""
     if taking.cancelled() or taking.exception() is not None:
@@ -130,18 +135,21 @@ def _leave(record: Run, status: Status, reason: str, *, paused: bool) -> None:
             record.stop(status, reason)
 
 
-def woken(worker: Agent, run: str, asked: Call) -> dict[str, Any] | str:
-    """What a delegate's call brings with it to go on with the run in which it had paused; or its answer. Blocks.
+async def woken(worker: Agent, run: str, asked: Call) -> dict[str, Any] | str:
+    """What a delegate's call brings with it to go on with the run in which it had paused; or its answer.
 
-    Raises as `taken_up`, and NotResumable for one that has ended without an answer.
+    Raises as `taken_up`.
     """
-    with reading(None) as store:
-        whole = recording(run, store)
-        end = whole.folded().state.end
+    end = await asyncio.to_thread(_end_of, run)
     if end is not None and end.status == "completed":
         return answer_of(worker.name, Outcome(status=end.status, stop_reason=end.reason, answer=end.answer))
-    _, _, call = taken_up(run, worker, limits=asked.limits, below=asked.below)
+    _, _, call = await _taken(run, worker, limits=asked.limits, below=asked.below)
     return {name: call[name] for name in ("onward", "reminding", "shelf")}
+
+
+def _end_of(run: str) -> End | None:
+    with reading(None) as store:
+        return recording(run, store).folded().state.end
 
 
 def _unsaid(whole: Recording, folded: RecordedState) -> Prompt | None:

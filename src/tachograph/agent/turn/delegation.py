@@ -6,7 +6,6 @@ comes to is handed over in words; what ends more than the worker's own run is ha
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -129,7 +128,7 @@ async def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, be
     )  # fmt: skip
     port, worker = worker.port, worker.but(scheduler=live.spec.scheduler, **changes)
     if below.asleep and live.wake is not None:
-        woken = await asyncio.to_thread(live.wake, worker, below.asleep, asked)
+        woken = await live.wake(worker, below.asleep, asked)
         if isinstance(woken, str):
             return woken
         asked, message = replace(asked, history=(), **woken), None  # type: ignore[assignment]

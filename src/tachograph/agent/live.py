@@ -182,6 +182,11 @@ class Live:
         return (*(() if self.above is None else self.above.ancestry), self.spec.name)
 
     @property
+    def barred(self) -> tuple[str, ...]:
+        """Hashes of calls that a person does not want made again: in this run, or in one above it."""
+        return (*self.state.barred, *(() if self.above is None else self.above.barred))
+
+    @property
     def share(self) -> str:
         """Whose turns its requests take: a run and its delegates have those of one run together."""
         return (self.record.run_id or "") if self.above is None else self.above.share

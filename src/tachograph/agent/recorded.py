@@ -59,7 +59,7 @@ _FACTS: Mapping[str, Callable[[dict[str, Any]], Fact]] = {
     "nudge": lambda said: Nudged(said["text"]),
     "agent_trace.schema_retry": lambda said: Corrected(said["correction"]),
     "agent_trace.phase_change": lambda said: Moved(said["to_phase"], said["text"]),
-    "told": lambda said: Told(said["kind"], said["text"]),
+    "told": lambda said: Told(said["kind"], said["text"], tuple(said.get("barred", ()))),
     "gate_refused": lambda said: Refused(said["gate"], said["text"]),
     "kept": lambda said: Kept(said["name"], said["value"]),
     "answer_accepted": lambda said: Accepted(said.get("replaced")),

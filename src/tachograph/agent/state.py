@@ -70,6 +70,8 @@ class State(Struct, frozen=True):
     """What tools keep for the conversation, by name: values that JSON can say."""
     approvals: Approvals = {}
     """Open calls that wait for a person, or were decided about."""
+    barred: tuple[str, ...] = ()
+    """Hashes of calls that must not be made again: a person said so."""
     handing: Handing | None = None
     """The way to a person, once one was asked for."""
     end: End | None = None
@@ -189,10 +191,17 @@ class Told(Struct, frozen=True):
 
     kind: str
     text: str
+    barred: tuple[str, ...] = ()
+    """Hashes of the calls that must not be made again, by what is said."""
 
     def onto(self, state: State) -> State:
         """It stands behind whatever was said last."""
-        return _said(state, self.text, self.kind)
+        barred = tuple(dict.fromkeys((*state.barred, *self.barred)))
+        return _said(state, self.text, self.kind, barred=barred)
+
+    def facts(self) -> dict[str, Any]:
+        """What its note says."""
+        return {"kind": self.kind, "text": self.text, **({"barred": self.barred} if self.barred else {})}
 
 
 class Refused(Struct, frozen=True):

@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 
 from tachograph import compose
+from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.recorded import fact_of
 from tachograph.agent.resume.effects import KIND, has_effects, unknown
 from tachograph.agent.resume.recording import reading, recording
 from tachograph.agent.resume.resume import resume, toolbox
+from tachograph.agent.resume.snapshot import Snapshot, snapshot
 from tachograph.agent.state import Told
+from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.tool import Tool
+from tachograph.agent.turn.authorise import BARRED
 from tachograph.errors import NotResumable
 from tachograph.events.tool import ToolStarted
+from tachograph.providers.scripted import Call, ScriptedModel
 from tachograph.queries.answers.approvals import ApprovalsAsked, placed, waiting_runs
 from tachograph.store.query import Query, Where
 from tests.agent.resume import dying
@@ -82,3 +87,34 @@ async def test_what_only_reads_or_may_be_repeated_is_no_effect(died: tuple[str, 
     assert not has_effects(ToolStarted(name="ask_worker", classification="delegation"), None)
     said: Any = fact_of("told", {"kind": KIND, "text": "x"})
     assert said == Told(KIND, "x")
+    assert fact_of("told", Told(KIND, "x", ("f",)).facts()) == Told(KIND, "x", ("f",))
+
+
+async def test_what_was_denied_is_not_made_again_whatever_the_model_does(died: tuple[str, Path]) -> None:
+    """Neither by the run, nor by a delegate of it, nor where a snapshot of it stands; and its log says so."""
+    execution, home = died
+    waits = await resume(execution, dying.agents(home))
+    allow(waits.run_id or "", waits.waiting[0], decision="deny")
+    desk = dying.agents(home)
+    worker: Any = Delegate.of(desk.delegates[0]).worker
+    again = [dying.pays("one"), dying.pays("four")]
+    desk = desk.but(
+        model=dying.by_place(None, None, again, Call("ask_worker", {"message": "do it"}), "enough"),
+        delegates=[Delegate(worker.but(model=dying.by_place(dying.pays("one"), "no"), name="worker"), mode="fresh")],
+    )
+    done = await resume(execution, desk)
+    assert (done.answer, results(done)[-3:]) == ("enough", [BARRED, "paid four", "no"])
+    assert results(done.children[0]) == [BARRED]
+    assert (home / "effects").read_text().split() == ["four"]
+    with reading(None) as store:
+        state = recording(execution, store).folded().state
+        assert state.barred == (waits.waiting[0].arguments_hash,)
+    restored = Snapshot.restore(snapshot(execution).dump())
+    assert restored.state == state
+    later = await desk.but(model=ScriptedModel([dying.pays("one"), "no"])).run("Again!", **restored.call())
+    assert results(later)[-1] == BARRED
+
+
+def results(outcome: Outcome[Any]) -> list[str]:
+    """What the model was told of its calls, without what is said of repetitions."""
+    return [one.text.partition("\n")[0] for one in outcome.messages if one.role == "tool"]

@@ -4,14 +4,20 @@ from typing import Any
 
 import pytest
 
+from tachograph.agent.call import Onward
 from tachograph.agent.guardrails.guardrail import Guardrail
 from tachograph.agent.hooks import Block, Hooks, Moment, ReplaceInput
+from tachograph.agent.people import waiting
+from tachograph.agent.state import State, Told, advance
 from tachograph.agent.tools.approval import Allow, Asked, Deny, Edit, Pause
 from tachograph.agent.tools.tool import Tool
+from tachograph.agent.turn.authorise import BARRED
+from tachograph.events.chat import user
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.providers.scripted import Call
 from tachograph.testing import Captured
 from tests.agent.running import add, agent, names, ran, same
+from tests.agent.teams import asks
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +127,41 @@ async def test_a_reply_waits_as_a_whole(events: Captured) -> None:
     assert events.of(ToolStarted) == []
     assert names(events) == ["approval_requested"]
     assert [message.role for message in found.messages] == ["user", "assistant"]
+
+
+async def send(to: str, secret: str) -> str:
+    """Send something."""
+    return f"sent to {to}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recorded", "runs"),
+    [
+        ({"to": "ann", "secret": "a"}, '{"secret":"[redacted] 77","to":"ann"}', False),
+        ({"to": "bob", "secret": "a"}, '{"to":"ann","secret":"[redacted] 77"}', True),
+        ({"to": f"key sk-{'a1B2' * 12}", "secret": "a"}, None, False),
+    ],
+)
+async def test_what_a_person_does_not_want_made_again_is_not_made(
+    events: Captured, arguments: dict[str, str], recorded: str | None, runs: bool
+) -> None:
+    """The same call, as the record has it, is refused; the model reads why. Another one of that tool runs."""
+    tools = [Tool.of(send, redact=("secret",))]
+    if recorded is None:  # what was masked on the way into the record
+        await ran(agent([Call("send", arguments), "ok"], tools=tools), events)
+        recorded = events.of(ToolStarted)[0].body.arguments.text
+        assert "a1B2" not in (recorded or "")
+    told = Told("effects", "not that", (waiting.recorded_as("send", recorded),))
+    stands = advance(State(messages=(user("go"),)), told)
+    found = await agent([Call("send", arguments), "ok"], tools=tools).run(None, onward=Onward(stands))
+    assert found.messages[3].text == (f"sent to {arguments['to']}" if runs else BARRED)
+    assert events.of(ToolEnded)[-1].body.state == ("completed" if runs else "rejected")
+
+
+async def test_what_is_barred_above_is_barred_below(events: Captured) -> None:
+    """A delegate does not make the call either, and nobody is asked about it."""
+    worker = agent([Call("add", {"a": 1, "b": 2}), "not done"], name="worker", tools=[Tool.of(add, approve=True)])
+    lead = agent([asks("worker"), "ok"], delegates=[worker], approve=Pause())
+    barred = (waiting.recorded_as("add", '{"b": 2, "a": 1}'),)
+    found = await lead.run(None, onward=Onward(State(messages=(user("go"),), barred=barred)))
+    assert (found.status, found.children[0].messages[2].text) == ("completed", BARRED)

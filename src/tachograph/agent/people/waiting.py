@@ -7,7 +7,10 @@ too late, or about arguments that were not kept, denies the call. The model is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from tachograph.agent.tools.approval import Allow, Decision, Deny, Edit, Pause
 from tachograph.agent.tools.arguments import Prepared
@@ -28,6 +31,19 @@ def fingerprint(prepared: Prepared) -> str:
     """A hash of a call's tool and its arguments in one spelling. Those that are not recorded count as one value."""
     hidden = dict.fromkeys(hidden_in(prepared), HIDDEN)
     return key_of(prepared.tool.name, spelled({**prepared.given, **hidden})).hex()
+
+
+def recorded_as(tool: str, arguments: str | bytes | None) -> str:
+    """A hash of a call by its recorded arguments, as JSON text; None where they were not kept: then of any such call.
+
+    It is that of `fingerprint` where nothing was masked on the way into the record.
+    """
+    value: Any = arguments
+    with suppress(msgspec.DecodeError, UnicodeError):
+        value = None if arguments is None else msgspec.json.decode(arguments)
+    if isinstance(value, dict):
+        value = {name: HIDDEN if str(one).startswith(HIDDEN) else one for name, one in value.items()}
+    return key_of(tool, spelled(value)).hex()
 
 
 def hidden_in(prepared: Prepared) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Effects of which nobody knows whether they happened: tools that had begun when their process died.
 
 What only reads, or may be repeated, is no effect. Of the others nobody can tell from the log how far they came, so a
-person is asked before the run goes on, and none of them is ever made again by itself.
+person is asked before the run goes on, and none of them is ever made again by itself. One that was denied is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tachograph.agent.people.waiting import recorded_as
 from tachograph.agent.resume.recording import Recording
 from tachograph.agent.state import Told
 from tachograph.agent.tools.tool import Tool
@@ -20,7 +21,6 @@ from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold.approvals import DECIDED, REQUESTED, Approval, Decided, approval_of, decided_of
 from tachograph.fold.handoffs import value_of
 from tachograph.fold.transcript import Fetch, text_of
-from tachograph.limits.canonical import key_of, spelled
 
 DIED = frozenset(("ProcessDied", "RunEnded"))
 """Types of the errors with which steps are closed that nobody ended: their process died, or their run was over."""
@@ -74,15 +74,17 @@ def asked_about(events: Sequence[Event], fetch: Fetch) -> tuple[Told, ...]:
         one.slot for event in events if event.seq > told and (one := _decision(event, fetch)) is not None
     }  # fmt: skip
     known = _requests(events, fetch)
-    said = [_in_words(one) for one in known.values() if one.slot in decided and one.decided is not None]
-    return (Told(KIND, "\n".join((_BEGAN, *said))),) if said else ()
+    ruled = [(one, one.decided) for one in known.values() if one.slot in decided and one.decided is not None]
+    barred = tuple(one.arguments_hash for one, said in ruled if said.decision == "deny")
+    words = (_BEGAN, *(_in_words(one, said) for one, said in ruled))
+    return (Told(KIND, "\n".join(words), barred),) if ruled else ()
 
 
 def _request(whole: Recording, event: Event, body: ToolStarted) -> Approval:
     text = None if body.arguments is None else text_of(body.arguments, whole.store.fetch)
     return Approval(
         slot=f"{SLOT}.{whole.run}.{event.seq}", call_id=body.call_id or "", tool=body.name,
-        arguments_hash=key_of(body.name, spelled(text)).hex(), arguments=_value(text), agent=body.agent_type or "",
+        arguments_hash=recorded_as(body.name, text), arguments=_value(text), agent=body.agent_type or "",
         iteration=body.iteration or 0, at=event.at,
     )  # fmt: skip
 
@@ -120,14 +122,13 @@ def _is_told(event: Event, fetch: Fetch) -> bool:
     return isinstance(said, dict) and said.get("kind") == KIND
 
 
-def _in_words(one: Approval) -> str:
-    assert one.decided is not None
+def _in_words(one: Approval, said: Decided) -> str:
     call = f"{one.tool} {msgspec.json.encode(one.arguments).decode()}"
-    if one.decided.decision == "deny":
-        why = f": {one.decided.reason}" if one.decided.reason else ""
+    if said.decision == "deny":
+        why = f": {said.reason}" if said.reason else ""
         return f"- {call} must not be made again{why}."
-    if one.decided.decision == "edit":
-        return f"- {call} may be made again, with {msgspec.json.encode(one.decided.arguments).decode()}."
+    if said.decision == "edit":
+        return f"- {call} may be made again, with {msgspec.json.encode(said.arguments).decode()}."
     return f"- {call} did not take effect and may be made again."
 
 

@@ -27,6 +27,10 @@ from tachograph.agent.turn import delegation
 from tachograph.agent.turn.plan import FINISHED_BEFORE, Finished, Plan
 from tachograph.fold import approvals
 from tachograph.fold.approvals import Approval
+from tachograph.record import scope
+from tachograph.record.sanitize import to_json
+
+BARRED = "Not run: a person said that this must not be made again."
 
 
 async def authorise(
@@ -47,12 +51,25 @@ async def authorise(
     finished = await _before(live, state, plan, prepared)
     if finished is None and not plan.has_given:
         await _guard(live, plan)
+        _bar(live, plan)
         guarded = plan.prepared
         if not plan.refusal and guarded is not None:
             await _approve(live, state, plan, guarded)
         if plan.prepared is not guarded:  # somebody wrote other arguments: nobody has looked at those
             await _guard(live, plan)
+            _bar(live, plan)
     return finished
+
+
+def _bar(live: Live, plan: Plan) -> None:
+    """What a person does not want made again is not: compared as the record has it."""
+    prepared, barred = plan.prepared, live.barred
+    if plan.refusal or prepared is None or not barred:
+        return
+    tool, recorder = prepared.tool, scope.recorder()
+    shown = to_json(live.masked(prepared.given, tool.redact), recorder.limits)
+    if waiting.recorded_as(tool.name, recorder.scrubber.capture(shown.text).text) in barred:
+        plan.refusal = BARRED
 
 
 async def _guard(live: Live, plan: Plan) -> None:

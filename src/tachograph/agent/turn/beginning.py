@@ -35,7 +35,7 @@ def stand(live: Live) -> None:
         names = ", ".join(approval.tool for approval in live.asks)
         live.over(End("paused", "approval", detail=f"nobody knows whether {names} took effect: somebody has to say"))
     for fact in live.facts:
-        live.note("told", {"kind": fact.kind, "text": fact.text})
+        live.note("told", fact.facts())
         live.advance(fact)
 
 

@@ -285,6 +285,21 @@ async def test_several_agents_may_be_a_list(system: System) -> None:
             await session.ask(wrong, "x", agent=named)
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_who_was_handed_to_goes_on_with_the_next_turn(system: System, named: bool) -> None:
+    """With its own instructions, by an agent alone and by one with a name of the application's; unless told else."""
+    bills = agent(lambda request: f"bills: {request.messages[0].text}", name="bills", instructions="Count.")
+    model = ScriptedModel(lambda request: Call("handoff_to_bills") if request.messages[-1].text == "a" else "desk")
+    desk = agent(model, name="desk", handoffs=[bills])
+    given: Any = {"front": desk} if named else desk
+    first = await Session("s").ask(given, "a")
+    assert (first.answer, first.agent) == ("bills: Count.", "bills")
+    second = await Session("s").ask(given, "b")
+    assert (second.answer, second.agent, len(model.requests)) == ("bills: Count.", "bills", 1)
+    assert (await Session("s").ask(given, "c", start="desk")).answer == "desk"
+    assert (await Session("s").ask(given, "d")).answer == "desk"
+
+
 async def test_what_was_said_before_the_caller_was_cancelled_is_kept(system: System) -> None:
     """A conversation that any provider takes: the call that was under way is closed."""
 

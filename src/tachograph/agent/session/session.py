@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from tachograph.agent.agent import Agent, blocking
 from tachograph.agent.answer.outcome import Outcome
 from tachograph.agent.call import Prompt, outcome_of
+from tachograph.agent.crew.crew import members
 from tachograph.agent.handle import Handle
 from tachograph.agent.live import Live
 from tachograph.agent.progress import Emitter
@@ -50,8 +51,8 @@ class Session(Terms):
     ) -> Outcome[Any]:  # fmt: skip
         """A whole turn: say something and hear the answer. Raises as `Agent.run`, and SessionError, StoreError.
 
-        Of several agents the one speaks that is named, else who spoke last, else the first. `call` is as for
-        `Agent.run`. Superseded by a newer message, the outcome is `cancelled` (`superseded`).
+        Of several agents the one speaks that is named, else who spoke last, also by a hand-off of one of them, else the
+        first. `call` is as for `Agent.run`. Superseded by a newer message, the outcome is `cancelled` (`superseded`).
         """
         return outcome_of(await self._fly(agents, prompt, call, agent=agent, supersede=supersede, state=state))
 
@@ -108,9 +109,11 @@ class Session(Terms):
     ) -> Live:  # fmt: skip
         those = _by_name(agents)
         async with self.turn(supersede=supersede) as turn:
-            name, chosen = _chosen(those, agent, turn.agent)
+            name, start = _chosen(those, agent, turn.agent)
+            call = call if start is None else {"start": start, **call}
             return await turn.whole(
-                chosen, prompt, call, known, speaks=lambda outcome: _spoke(agents, outcome, name), state=lambda: state
+                those[name], prompt, call, known, speaks=lambda outcome: _spoke(agents, outcome, name),
+                state=lambda: state,
             )  # fmt: skip
 
     def _now(self) -> int:
@@ -130,11 +133,16 @@ def _by_name(agents: Agents) -> Mapping[str, Agent]:
     return known
 
 
-def _chosen(agents: Mapping[str, Agent], named: str | None, current: str | None) -> tuple[str, Agent]:
+def _chosen(agents: Mapping[str, Agent], named: str | None, current: str | None) -> tuple[str, str | None]:
+    """Who takes the turn, and with whom of those that he hands over to it begins: the one who spoke last."""
     if not agents or (named is not None and named not in agents):
         raise SettingsError("agent", named, f"one of {', '.join(agents) or 'at least one agent'}")
-    name = named or (current if current in agents else None) or next(iter(agents))
-    return name, agents[name]
+    if named is not None or current is None:
+        return named or next(iter(agents)), None
+    if current in agents:
+        return current, None
+    lead = next((name for name, one in agents.items() if current in members(one)), None)
+    return (next(iter(agents)), None) if lead is None else (lead, current)
 
 
 def _spoke(agents: Agents, outcome: Outcome[Any], name: str) -> str:
@@ -142,7 +150,8 @@ def _spoke(agents: Agents, outcome: Outcome[Any], name: str) -> str:
     answered = outcome.agent
     if not isinstance(agents, Mapping) or not answered or answered in agents:
         return answered or name
-    return next((known for known, one in agents.items() if one.name == answered), name)
+    own = next((known for known, one in agents.items() if one.name == answered), None)
+    return own or (answered if answered in members(agents[name]) else name)
 
 
 async def _and_close(agents: Agents, work: Awaitable[Result]) -> Result:

@@ -55,6 +55,15 @@ async def test_an_agent_asks_another(events: Captured) -> None:
     assert above.name == "lead"
 
 
+async def test_a_worker_has_the_tags_of_whoever_asked_it(events: Captured) -> None:
+    """Behind its own, each once."""
+    worker = agent(["hi"], name="billing", tags=["money", "desk"])
+    lead = agent([asks("billing"), "ok"], name="lead", delegates=[worker], tags=["desk"])
+    await lead.run("go", tags=["test"])
+    above, below = (event.body for event in events.of(RunStarted))
+    assert (above.tags, below.tags) == (("desk", "test"), ("money", "desk", "test"))
+
+
 async def test_the_worker_is_known_by_reference(events: Captured) -> None:
     """Whatever its tool is called: the record has the name that the agent was given."""
     worker = agent(["hi"], name="slackAgent")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tachograph.agent.guardrails.guardrail import Guardrail as Guardrail
     from tachograph.agent.hooks import Hooks as Hooks
     from tachograph.agent.memory import Memory as Memory
+    from tachograph.agent.people.person import Person as Person
     from tachograph.agent.reminders import Reminder as Reminder
     from tachograph.agent.resume.fork import fork as fork
     from tachograph.agent.resume.resume import resume as resume
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tachograph.agent.team.delegate import Delegate as Delegate
     from tachograph.agent.team.handoff import Handoff as Handoff
     from tachograph.agent.team.starting import starting_agent as starting_agent
+    from tachograph.agent.tools.approval import Allow as Allow
+    from tachograph.agent.tools.approval import Deny as Deny
+    from tachograph.agent.tools.approval import Pause as Pause
     from tachograph.agent.tools.tool import Tool as Tool
     from tachograph.compose import configure as configure
     from tachograph.compose import flush as flush
@@ -48,9 +52,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Agent": "tachograph.agent.agent:Agent",
+    "Allow": "tachograph.agent.tools.approval:Allow",
     "Chat": "tachograph.agent.chat:Chat",
     "Compaction": "tachograph.agent.compact.policy:Compaction",
     "Delegate": "tachograph.agent.team.delegate:Delegate",
+    "Deny": "tachograph.agent.tools.approval:Deny",
     "ExecutionLogger": "tachograph.instrument.logging:ExecutionLogger",
     "Guardrail": "tachograph.agent.guardrails.guardrail:Guardrail",
     "Handoff": "tachograph.agent.team.handoff:Handoff",
@@ -63,6 +69,8 @@ _HOMES = {
     "Memory": "tachograph.agent.memory:Memory",
     "ModelError": "tachograph.errors:ModelError",
     "Outcome": "tachograph.agent.answer.outcome:Outcome",
+    "Pause": "tachograph.agent.tools.approval:Pause",
+    "Person": "tachograph.agent.people.person:Person",
     "Reminder": "tachograph.agent.reminders:Reminder",
     "RunIds": "tachograph.instrument.logs:RunIds",
     "Runner": "tachograph.agent.runner.runner:Runner",
@@ -91,9 +99,11 @@ _HOMES = {
 
 __all__ = [
     "Agent",
+    "Allow",
     "Chat",
     "Compaction",
     "Delegate",
+    "Deny",
     "ExecutionLogger",
     "Guardrail",
     "Handoff",
@@ -106,6 +116,8 @@ __all__ = [
     "Memory",
     "ModelError",
     "Outcome",
+    "Pause",
+    "Person",
     "Reminder",
     "RunIds",
     "Runner",

@@ -57,7 +57,8 @@ def test_the_public_names_load_nothing_heavy() -> None:
     But `metadata` does, which is SQLAlchemy's, and who runs agents loads asyncio.
     """
     agents = "'Agent', 'Chat', 'Handoff', 'Hooks', 'Memory', 'Reminder', 'Runner', 'Session', 'Tool', 'starting_agent'"
-    light = f"{{*tachograph.__all__}} - {{{agents}, 'Snapshot', 'fork', 'resume', 'snapshot', 'metadata'}}"
+    people = "'Allow', 'Deny', 'Pause', 'Person'"
+    light = f"{{*tachograph.__all__}} - {{{agents}, {people}, 'Snapshot', 'fork', 'resume', 'snapshot', 'metadata'}}"
     told = _told("import tachograph", f"for name in {light}: getattr(tachograph, name)")
     assert (told["noticed"], told["threads"]) == ([], [])
     assert HEAVY & set(told["loaded"]) == set()

@@ -242,8 +242,8 @@ async def _run(
     finally:
         live.called()
         seconds = (live.clock.mono() - began) / 1e9
-        done = ToolDone(call=plan.call, state=plan.state or "cancelled", result=plan.content, seconds=seconds)
-        live.emit(done)
+        said = WAITS if plan.paused else plan.content
+        live.emit(ToolDone(call=plan.call, state=plan.state or "cancelled", result=said, seconds=seconds))
 
 
 async def _pass_on(live: Live, state: State, plans: Iterable[Plan], plan: Plan, record: ToolStep) -> None:

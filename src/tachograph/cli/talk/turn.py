@@ -85,9 +85,17 @@ class Teller:
             why = f"{outcome.status}: {outcome.stop_reason}" + (f": {outcome.detail}" if outcome.detail else "")
             self._terminal.err.print(Text(why, "red"))
             if outcome.status == "paused" and outcome.execution_id:
-                run = digits(outcome.execution_id)
-                self._terminal.tell(f"decide: tachograph approvals allow {run}  (or deny, edit)")
-                self._terminal.tell(f"go on:  tachograph resume {run} FILE.py:AGENT")
+                for run in dict.fromkeys(one.run or outcome.run_id or "" for one in outcome.waiting):
+                    waits = digits(_execution(outcome, run) or run)
+                    self._terminal.tell(f"decide: tachograph approvals allow {waits}  (or deny, edit)")
+                self._terminal.tell(f"go on:  tachograph resume {digits(outcome.execution_id)} FILE.py:AGENT")
+
+
+def _execution(outcome: Outcome[Any], run: str) -> str | None:
+    """The execution of that run: the outcome's own, or one below."""
+    if outcome.run_id == run:
+        return outcome.execution_id
+    return next((found for child in outcome.children if (found := _execution(child, run))), None)
 
 
 def as_json(outcome: Outcome[Any]) -> Mapping[str, Any]:

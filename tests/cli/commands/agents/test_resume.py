@@ -8,6 +8,7 @@ from tests.cli.conftest import objects
 
 BOTS = """
 from tachograph.agent.agent import Agent
+from tachograph.agent.team.delegate import Delegate
 from tachograph.agent.tools.approval import Pause
 from tachograph.agent.tools.tool import Tool
 from tachograph.providers.scripted import Call, ScriptedModel
@@ -27,6 +28,13 @@ def said(request):
 
 agent = Agent(name="bot", model=ScriptedModel(said), tools=[pay], limits="1 turns")
 asking = Agent(name="bot", model=ScriptedModel(said), tools=[Tool.of(pay, approve=True)], approve=Pause())
+
+
+def led(request):
+    return "All is paid." if request.messages[-1].role == "tool" else Call("ask_bot", {"message": "Pay!"})
+
+
+lead = Agent(name="lead", model=ScriptedModel(led), delegates=[Delegate(asking, mode="fresh")], approve=Pause())
 """
 
 
@@ -72,6 +80,28 @@ def test_a_run_that_waits_says_what_to_do(tmp_path: Path) -> None:
         f"decide: tachograph approvals allow {digits}  (or deny, edit)",
         f"go on:  tachograph resume {digits} FILE.py:AGENT",
     ]
+
+
+def test_what_a_delegate_waits_for_is_listed_decided_and_whoever_asked_it_goes_on(tmp_path: Path) -> None:
+    """The call is listed under the delegate's run, which is the one that is named; the run above is taken up again."""
+    store, bots = tmp_path / "runs.db", f"{written(tmp_path)}:lead"
+    waits = command("run", bots, "Pay!", store=store)
+    assert waits.returncode == 6
+    runs = {
+        run["name"]: run["execution_id"].removeprefix("exec_")[:8]
+        for run in objects(command("ls", "--json", store=store).stdout)
+    }
+    assert waits.stderr.splitlines()[-2:] == [
+        f"decide: tachograph approvals allow {runs['bot']}  (or deny, edit)",
+        f"go on:  tachograph resume {runs['lead']} FILE.py:AGENT",
+    ]
+    assert "it waits for a person" in waits.stderr
+    listed = command("approvals", "ls", store=store).stdout.splitlines()
+    assert [line.split()[:2] for line in listed[1:]] == [[f"{runs['bot']}.1.0", "pay"]]
+    assert command("approvals", "allow", runs["bot"], store=store).returncode == 0
+    done = command("resume", runs["lead"], bots, store=store)
+    assert (done.returncode, done.stdout) == (0, "All is paid.\n")
+    assert command("approvals", "ls", store=store).stdout == "Nothing waits for a person.\n"
 
 
 def test_a_run_is_named_as_lists_name_it(tmp_path: Path) -> None:

@@ -269,9 +269,9 @@ def _said(place: int, item: object) -> Message:
 
 def _record(spec: Spec, post: Post, prompt: Prompt | None, call: Call, limits: Limits) -> Run:
     told = None if prompt is None else message_of(prompt).plain()["content"]
-    begins = post.spec.name
+    begins, tags = post.spec.name, tuple(dict.fromkeys((*spec.tags, *call.tags)))
     return run(
-        call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=(*spec.tags, *call.tags),
+        call.name or spec.name, session=call.session, user=call.user, tenant=call.tenant, tags=tags,
         metadata={"agent": begins, "model": post.port.model, **spec.metadata, **call.metadata}, version=spec.version,
         environment=call.environment, platform=call.platform, agent_type=begins, refs=call.refs, input=told,
         traceparent=call.traceparent, execution_id=call.execution_id, below=call.below, limits=limits,

@@ -124,7 +124,7 @@ async def _begun(live: Live, tool: DelegateTool, call: ToolUse, message: str, be
         history=dialogue.messages, limits=how.limits, session=trigger.session, user=trigger.user, tenant=trigger.tenant,
         platform=trigger.platform, environment=trigger.environment, context=live.context, shelf=dialogue.shelf,
         metadata={"ancestry": list(live.ancestry), "context": below.kind}, reminding=dialogue.reminding,
-        emitter=emitter, below=below.record, tags=[tag for tag in trigger.tags if tag not in worker.tags],
+        emitter=emitter, below=below.record, tags=trigger.tags,
     )  # fmt: skip
     port, worker = worker.port, worker.but(scheduler=live.spec.scheduler, **changes)
     if below.asleep and live.wake is not None:

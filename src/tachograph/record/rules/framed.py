@@ -9,12 +9,13 @@ from tachograph.record.rules.placeholder import is_placeholder
 from tachograph.record.rules.rule import Rule, Span
 
 _GAP = r"(?:\s|\\{1,8}[nrt])"
+# Groups are not possessive here: Python 3.11.2 finds too little with those.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
     # to its end; or, when that was cut off, over all lines that look like Base64
-    r"(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END [A-Z0-9 ]{0,60}-----"
-    rf"|(?:{_GAP}{{0,8}}+(?:[A-Za-z-]{{3,16}}: [^\n\\]{{1,100}}+|[A-Za-z0-9+/=]{{16,}}+))*+"
-    rf"(?:{_GAP}{{1,8}}+[A-Za-z0-9+/=]{{1,15}}+(?=\Z|\s?\[cut:))?)"
+    r"(?:[^-]*+(?:-(?!----)[^-]*+)*-----END [A-Z0-9 ]{0,60}-----"
+    rf"|(?:{_GAP}{{0,8}}(?:[A-Za-z-]{{3,16}}: [^\n\\]{{1,100}}+|[A-Za-z0-9+/=]{{16,}}+))*"
+    rf"(?:{_GAP}{{1,8}}[A-Za-z0-9+/=]{{1,15}}+(?=\Z|\s?\[cut:))?)"
 )
 
 _USERINFO = r"[^\s/?#\"'<>\\@]"

@@ -249,9 +249,9 @@ async def test_a_person_can_take_over_when_the_time_is_over(events: Captured) ->
     "hand_over", [lambda asked: asyncio.sleep(5), lambda asked: time.sleep(1)], ids=["async", "plain"]
 )
 async def test_handing_over_has_an_end(events: Captured, hand_over: Callable[[HandOver], Any]) -> None:
-    """A function that waits, on the event loop or not, is left at the deadline; the run says what stopped it."""
-    began = time.monotonic()
-    found = await ran(agent(lambda request: Call("same"), hand_over=hand_over), events, limits="1 turn: handoff, 0.3s")
+    """A function that waits, on the event loop or not, is left when its time is over; the run says what stopped it."""
+    began, person = time.monotonic(), Person(hand_over, seconds=0.3, within=0.3)
+    found = await ran(agent(lambda request: Call("same"), hand_over=person), events, limits="1 turn: handoff, 0.3s")
     assert time.monotonic() - began < 0.3 + 0.25
     assert (found.status, found.stop_reason) == ("failed", "max_iterations")
     assert "handing over failed" in found.detail
@@ -279,10 +279,10 @@ async def test_what_comes_after_the_deadline_is_not_applied(events: Captured) ->
     """A tool that holds the loop up is too late though nobody could say so in time; its result is a note."""
 
     async def blocks() -> str:
-        time.sleep(0.6)  # noqa: ASYNC251 - what it should not do
+        time.sleep(1)  # noqa: ASYNC251 - what it should not do
         return "late"
 
-    found = await ran(agent([Call("blocks"), "done"], tools=[blocks], limits="0.2s"), events)
+    found = await ran(agent([Call("blocks"), "done"], tools=[blocks], limits="0.5s"), events)
     assert found.stop_reason == "deadline"
     assert "late" not in [message.text for message in found.messages]
     assert names(events) == ["late_result"]

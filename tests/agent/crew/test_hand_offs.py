@@ -128,7 +128,7 @@ async def test_who_approves_for_a_delegate_approves_for_whom_it_hands_over_to() 
     lead = agent(script, name="lead", delegates=[worker], approve=lambda asked: Allow())
     (child,) = (await lead.run("go")).children
     results = [message.text for message in child.messages if message.role == "tool"]
-    assert results == ["refunded 1", "Handed over to second.", "refunded 2"]
+    assert (child.detail, results) == ("", ["refunded 1", "Handed over to second.", "refunded 2"])
 
 
 async def test_the_next_agents_window_has_marks_of_its_own(events: Captured) -> None:

@@ -168,6 +168,27 @@ def test_leaving_the_interpreter_drains_and_closes(tmp_path: Path) -> None:
     assert (statuses, len(events)) == ({"completed": 1, "abandoned": 1}, 6)
 
 
+def test_a_fork_waits_until_a_store_is_opened(tmp_path: Path) -> None:
+    """Opening one imports it: a child that was forked in between would have half of a module."""
+    done = script(
+        tmp_path,
+        "import os, time, tachograph\n"
+        "from tachograph import compose\n"
+        "seen, real = [], compose.open_store\n"
+        "def slow(settings):\n"
+        "    seen.append('begun'); time.sleep(0.5); seen.append('done')\n"
+        "    return real(settings)\n"
+        "compose.open_store = slow\n"
+        "with tachograph.run('parent'):\n"
+        "    while not seen: time.sleep(0.01)\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        os._exit(len(seen) % 2)\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n",
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_hundred_forks_record_child_runs(tmp_path: Path) -> None:
     """Each forked child writes a journal of its own, as child runs of where it was forked; the parent goes on."""
     done = script(

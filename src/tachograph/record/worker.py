@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,12 @@ terminating: list[Callable[[], object]] = []
 """What else is to be ended then: it is called, in a thread, before the runs are written to their stores."""
 signalled: list[int] = []
 """The signal that ends the process, from the moment it is heard in the main thread, before anything is ended."""
+_opening = threading.Lock()
+"""Held while a store is opened, which imports it: a fork in between would leave the child with half of a module."""
+_held: list[bool] = []
+"""Whether forks under way hold it."""
+_OPENING_SECONDS = 2.0
+"""How long a fork waits for that."""
 _EXITED = Failure("ProcessExit", "the interpreter left while this was open", "bug")
 
 
@@ -189,7 +196,8 @@ class Worker:
         try:
             drain = self._drain
             if drain is None:
-                drain = self._drain = self._open_drain()
+                with _opening:
+                    drain = self._drain = self._open_drain()
             if not drain.elected():
                 return drain.caught_up()
             done = drain.round(self._late)
@@ -252,3 +260,22 @@ def _terminate() -> None:
     for worker in _handled:
         worker.stop()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _before_fork() -> None:
+    _held.append(_opening.acquire(timeout=_OPENING_SECONDS))
+
+
+def _in_parent() -> None:
+    if _held.pop():
+        _opening.release()
+
+
+def _in_child() -> None:
+    _held.clear()
+    if _opening.locked():  # by the thread that forked, or by one that the child does not have
+        _opening.release()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

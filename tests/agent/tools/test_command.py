@@ -215,13 +215,18 @@ def test_a_fork_does_not_kill_its_parents_commands() -> None:
 
 
 TERMINATED = """
-import os, signal, threading, tachograph
+import os, signal, threading, time, tachograph
 from tachograph import Agent
-from tachograph.agent.tools.command import command_tool
+from tachograph.agent.tools.command import _running, command_tool
 from tachograph.testing import Call, ScriptedModel
 
-nap = command_tool("nap", "echo $$ > pid; sleep 30", "Nap.")
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+def terminate():
+    while not _running or not os.path.exists("pid"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+nap = command_tool("nap", "echo $$ > pid.new; mv pid.new pid; sleep 30", "Nap.")
+threading.Thread(target=terminate, daemon=True).start()
 Agent(name="a", model=ScriptedModel([Call("nap")]), tools=[nap]).run_sync("go")
 """
 

@@ -49,7 +49,7 @@ def test_json_has_every_group(cli: Run, filled: Path) -> None:
         (("--since", "2025-10-10"), 0),
         (("--until", "2025-10-10"), 7),
         (("--agent", "refunds"), 1),
-        (("--project", "harbour-bikes"), 6),
+        (("--project", "harbour-bikes"), 7),
         (("--session", "demo-ferry"), 1),
         (("--only", "status=completed", "--only", "agent=front-desk"), 3),
         (("--only", "status=failed"), 0),

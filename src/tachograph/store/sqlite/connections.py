@@ -128,9 +128,12 @@ class Connections:
         return connection
 
     def _make_ready(self) -> None:
-        if not self._ready:
-            self._prepare()
-            self._ready = True
+        if self._ready:
+            return
+        with self._write_lock:  # a fork waits for it: what is imported to prepare would be half there in the child
+            if not self._ready:
+                self._prepare()
+                self._ready = True
 
     def _owned(self) -> None:
         if self._pid != os.getpid():

@@ -117,7 +117,8 @@ def test_the_record_knows_where_the_run_stood(case: Case) -> None:
     """
     note(repr(case))
     flown = Flown(case)
-    assume(flown.live.record.run_id is not None)  # else its time was over before it was a run
+    # Else its time was over before it was a run, or before it began.
+    assume(flown.live.record.run_id is not None and flown.stood)
     mine = [event for event in flown.events if event.run == flown.live.record.run_id]
     recorded = RecordedState()
     folded = [recorded.apply(event) for event in mine]

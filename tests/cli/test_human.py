@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import UTC
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,59 +10,11 @@ from tachograph.events.content import Content, inline
 from tachograph.events.run import Failure
 
 
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (None, "—"),
-        (0, "0 s"),
-        (1, "1 ns"),
-        (1_500, "1.5 µs"),
-        (12_345_678, "12.3 ms"),
-        (999_999_999, "1000 ms"),
-        (1_234_000_000, "1.23 s"),
-        (59_900_000_000, "59.9 s"),
-        (59_990_000_000, "1 m 00 s"),
-        (125_000_000_000, "2 m 05 s"),
-        (11_220_000_000_000, "3 h 07 m"),
-        (190_000_000_000_000, "2 d 04 h"),
-    ],
-)
-def test_durations_have_the_unit_that_fits(ns: int | None, text: str) -> None:
-    """A duration is told with two or three digits that matter, whatever its size."""
-    assert human.duration(ns) == text
-
-
 def test_a_moment_is_told_on_the_clock_of_the_reader() -> None:
     """Nanoseconds since 1970 become a date and a time; what cannot be one is unknown."""
     assert human.moment(1_760_000_000_000_000_000, UTC) == "2025-10-09 08:53"
     assert human.moment(1_760_000_000_000_000_000, UTC, seconds=True) == "2025-10-09 08:53:20"
     assert (human.moment(None), human.moment(10**30, UTC)) == ("—", "—")
-    assert human.iso(1_760_000_000_123_456_789) == "2025-10-09T08:53:20.123456Z"
-    assert human.iso(None) is None
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(None, "—"), (0, "0"), (9_999, "9999"), (12_345, "12.3k"), (1_250_000, "1.25M"), (3_000_000_000, "3G")],
-)
-def test_large_numbers_become_short(number: int | None, text: str) -> None:
-    """Tokens are told in three digits; nobody knows is not zero."""
-    assert human.short(number) == text
-
-
-def test_a_cost_is_never_rounded_to_nothing() -> None:
-    """Money that somebody spent never reads as zero; unknown money is unknown; a part unknown is a lower bound."""
-    assert human.money(1) == "$0.000000001"
-    assert human.money(0) == "$0.00"
-    assert human.money(None) == "—"
-    assert human.money(0, unpriced=2) == "—"
-    assert human.money(420_000_000, unpriced=1) == "≥ $0.42"
-
-
-@given(st.integers(min_value=1, max_value=10**15))
-def test_any_amount_shows_a_digit_that_is_not_zero(nano: int) -> None:
-    """Whatever was spent, the text of it holds a digit other than 0."""
-    assert set(human.money(nano)) & set("123456789")
 
 
 @given(st.text())
@@ -96,21 +47,6 @@ def test_an_error_is_told_without_its_module() -> None:
     """The class of an error and what it said, on one line."""
     assert human.fault(Failure("pkg.module.Timeout", "no answer\nat all")) == "Timeout: no answer⏎at all"
     assert human.fault(Failure("Timeout")) == "Timeout"
-
-
-def test_small_words_agree_with_their_numbers() -> None:
-    """One call, two calls; shares, sizes and outcomes as people say them."""
-    assert [human.some(number, "call") for number in (0, 1, 1200)] == ["0 calls", "1 call", "1,200 calls"]
-    assert (human.share(None), human.share(0.9754)) == ("—", "97.5 %")
-    assert (human.size(None), human.size(512), human.size(3 << 20), human.size(1 << 50)) == (
-        "—",
-        "512 B",
-        "3 MiB",
-        "1024 TiB",
-    )
-    assert human.outcome("failed", "tool_loop") == "failed: tool_loop"
-    assert human.outcome("completed", "final_answer") == "completed"
-    assert (human.count(None), human.count(12345)) == ("—", "12,345")
 
 
 def test_a_step_need_not_say_its_kind_twice() -> None:

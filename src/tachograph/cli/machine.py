@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from tachograph.cli import human
 from tachograph.fold.cost import usd
+from tachograph.queries import wording
 from tachograph.queries.runs import Run
 
 
@@ -25,7 +25,7 @@ def run(value: Run, **more: Any) -> dict[str, Any]:
     return {
         **msgspec.to_builtins(value),
         "input_total": value.input_total,
-        "started": human.iso(value.started_at),
+        "started": wording.iso(value.started_at),
         "cost_usd": dollars(value.cost),
         **more,
     }

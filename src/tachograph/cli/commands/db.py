@@ -13,6 +13,7 @@ from tachograph.cli.command import command, command_app
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
+from tachograph.queries import wording
 
 app = command_app(name="db", help="Back up, rebuild or check the store.", no_args_is_help=True)
 
@@ -36,7 +37,7 @@ def backup(
     _report(
         terminal,
         {"file": str(file.resolve()), "bytes": file.stat().st_size},
-        f"{file}: {human.size(file.stat().st_size)}",
+        f"{file}: {wording.size(file.stat().st_size)}",
     )
 
 

@@ -16,6 +16,7 @@ from tachograph.cli.command import command, command_app
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.repair import Repaired, repair
 from tachograph.cli.terminal import Terminal
+from tachograph.queries import wording
 from tachograph.queries.checkup import Diagnosis, JournalState, examine
 
 app = command_app()
@@ -58,12 +59,12 @@ def _draw(found: Diagnosis, now: int) -> Iterator[RenderableType]:
     table.add_column()
     facts = found.facts
     table.add_row("store", found.store)
-    table.add_row("size", f"{human.size(facts.get('bytes'))}, schema {facts.get('schema', human.UNKNOWN)}")
+    table.add_row("size", f"{wording.size(facts.get('bytes'))}, schema {facts.get('schema', wording.UNKNOWN)}")
     kept = ("runs", "events", "calls", "tool_calls", "payloads", "sessions")
     table.add_row("holds", " · ".join(f"{facts[name]:,} {name.replace('_', ' ')}" for name in kept if name in facts))
-    table.add_row("open runs", human.count(facts.get("open_runs")))
+    table.add_row("open runs", wording.count(facts.get("open_runs")))
     table.add_row(
-        "unknown", f"{human.some(found.unpriced, 'call')} without a price · {found.usage_missing:,} without usage"
+        "unknown", f"{wording.some(found.unpriced, 'call')} without a price · {found.usage_missing:,} without usage"
     )
     table.add_row("draining", "by a running process" if found.draining else "nobody (the next reader does it)")
     yield table
@@ -83,15 +84,15 @@ def _journals(states: tuple[JournalState, ...], now: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for state in states:
         owner = f"pid {state.pid}" if state.pid is not None else "unknown"
-        seen = human.UNKNOWN if state.seen_at is None else f"{human.duration(max(0, now - state.seen_at))} ago"
+        seen = wording.UNKNOWN if state.seen_at is None else f"{wording.duration(max(0, now - state.seen_at))} ago"
         table.add_row(
             Text(state.id[:13], "cyan"),
             Text(owner if state.alive else f"{owner}, gone", "" if state.alive else "red"),
             seen,
             f"{state.waiting:,}",
-            human.size(state.waiting_bytes),
-            human.size(state.disk_bytes),
-            Text(human.size(state.damaged_bytes) if state.damaged_bytes else "", "red"),
+            wording.size(state.waiting_bytes),
+            wording.size(state.disk_bytes),
+            Text(wording.size(state.damaged_bytes) if state.damaged_bytes else "", "red"),
         )
     return table
 
@@ -109,7 +110,7 @@ def _repaired(done: Repaired) -> Text:
 def _verdict(found: Diagnosis) -> Iterator[Text]:
     yield Text()
     for loss in found.losses:
-        what = f"{loss['reason']}: {loss['events'] or 'some'} events, {human.size(loss['bytes'])} {loss['detail']}"
+        what = f"{loss['reason']}: {loss['events'] or 'some'} events, {wording.size(loss['bytes'])} {loss['detail']}"
         yield Text(f"lost  {human.moment(loss['at'])}  {human.line(what, 160)}", "red")
     for problem in found.problems:
         yield Text(f"✗ {problem}", "red")

@@ -11,12 +11,13 @@ from typing import IO, Annotated, Any, cast
 import typer
 import zstandard
 
-from tachograph.cli import human, options
+from tachograph.cli import options
 from tachograph.cli.command import command, command_app
 from tachograph.cli.pick import pick
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.events import codec
+from tachograph.queries import wording
 from tachograph.queries.events import events
 from tachograph.queries.runs import Filter, Run, runs
 
@@ -69,7 +70,7 @@ def export(
             count += 1
             bar.advance(bar.task_ids[0])
     if output is not None:
-        terminal.tell(f"{human.some(count, 'run')}, {human.some(lines, 'event')} in {output}")
+        terminal.tell(f"{wording.some(count, 'run')}, {wording.some(lines, 'event')} in {output}")
 
 
 def _all(terminal: Terminal, where: Filter) -> Iterator[Run]:

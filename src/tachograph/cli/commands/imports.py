@@ -23,6 +23,7 @@ from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.compose import admitter_for, scrubber_for
 from tachograph.errors import NotFound, SettingsError
+from tachograph.queries import wording
 
 app = command_app()
 
@@ -83,7 +84,7 @@ def _agreed(terminal: Terminal, found: Sequence[Agent], *, yes: bool) -> bool:
     for name in ("agent", "files", "size", "where"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("files", "size") else "left")
     for agent in found:
-        table.add_row(agent.format, human.count(len(agent.files)), human.size(agent.bytes), str(agent.home))
+        table.add_row(agent.format, wording.count(len(agent.files)), wording.size(agent.bytes), str(agent.home))
     terminal.err.print(table)
     if not terminal.interactive:
         terminal.tell("Nothing imported: say --yes to import these, or name files and folders.")
@@ -124,21 +125,22 @@ def _lines(report: Report) -> Iterator[tuple[str, Text | str]]:
     yield "runs", f"{report.new:,} new · {report.updated:,} updated · {report.same:,} as before"
     if report.runs:
         yield "calls", f"{totals.attempts:,} model calls · {totals.tool_calls:,} tool calls"
-        cached = f" ({human.short(totals.cache_read)} from cache)" if totals.cache_read else ""
+        cached = f" ({wording.short(totals.cache_read)} from cache)" if totals.cache_read else ""
         missing = (
-            f" · {human.some(totals.missing['output'], 'call')} without usage" if totals.missing.get("output") else ""
+            f" · {wording.some(totals.missing['output'], 'call')} without usage" if totals.missing.get("output") else ""
         )
         nothing = totals.missing.get("output", 0) == totals.attempts
-        said = "—" if nothing else f"{human.short(totals.input_total)}{cached} → {human.short(totals.output)}"
+        said = "—" if nothing else f"{wording.short(totals.input_total)}{cached} → {wording.short(totals.output)}"
         yield "tokens", f"{said}{missing}"
-        reported = f" · {human.money(totals.reported_cost)} as reported" if totals.reported_calls else ""
-        unpriced = f" · {human.some(totals.unpriced, 'call')} without a price" if totals.unpriced else ""
-        yield "cost", Text(f"{human.money(totals.cost, totals.unpriced)}{unpriced}{reported}", "bold")
+        reported = f" · {wording.money(totals.reported_cost)} as reported" if totals.reported_calls else ""
+        unpriced = f" · {wording.some(totals.unpriced, 'call')} without a price" if totals.unpriced else ""
+        yield "cost", Text(f"{wording.money(totals.cost, totals.unpriced)}{unpriced}{reported}", "bold")
     if report.problems:
         yield "problems", Text(f"{report.problems:,}", "red")
     speed = report.megabytes_per_second
     if speed is not None:
-        yield "read", f"{report.bytes / 1e6:,.1f} MB in {human.duration(int(report.seconds * 1e9))}, {speed:,.1f} MB/s"
+        took = wording.duration(int(report.seconds * 1e9))
+        yield "read", f"{report.bytes / 1e6:,.1f} MB in {took}, {speed:,.1f} MB/s"
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tachograph.limits.backtest import POLICIES, Line, Tested, backtest, succeed
 from tachograph.limits.limit import Limit
 from tachograph.limits.loops import Loops
 from tachograph.limits.text import parse, spell
+from tachograph.queries import wording
 from tachograph.queries.events import events
 from tachograph.queries.runs import Filter, runs
 
@@ -68,7 +69,7 @@ def explain(
     for name in ("metric", "scope", "limit", "then", "from"):
         table.add_column(name, no_wrap=True, justify="right" if name == "limit" else "left")
     for each in limits.each():
-        window = human.duration(int(each.window * 1e9)) if each.window else ""
+        window = wording.duration(int(each.window * 1e9)) if each.window else ""
         scope = f"{each.scope}/{window}" if window else each.scope
         table.add_row(each.metric, scope, _figure(each), each.mode, "you" if each.stated else "default")
     terminal.show(table, Text(spell(limits, whole=True), "dim"))
@@ -160,14 +161,14 @@ def _of_store(terminal: Terminal, where: Filter) -> Iterator[Conversation]:
 
 def _figure(limit: Limit) -> str:
     if limit.metric == "deadline":
-        return human.duration(int(limit.threshold * 1e9))
+        return wording.duration(int(limit.threshold * 1e9))
     money = limit.metric == "cost_budget" or limit.of == "usd"
     return f"${limit.threshold:,.2f}" if money else f"{limit.threshold:,.0f}"
 
 
 def _draw(report: Report) -> Iterator[Any]:
     judged = f"{report.succeeded:,} succeeded, {report.failed:,} failed, {report.not_judged:,} not judged"
-    read = f"{human.some(report.read, 'conversation')} read, {report.conversations:,} with tool calls"
+    read = f"{wording.some(report.read, 'conversation')} read, {report.conversations:,} with tool calls"
     yield Text(f"{read} ({judged})", "bold")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in (
@@ -185,6 +186,6 @@ def _draw(report: Report) -> Iterator[Any]:
     for line in report.policies:
         counts = (line.stopped, line.stopped_succeeded, line.refused, line.refused_succeeded, line.warned)
         more = (line.warned_succeeded, line.calls_refused, line.calls_changed)
-        table.add_row(human.line(line.policy), *(human.count(count) for count in (*counts, *more)))
+        table.add_row(human.line(line.policy), *(wording.count(count) for count in (*counts, *more)))
     yield table
     yield Text("calls: refused as repetitions; wrongly: those whose result had in fact changed", "dim")

@@ -17,6 +17,7 @@ from tachograph.cli.quick import QuickCommand
 from tachograph.cli.repeats import most_repeated
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
+from tachograph.queries import wording
 from tachograph.queries.runs import Filter, Run, runs
 
 app = command_app()
@@ -88,10 +89,10 @@ def _columns(found: Sequence[Run], repeats: Mapping[str, int], said: Mapping[str
     yield Column("name", [Text(human.line(f"{'↳ ' if run.parent else ''}{run.name}", 40)) for run in found])
     yield Column("session", [Text(human.line(run.session or "", 13), "dim") for run in found], keep=2)
     yield Column("started", [Text(human.moment(run.started_at)) for run in found], keep=6)
-    yield Column("time", [Text(human.duration(run.duration_ns)) for run in found], right=True, keep=7)
-    yield Column("iter", [Text(human.count(run.iterations)) for run in found], right=True, keep=1)
-    yield Column("calls", [Text(human.count(run.llm_calls)) for run in found], right=True, keep=4)
-    yield Column("tools", [Text(human.count(run.tool_calls)) for run in found], right=True, keep=4)
+    yield Column("time", [Text(wording.duration(run.duration_ns)) for run in found], right=True, keep=7)
+    yield Column("iter", [Text(wording.count(run.iterations)) for run in found], right=True, keep=1)
+    yield Column("calls", [Text(wording.count(run.llm_calls)) for run in found], right=True, keep=4)
+    yield Column("tools", [Text(wording.count(run.tool_calls)) for run in found], right=True, keep=4)
     yield Column("tokens", [_tokens(run) for run in found], right=True, keep=5)
     yield Column("cost", [_cost(run) for run in found], right=True)
     yield Column("repeats", [_repeats(repeats.get(run.id, 0)) for run in found], right=True, keep=8)
@@ -99,15 +100,15 @@ def _columns(found: Sequence[Run], repeats: Mapping[str, int], said: Mapping[str
 
 
 def _outcome(run: Run) -> Text:
-    return Text(human.line(human.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, ""))
+    return Text(human.line(wording.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, ""))
 
 
 def _tokens(run: Run) -> Text:
-    return Text(f"{human.short(run.input_total)} → {human.short(run.output)}" if run.llm_calls else "")
+    return Text(f"{wording.short(run.input_total)} → {wording.short(run.output)}" if run.llm_calls else "")
 
 
 def _cost(run: Run) -> Text:
-    return Text(human.money(run.cost, run.unpriced) if run.llm_calls else "")
+    return Text(wording.money(run.cost, run.unpriced) if run.llm_calls else "")
 
 
 def _repeats(count: int) -> Text:

@@ -21,6 +21,7 @@ from tachograph.compose import journals_folder, price_book_for
 from tachograph.events.usage import Cost
 from tachograph.fold.cost import PriceBook
 from tachograph.fold.price_rates import CLASSES, Rates, Row
+from tachograph.queries import wording
 from tachograph.record.after.reprice import Repriced, reprice
 from tachograph.record.drain import find_journals
 
@@ -194,9 +195,10 @@ def _told(done: Repriced, dry: bool) -> Sequence[Text]:
     verb = "would change" if dry else "changed"
     sign = "+" if done.difference >= 0 else "-"
     change = f"{done.newly_priced:,} have a price now, {done.newly_unpriced:,} have none any more"
+    difference = f"{sign}{wording.money(abs(done.difference))}"
     lines = [
         f"{done.calls:,} calls looked at, {done.changed:,} {verb}: {change}",
-        f"{human.money(done.before)} before, {human.money(done.after)} now ({sign}{human.money(abs(done.difference))})",
+        f"{wording.money(done.before)} before, {wording.money(done.after)} now ({difference})",
     ]
     if done.kept:
         lines.append(f"{done.kept:,} calls keep a cost that the price list does not explain (--clear takes it away)")

@@ -15,6 +15,7 @@ from tachograph.cli.command import command, command_app
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
+from tachograph.queries import wording
 
 if TYPE_CHECKING:
     from tachograph.upkeep.prune import Pruned
@@ -133,25 +134,25 @@ def _said(done: Pruned) -> Iterator[str]:
         yield "Nothing to prune."
     elif done.dry:
         yield f"{_what(done)} would go"
-        yield f"the store has {human.size(done.bytes_before)}; about {human.size(done.bytes_after)} would be left"
+        yield f"the store has {wording.size(done.bytes_before)}; about {wording.size(done.bytes_after)} would be left"
     else:
         yield f"{_what(done)} erased"
     for swept in done.rules if len(done.rules) > 1 else ():
-        yield f"  {human.line(swept.rule)}: {human.some(swept.runs, 'run')} ({human.line(swept.conditions)})"
+        yield f"  {human.line(swept.rule)}: {wording.some(swept.runs, 'run')} ({human.line(swept.conditions)})"
     for swept in done.rules:
         for folder in swept.archives:
             yield f"archived in {folder}"
         if swept.left:
-            yield f"{human.some(swept.left, 'run')} changed meanwhile and stay for the next time"
+            yield f"{wording.some(swept.left, 'run')} changed meanwhile and stay for the next time"
     if not done.dry and done.returned > 0:
         yield (
-            f"{human.size(done.returned)} given back: the store had {human.size(done.bytes_before)}, "
-            f"now {human.size(done.bytes_after)}"
+            f"{wording.size(done.returned)} given back: the store had {wording.size(done.bytes_before)}, "
+            f"now {wording.size(done.bytes_after)}"
         )
     elif not done.dry and done.sum("runs"):
-        yield f"the store has {human.size(done.bytes_after)}, no less than before: more was recorded meanwhile"
+        yield f"the store has {wording.size(done.bytes_after)}, no less than before: more was recorded meanwhile"
 
 
 def _what(done: Pruned) -> str:
     counted = (("runs", "run"), ("steps", "step"), ("llm_calls", "model call"), ("tool_calls", "tool call"))
-    return ", ".join(human.some(done.sum(name), thing) for name, thing in counted)
+    return ", ".join(wording.some(done.sum(name), thing) for name, thing in counted)

@@ -19,6 +19,7 @@ from tachograph.cli.terminal import Terminal
 from tachograph.compose import admitter_for, heads_of, scrubber_for
 from tachograph.errors import NotFound, SettingsError
 from tachograph.events.account import COUNTED, Account, Counted, Standing
+from tachograph.queries import wording
 from tachograph.queries.units import usd
 from tachograph.record.after.audit import audit, keep
 from tachograph.store.heads import heads_path
@@ -261,9 +262,9 @@ def _facts(head: Head, lease: Lease | None) -> dict[str, Any]:
         "session": head.id, "tenant": head.tenant, "status": head.status, "agent": head.agent, "version": head.version,
         "history": None if point is None else {"run": point.run, "seq": point.seq}, "user": head.user,
         "platform": head.platform, "refs": dict(head.refs), "state_version": head.state_version,
-        "created_at": human.iso(head.created_at), "updated_at": human.iso(head.updated_at),
+        "created_at": wording.iso(head.created_at), "updated_at": wording.iso(head.updated_at),
         "run": None if lease is None else head.run, "holder": None if lease is None else lease.holder,
-        "held_until": None if lease is None else human.iso(lease.until),
+        "held_until": None if lease is None else wording.iso(lease.until),
     }  # fmt: skip
 
 
@@ -273,8 +274,8 @@ def _columns(found: Sequence[tuple[Head, Lease | None]], runs: Sequence[int | No
     yield Column("tenant", [Text(human.line(head.tenant, 20), "dim") for head in heads], keep=1)
     yield Column("status", [Text(head.status) for head in heads])
     yield Column("agent", [Text(human.line(head.agent or "", 30)) for head in heads], keep=5)
-    yield Column("version", [Text(human.count(head.version)) for head in heads], right=True, keep=3)
-    yield Column("runs 24h", [Text(human.count(used)) for used in runs], right=True, keep=4)
+    yield Column("version", [Text(wording.count(head.version)) for head in heads], right=True, keep=3)
+    yield Column("runs 24h", [Text(wording.count(used)) for used in runs], right=True, keep=4)
     yield Column("changed", [Text(human.moment(head.updated_at)) for head in heads], keep=6)
     yield Column("held by", [Text(human.line("" if lease is None else lease.holder, 40)) for _, lease in found], keep=2)
 
@@ -301,7 +302,7 @@ def _reset(of: Counted, standing: Standing) -> str:
 
 def _as_json(of: Counted, standing: Standing) -> dict[str, Any]:
     figures = {name: _figure(of, getattr(standing, name)) for name in ("used", "reserved", "total", "cleared")}
-    return {"of": _name(of), **figures, "reset_at": human.iso(standing.reset_at)}
+    return {"of": _name(of), **figures, "reset_at": wording.iso(standing.reset_at)}
 
 
 def _name(of: Counted) -> str:
@@ -313,4 +314,4 @@ def _figure(of: Counted, amount: int) -> float:
 
 
 def _shown(of: Counted, amount: int) -> str:
-    return human.money(amount) if of == "nano_usd" else human.count(amount)
+    return wording.money(amount) if of == "nano_usd" else wording.count(amount)

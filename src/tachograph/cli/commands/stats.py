@@ -17,6 +17,7 @@ from tachograph.cli.draw.columns import ALWAYS, Column, table
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import SettingsError
+from tachograph.queries import wording
 from tachograph.queries.stats import CONDITIONS, DIMENSIONS, Group, Latency, Outcomes, Stats, stats
 
 app = command_app()
@@ -102,7 +103,8 @@ def _totals(found: Stats) -> Table:
     table.add_row("cost", Text(_cost(total), "bold"))
     if total.first_token is not None:
         first = total.first_token
-        shown = "  ".join(f"{name} {human.duration(ns)}" for name, ns in (("p50", first.p50_ns), ("p95", first.p95_ns)))
+        told = (("p50", first.p50_ns), ("p95", first.p95_ns))
+        shown = "  ".join(f"{name} {wording.duration(ns)}" for name, ns in told)
         table.add_row("first token", shown)
     return table
 
@@ -112,9 +114,9 @@ def _bound(ns: int | None, unbounded: str) -> str:
 
 
 def _outcomes(found: Outcomes) -> str:
-    parts = [human.count(found.count)]
+    parts = [wording.count(found.count)]
     if found.ended:
-        parts.append(f"{human.share(found.success_rate)} completed")
+        parts.append(f"{wording.share(found.success_rate)} completed")
     parts += [f"{count:,} {status}" for status, count in sorted(found.by_status.items()) if status != "completed"]
     if found.latency is not None:
         parts.append(_latency(found.latency))
@@ -122,7 +124,8 @@ def _outcomes(found: Outcomes) -> str:
 
 
 def _latency(found: Latency) -> str:
-    return f"p50 {human.duration(found.p50_ns)}  p95 {human.duration(found.p95_ns)}  max {human.duration(found.max_ns)}"
+    told = (("p50", found.p50_ns), ("p95", found.p95_ns), ("max", found.max_ns))
+    return "  ".join(f"{name} {wording.duration(ns)}" for name, ns in told)
 
 
 def _tokens(group: Group) -> str:
@@ -134,18 +137,18 @@ def _tokens(group: Group) -> str:
         ("output", tokens.output),
         ("of it reasoning", tokens.reasoning),
     )
-    said = " · ".join(f"{human.short(figure)} {name}" for name, figure in classes if figure != 0)
-    missing = f"{said and ' · '}{human.some(tokens.missing, 'call')} without usage" if tokens.missing else ""
+    said = " · ".join(f"{wording.short(figure)} {name}" for name, figure in classes if figure != 0)
+    missing = f"{said and ' · '}{wording.some(tokens.missing, 'call')} without usage" if tokens.missing else ""
     return f"{said}{missing}" or "0"
 
 
 def _cost(group: Group) -> str:
     money = group.cost
-    parts = [human.money(money.total, money.unpriced)]
+    parts = [wording.money(money.total, money.unpriced)]
     if money.unpriced:
-        parts.append(f"{human.some(money.unpriced, 'call')} without a price")
+        parts.append(f"{wording.some(money.unpriced, 'call')} without a price")
     if money.reported:
-        parts.append(f"{human.money(money.reported)} as reported")
+        parts.append(f"{wording.money(money.reported)} as reported")
     return " · ".join(parts)
 
 
@@ -161,16 +164,16 @@ def _groups(found: Stats, limit: int, width: int) -> Table:
         Column(name, [Text(key_text(name, group.key[place]), "bold") for group in groups], gives_way=True)
         for place, name in enumerate(found.by)
     ]
-    counts = [column("calls" if calls_only else "runs", (human.count(each.count) for each in outcomes), ALWAYS)]
-    counts.append(column("ok", (human.share(each.success_rate) for each in outcomes), 7))
+    counts = [column("calls" if calls_only else "runs", (wording.count(each.count) for each in outcomes), ALWAYS)]
+    counts.append(column("ok", (wording.share(each.success_rate) for each in outcomes), 7))
     if not calls_only:
-        counts.append(column("calls", (human.count(group.calls.count) for group in groups), 4))
-        counts.append(column("tools", (human.count(group.tools.count) for group in groups), 4))
+        counts.append(column("calls", (wording.count(group.calls.count) for group in groups), 4))
+        counts.append(column("tools", (wording.count(group.tools.count) for group in groups), 4))
     sums = [
-        column("input", (human.short(group.tokens.input_total) for group in groups), 6),
-        column("cached", (human.short(group.tokens.cache_read) for group in groups), 3),
-        column("output", (human.short(group.tokens.output) for group in groups), 6),
-        column("cost", (human.money(group.cost.total, group.cost.unpriced) for group in groups), ALWAYS),
+        column("input", (wording.short(group.tokens.input_total) for group in groups), 6),
+        column("cached", (wording.short(group.tokens.cache_read) for group in groups), 3),
+        column("output", (wording.short(group.tokens.output) for group in groups), 6),
+        column("cost", (wording.money(group.cost.total, group.cost.unpriced) for group in groups), ALWAYS),
     ]
     times = [
         column(name, (_quantile(each.latency, name) for each in outcomes), keep)
@@ -180,7 +183,7 @@ def _groups(found: Stats, limit: int, width: int) -> Table:
 
 
 def _quantile(found: Latency | None, name: str) -> str:
-    return "" if found is None else human.duration(getattr(found, f"{name}_ns"))
+    return "" if found is None else wording.duration(getattr(found, f"{name}_ns"))
 
 
 def key_text(name: str, key: str | int) -> str:
@@ -188,7 +191,7 @@ def key_text(name: str, key: str | int) -> str:
     if isinstance(key, int) and name in _SECONDS:
         when = datetime.fromtimestamp(key * _SECONDS[name], UTC)
         return when.strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%d %H:00")
-    return human.line(str(key)) or human.UNKNOWN
+    return human.line(str(key)) or wording.UNKNOWN
 
 
 def as_json(found: Stats) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tachograph.events.run import Failure, RunEnded, RunResumed, RunStarted, Ste
 from tachograph.events.tool import ToolEnded, ToolStarted
 from tachograph.fold.handoffs import STATES, handing_of, value_of
 from tachograph.fold.steps import Open, closes, opened
+from tachograph.queries import wording
 
 WIDTH = 100
 """Most characters of recorded text in a line."""
@@ -68,7 +69,7 @@ class Narrator:
             return _line("event", type(event.body).__name__)
         words: Text = told(event.body)
         if step is not None:
-            took = human.duration(max(0, event.mono - step.mono))
+            took = wording.duration(max(0, event.mono - step.mono))
             name = "" if step.kind in ("run", "iteration") else f"{human.step_name(step.kind, step.name, 40)} "
             words = Text.assemble((f"{step.kind:<9}", "bold"), " ", name, words, (f"  {took}", "dim"))
         elif ended is not None:
@@ -87,7 +88,7 @@ def _line(kind: str, *parts: str | tuple[str, str]) -> Text:
 
 
 def _status(status: str, reason: str = "") -> tuple[str, str]:
-    return human.outcome(status, reason), human.STATUS_STYLES.get(status, "")
+    return wording.outcome(status, reason), human.STATUS_STYLES.get(status, "")
 
 
 def _detail(content: Content | None) -> str:
@@ -133,8 +134,8 @@ def _call_ended(body: CallEnded) -> Text:
 
 def _spent(body: CallEnded | CallMetered) -> str:
     usage, cost = body.usage, body.cost
-    money = human.money(cost.total if cost else None)
-    return f"  {human.short(usage.input_total)} → {human.short(usage.output)} tokens  {money}"
+    money = wording.money(cost.total if cost else None)
+    return f"  {wording.short(usage.input_total)} → {wording.short(usage.output)} tokens  {money}"
 
 
 def _call_metered(body: CallMetered) -> Text:
@@ -142,7 +143,7 @@ def _call_metered(body: CallMetered) -> Text:
 
 
 def _call_repriced(body: CallRepriced) -> Text:
-    return _line("price", f"call {body.call} now costs {human.money(body.cost.total)}")
+    return _line("price", f"call {body.call} now costs {wording.money(body.cost.total)}")
 
 
 def _tool_started(body: ToolStarted) -> Text:
@@ -173,11 +174,11 @@ def _note(body: Note) -> Text:
 
 def _score(body: Score) -> Text:
     value = body.label if body.value is None else f"{body.value:g}"
-    return _line("score", f"{human.line(body.name, 60)} {human.line(value or human.UNKNOWN, 60)}  ({body.kind})")
+    return _line("score", f"{human.line(body.name, 60)} {human.line(value or wording.UNKNOWN, 60)}  ({body.kind})")
 
 
 def _loss(body: Loss) -> Text:
-    return _line("loss", (f"{human.line(body.reason, 60)}: {body.events} events, {human.size(body.bytes)}", "red"))
+    return _line("loss", (f"{human.line(body.reason, 60)}: {body.events} events, {wording.size(body.bytes)}", "red"))
 
 
 def _unknown(body: Unknown) -> Text:

@@ -19,6 +19,7 @@ from tachograph.fold.handoffs import Handing
 from tachograph.fold.receipt import Receipt
 from tachograph.fold.repeats import Repeats
 from tachograph.fold.resumptions import Resumption
+from tachograph.queries import wording
 from tachograph.queries.run import RunDetail
 from tachograph.queries.steps import Below, Step
 
@@ -44,8 +45,8 @@ def _title(detail: RunDetail) -> Text:
     run = detail.run
     words = Text.assemble(
         (human.line(run.name), "bold"), "  ",
-        (human.line(human.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, "")),
-        f"  {human.moment(run.started_at, seconds=True)}  {human.duration(run.duration_ns)}  ",
+        (human.line(wording.outcome(run.status, run.stop_reason)), human.STATUS_STYLES.get(run.status, "")),
+        f"  {human.moment(run.started_at, seconds=True)}  {wording.duration(run.duration_ns)}  ",
         (short(run), "cyan"),
     )  # fmt: skip
     facts = (("session", run.session), ("agent", run.agent), ("project", run.project), ("from", run.source))
@@ -57,16 +58,16 @@ def _sums(detail: RunDetail) -> Text:
     """Totals of the run and the runs below it: what the root of the tree adds up to."""
     below = detail.steps[0].below if detail.steps else Below()
     with_runs = f"{len(detail.children) + 1} runs · " if detail.children else ""
-    counts = f"{human.some(below.llm_calls, 'call')} · {human.some(below.tool_calls, 'tool')}"
-    unpriced = f" ({human.some(below.unpriced, 'call')} without a price)" if below.unpriced else ""
-    money = human.money(below.cost, below.unpriced)
+    counts = f"{wording.some(below.llm_calls, 'call')} · {wording.some(below.tool_calls, 'tool')}"
+    unpriced = f" ({wording.some(below.unpriced, 'call')} without a price)" if below.unpriced else ""
+    money = wording.money(below.cost, below.unpriced)
     return Text(f"{with_runs}{counts} · {_tokens(below)} tokens · {money}{unpriced}")
 
 
 def _tokens(below: Below) -> str:
     if below.usage_missing and not below.input and not below.output:
-        return human.UNKNOWN
-    return f"{'≥ ' if below.usage_missing else ''}{human.short(below.input)} → {human.short(below.output)}"
+        return wording.UNKNOWN
+    return f"{'≥ ' if below.usage_missing else ''}{wording.short(below.input)} → {wording.short(below.output)}"
 
 
 def _tree(detail: RunDetail, width: int, *, whole: bool) -> RenderableType:
@@ -103,7 +104,7 @@ def _rows(detail: RunDetail) -> Iterator[tuple[int, Text, Text, Text, Text, Text
 
 
 def _resumed(found: Resumption) -> Text:
-    former = f"{human.outcome(found.status, found.stop_reason)} {human.duration(found.stood_ns)} before"
+    former = f"{wording.outcome(found.status, found.stop_reason)} {wording.duration(found.stood_ns)} before"
     by = f" by {human.line(found.by, 40)}" if found.by else ""
     return Text.assemble(("run", "bold"), (" goes on", "cyan"), by, (f"  {human.line(former, 120)}", "dim"))
 
@@ -125,7 +126,7 @@ def _label(step: Step) -> Text:
     name = str(step.iteration) if counted else human.step_name(step.kind, step.name or "?")
     words = Text.assemble((step.kind, _KINDS.get(step.kind, "cyan")), " ", (name, "bold"))
     if step.status != "completed":
-        outcome = human.outcome(step.status, step.stop_reason or step.reason or "")
+        outcome = wording.outcome(step.status, step.stop_reason or step.reason or "")
         words.append(f" {human.line(outcome, 120)}", human.STATUS_STYLES.get(step.status, ""))
     if step.attempt is not None and step.attempt > 1:
         words.append(f" attempt {step.attempt}", "yellow")
@@ -139,12 +140,12 @@ def _label(step: Step) -> Text:
 def _figures(step: Step) -> tuple[Text, Text, Text, Text]:
     tokens = cost = Text()
     if step.kind == "llm" and step.usage is not None:
-        tokens = Text(f"{human.short(step.usage.input_total)} → {human.short(step.usage.output)}")
-        cost = Text(human.money(None if step.cost is None else step.cost.total))
+        tokens = Text(f"{wording.short(step.usage.input_total)} → {wording.short(step.usage.output)}")
+        cost = Text(wording.money(None if step.cost is None else step.cost.total))
     elif step.below.llm_calls:
         tokens = Text(_tokens(step.below), "dim")
-        cost = Text(human.money(step.below.cost, step.below.unpriced), "dim")
-    return Text(human.duration(step.duration_ns)), tokens, cost, _mark(step)
+        cost = Text(wording.money(step.below.cost, step.below.unpriced), "dim")
+    return Text(wording.duration(step.duration_ns)), tokens, cost, _mark(step)
 
 
 def _mark(step: Step) -> Text:
@@ -182,7 +183,7 @@ def _scores(detail: RunDetail) -> Iterator[Text]:
         value = score.label if score.value is None else f"{score.value:g}"
         comment = f"  {human.line(score.comment, 100)}" if score.comment else ""
         yield Text(
-            f"score {human.line(score.name)}: {human.line(value or human.UNKNOWN)} ({score.kind}){comment}", "dim"
+            f"score {human.line(score.name)}: {human.line(value or wording.UNKNOWN)} ({score.kind}){comment}", "dim"
         )
 
 

@@ -25,6 +25,7 @@ from tachograph.events.envelope import Event
 from tachograph.events.run import RunStarted
 from tachograph.fold.steps import closes, opened
 from tachograph.providers.port import TextDelta
+from tachograph.queries import wording
 from tachograph.record import scope
 
 LIMIT_REASONS = frozenset(
@@ -196,7 +197,7 @@ def _remark(value: Any) -> str:
             return f"(given up after {attempts} attempts)"
         case ToolDone(call=call, state=state, seconds=seconds, result=result):
             why = "" if state == "completed" else f": {human.line(str(result), 120)}"
-            return f"· {call.name} {state} {human.duration(int(seconds * 1e9))}{why}"
+            return f"· {call.name} {state} {wording.duration(int(seconds * 1e9))}{why}"
         case Limited(notice=notice):
             why = f": {human.line(notice.reason, _ADVICE)}" if notice.reason else ""
             return f"(limit {notice.metric}: {notice.mode}, {notice.used:g} of {notice.threshold:g}{why})"

@@ -20,6 +20,7 @@ from tachograph.cli.talk.agent_file import load
 from tachograph.cli.talk.turn import Teller, turn
 from tachograph.cli.terminal import Terminal
 from tachograph.limits.text import spell
+from tachograph.queries import wording
 
 app = command_app()
 
@@ -99,11 +100,11 @@ class _Talk:
         usage = [one.usage for one in spent]
         sent, said = sum(one.input_total or 0 for one in usage), sum(one.output or 0 for one in usage)
         unpriced = sum(one.unpriced for one in spent)
-        calls = human.some(sum(one.llm_calls for one in spent), "call")
+        calls = wording.some(sum(one.llm_calls for one in spent), "call")
         full = self._chat.usage
         window = f" · {full.context_usage_percentage:g} % of the context window" if full.context_limit else ""
-        money = human.money(sum(one.nano_usd for one in spent), unpriced)
-        return f"{calls} · {human.short(sent)} → {human.short(said)} tokens · {money}{window}"
+        money = wording.money(sum(one.nano_usd for one in spent), unpriced)
+        return f"{calls} · {wording.short(sent)} → {wording.short(said)} tokens · {money}{window}"
 
     def _bounds(self) -> str:
         return spell(limits_of(self._limits or self._chat.agent.limits), whole=True)

@@ -16,6 +16,7 @@ EXTRAS = {
     "cli": ("cli", {"rich", "typer"}),
     "providers": ("agents", {"anthropic", "openai", "pydantic_ai"}),
     "server": ("server", {"prometheus_client", "starlette", "uvicorn"}),
+    "web": ("server", {"jinja2", "markupsafe"}),
     "upkeep": ("archive", {"pyarrow"}),
 }
 """Room → its extra, and packages of it, which only this room imports."""

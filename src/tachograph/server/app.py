@@ -22,6 +22,7 @@ from tachograph.server import openapi, problems
 from tachograph.server.access import Doorkeeper
 from tachograph.server.api import surface
 from tachograph.server.endpoint import Ask, Endpoint, routes
+from tachograph.server.pages import surface as pages
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 from tachograph.version import VERSION
@@ -33,7 +34,7 @@ _COMPRESS_FROM = 1_024
 
 def build(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
     """The ASGI application over a service; `more` routes are added to those of the API."""
-    endpoints = (*surface.ENDPOINTS, _described(surface.ENDPOINTS))
+    endpoints = (*surface.ENDPOINTS, _described(surface.ENDPOINTS), *pages.ENDPOINTS)
     return Starlette(
         routes=[*routes(endpoints, service), *more],
         middleware=[

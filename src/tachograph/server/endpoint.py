@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
@@ -31,11 +32,16 @@ from tachograph.store.scoped import Scoped
 
 log = logging.getLogger("tachograph.server")
 
-JSON = "application/json"
-BODY_BYTES = 64 * MIB
-"""Largest body of a request."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+BODY_BYTES, FORM_BYTES = 64 * MIB, MIB // 16
+"""Largest body of a request, and of one that is a form: that is read before anybody knows whose it is."""
+TOKEN_FIELD = "token"  # noqa: S105 - a field's name
 Method = Literal["GET", "POST", "DELETE"]
 AskedT = TypeVar("AskedT")
+
+
+def _problem(service: Service, request: Request, refusal: Refusal) -> Response:
+    return problems.response(refusal)
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +62,16 @@ class Ask(Struct, frozen=True):
     body: bytes
     now: int
     """UTC ns."""
+    is_secure: bool = False
+    """Whether it came over HTTPS."""
 
     def read(self, kind: type[AskedT]) -> AskedT:
         """The body as this type. Raises Refusal."""
         return decoded(self.body, kind)
+
+    def filled(self, kind: type[AskedT]) -> AskedT:
+        """The body, a form, as this type; fields left blank are not given. Raises Refusal."""
+        return parameters(kind, [each for each in _fields(self.body) if each[0] != TOKEN_FIELD and each[1]])
 
 
 class Answer(Struct, frozen=True):
@@ -100,6 +112,10 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     tag: str = "api"
     open: bool = False
     """Whether it answers without a key, wherever the server listens."""
+    blank: bool = False
+    """Whether a parameter without a value counts as not given: a browser sends every field of a form."""
+    refuse: Callable[[Service, Request, Refusal], Response] = _problem
+    """How a refusal is told."""
 
 
 def routes(endpoints: Iterable[Endpoint], service: Service) -> list[Route]:
@@ -129,26 +145,32 @@ async def _answer(endpoint: Endpoint, service: Service, request: Request) -> Res
             raise
         if isinstance(problem, StoreError):
             log.warning("%s: %s", endpoint.name, problem)
-        return problems.response(refusal)
+        return endpoint.refuse(service, request, refusal)
 
 
 async def _ask(endpoint: Endpoint, service: Service, request: Request) -> Ask:
     now = service.clock.now()
     scope: Scope | None = None if endpoint.open else endpoint.scope
-    caller = await run_in_threadpool(admit, service, request.headers, scope, now)
-    body = b""
-    if endpoint.takes is not None:
+    body, token, form = b"", None, endpoint.takes_media == (FORM,)
+    if endpoint.takes is not None and form:
         _check_media(request, endpoint.takes_media)
-        body = await _body(request)
+        body = await _body(request, FORM_BYTES)
+        token = dict(_fields(body)).get(TOKEN_FIELD, "")
+    caller = await run_in_threadpool(admit, service, request.headers, scope, now, token)
+    if endpoint.takes is not None and not form:
+        _check_media(request, endpoint.takes_media)
+        body = await _body(request, BODY_BYTES)
+    given = request.query_params.multi_items()
     return Ask(
         service=service,
         caller=caller,
         store=service.store if caller.tenant is None else Scoped(service.store, caller.tenant),
-        asked=parameters(endpoint.asks, request.query_params.multi_items()),
+        asked=parameters(endpoint.asks, [each for each in given if each[1] or not endpoint.blank]),
         path=request.path_params,
         headers=request.headers,
         body=body,
         now=now,
+        is_secure=request.url.scheme == "https",
     )
 
 
@@ -218,14 +240,22 @@ def _blamed(problem: Exception, kind: Any, values: Mapping[str, str], where: str
     return invalid(name, f"{said} cannot be used: {_AT.sub('', text)}")
 
 
-async def _body(request: Request) -> bytes:
+def _fields(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form. Raises Refusal."""
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100)
+    except ValueError as problem:
+        raise Refusal(400, "malformed-form", f"the body is no form: {problem}", parameter="body") from None
+
+
+async def _body(request: Request, most: int) -> bytes:
     """The body, as long as it is no longer than it may be. Raises Refusal (413)."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > BODY_BYTES:
-            detail = f"the body is larger than {BODY_BYTES} bytes; send it in parts"
+        if size > most:
+            detail = f"the body is larger than {most} bytes; send it in parts"
             raise Refusal(413, "too-large", detail, parameter="body", headers={"Connection": "close"})
         parts.append(part)
     return b"".join(parts)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -92,8 +92,13 @@ def find(store: Store, text: str, now_ns: int) -> Key | None:
     rows = store.find(Query("access_keys", (Where("id", "eq", number),), (*_COLUMNS, "hash"), limit=1)).rows
     if not rows or not hmac.compare_digest(rows[0]["hash"], _hash(text)):
         return None
-    key = Key(**{name: rows[0][name] for name in _COLUMNS})
-    return key if key.is_good(now_ns) else None
+    return _good(rows[0], now_ns)
+
+
+def known(store: Store, number: str, now_ns: int) -> Key | None:
+    """The key with this id, if there is one and it is still good. Whoever asks has shown its text before."""
+    rows = store.find(Query("access_keys", (Where("id", "eq", number),), _COLUMNS, limit=1)).rows
+    return _good(rows[0], now_ns) if rows else None
 
 
 def revoke(store: Store, number: str, now_ns: int) -> Key:
@@ -108,6 +113,11 @@ def revoke(store: Store, number: str, now_ns: int) -> Key:
 
 
 _COLUMNS = Key.__struct_fields__
+
+
+def _good(row: Mapping[str, Any], now_ns: int) -> Key | None:
+    key = Key(**{name: row[name] for name in _COLUMNS})
+    return key if key.is_good(now_ns) else None
 
 
 def _row(key: Key, hash: bytes) -> KeyRow:

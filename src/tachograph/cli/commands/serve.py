@@ -14,7 +14,7 @@ from tachograph.errors import MissingExtra
 
 app = command_app()
 
-PACKAGES = ("prometheus_client", "starlette", "uvicorn")
+PACKAGES = ("jinja2", "prometheus_client", "starlette", "uvicorn")
 """What the extra `server` brings."""
 
 

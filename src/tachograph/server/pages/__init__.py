@@ -1,0 +1,1 @@
+"""Pages for people: the same questions as the API asks, shown by `web`."""

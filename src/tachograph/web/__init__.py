@@ -1,0 +1,1 @@
+"""The pages: values that `queries` gave become HTML, and nothing else happens here."""

@@ -1,0 +1,67 @@
+"""Where pages are: every address that a page links to is made here, quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+OVERVIEW, RUNS, SESSIONS, INTERVENTIONS, SEARCH, SYSTEM = (
+    "/", "/runs", "/sessions", "/interventions", "/search", "/system",
+)  # fmt: skip
+SESSION, COMPARE, KEY = "/session", "/compare", "/key"
+NAVIGATION: tuple[tuple[str, str], ...] = (
+    ("Overview", OVERVIEW),
+    ("Runs", RUNS),
+    ("Sessions", SESSIONS),
+    ("Interventions", INTERVENTIONS),
+    ("Compare", COMPARE),
+    ("Search", SEARCH),
+    ("System", SYSTEM),
+)
+
+
+def to(path: str, **asked: Any) -> str:
+    """A path with a query; what is None, empty or False is left out."""
+    given = {name: _text(value) for name, value in asked.items() if value not in (None, "", False)}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def again(path: str, asked: Mapping[str, Any], **changes: Any) -> str:
+    """The same page with other parameters."""
+    return to(path, **{**asked, **changes})
+
+
+def runs(**asked: Any) -> str:
+    """The list of runs that meet these conditions."""
+    return to(RUNS, **asked)
+
+
+def run(run_id: str, view: str = "", **asked: Any) -> str:
+    """A run, or one view of it: transcript, events, cost, receipt."""
+    return to(f"{RUNS}/{quote(run_id, safe='')}{'/' if view else ''}{view}", **asked)
+
+
+def step(step_id: str) -> str:
+    """The details of a step, by its id (`<run>-<step>`)."""
+    run_id = step_id.rpartition("-")[0]
+    return run(run_id, f"steps/{quote(step_id, safe='')}")
+
+
+def session(session_id: str, tenant: str | None = None) -> str:
+    """The conversation of a session. Its id may be anything, so it stands in the query."""
+    return to(SESSION, id=session_id, tenant=tenant)
+
+
+def compare(left: str | None = None, right: str | None = None) -> str:
+    """Two runs side by side."""
+    return to(COMPARE, left=left, right=right)
+
+
+def interventions(**asked: Any) -> str:
+    """The limits that were reached under these conditions."""
+    return to(INTERVENTIONS, **asked)
+
+
+def _text(value: Any) -> str:
+    return "true" if value is True else str(value)

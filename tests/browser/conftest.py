@@ -1,0 +1,63 @@
+"""Pages in Debian's Chromium: a real browser, over a server on loopback. A page that says an error fails its test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tachograph.store.sqlite.store import SqliteStore
+from tests.server.conftest import serving
+from tests.server.serving import service_over
+
+_CHROMIUM = shutil.which("chromium")
+_OFFLINE = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+"""It runs as root in a bare machine, and asks nobody outside."""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser, for all tests of a process."""
+    if _CHROMIUM is None:
+        assert not os.getenv("CI"), "install Debian's chromium: the browser tests run in CI"  # noqa: TID251 - CI says so
+        pytest.skip("Debian's chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_OFFLINE))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty page, 1280 by 900, in Berlin's time. Errors that it says fail the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin")
+    context.set_default_timeout(10_000)
+    said: list[str] = []
+    shown = context.new_page()
+    shown.on("console", lambda message: said.append(message.text) if message.type in {"error", "warning"} else None)
+    shown.on("pageerror", lambda error: said.append(str(error)))
+    shown.on("requestfailed", lambda request: said.append(f"failed: {request.url} {request.failure}"))
+    yield shown
+    context.close()
+    assert said == []
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a server over the demo's records."""
+    folder = tmp_path_factory.mktemp("demo")
+    program = "from tachograph.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "demo", "--store", f"sqlite:{folder / 'demo.db'}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    store = SqliteStore(folder / "demo.db")
+    with serving(service_over(store, home=folder)) as url:
+        yield url
+    store.close()

@@ -27,7 +27,7 @@ _OFFLINE = (
 def chromium() -> Iterator[Browser]:
     """The browser, for all tests of a process."""
     if _CHROMIUM is None:
-        assert not os.getenv("CI"), "install Debian's chromium: the browser tests run in CI"  # noqa: TID251 - CI says so
+        assert not os.getenv("CI"), "install Debian's chromium: the browser tests run in CI"
         pytest.skip("Debian's chromium is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_OFFLINE))

@@ -22,9 +22,9 @@ from tachograph.events.run import RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.events.usage import Usage
 from tachograph.queries.events import events as events_of
-from tachograph.server.access import LOCAL, Caller
 from tachograph.server.bodies import PACKED
 from tachograph.server.bodies import events_of as events_of_body
+from tachograph.server.callers.access import LOCAL, Caller
 from tachograph.server.ingest import Received, journal_of, take
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tachograph.errors import SettingsError
-from tachograph.server.keys import mint
+from tachograph.server.callers.keys import mint
 from tachograph.server.serve import Listening, check
 from tachograph.store.memory import MemoryStore
 from tachograph.store.open import open_store

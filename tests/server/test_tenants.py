@@ -8,8 +8,8 @@ import pytest
 
 from tachograph.record.clock import SYSTEM
 from tachograph.server.api import surface
+from tachograph.server.callers.keys import EVERY_TENANT, mint
 from tachograph.server.endpoint import Endpoint
-from tachograph.server.keys import EVERY_TENANT, mint
 from tachograph.server.service import Service
 from tests.server.conftest import Serve
 from tests.server.recorded import Recorded, recorded

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from tachograph.server import openapi, problems
-from tachograph.server.access import Doorkeeper
 from tachograph.server.api import surface
+from tachograph.server.callers.access import Doorkeeper
 from tachograph.server.endpoint import Ask, Endpoint, routes
 from tachograph.server.pages import surface as pages
 from tachograph.server.problems import Refusal

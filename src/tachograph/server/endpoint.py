@@ -22,8 +22,8 @@ from starlette.routing import Route
 
 from tachograph.errors import StoreError
 from tachograph.server import problems
-from tachograph.server.access import Caller, admit
-from tachograph.server.keys import Scope
+from tachograph.server.callers.access import Caller, admit
+from tachograph.server.callers.keys import Scope
 from tachograph.server.problems import Refusal, invalid
 from tachograph.server.service import Service
 from tachograph.settings import MIB

@@ -22,8 +22,8 @@ from tachograph.events.note import Loss
 from tachograph.events.run import AUDIT, RunStarted
 from tachograph.events.tool import ToolEnded
 from tachograph.queries.checkup import REMOTE
-from tachograph.server.access import Caller
 from tachograph.server.bodies import malformed
+from tachograph.server.callers.access import Caller
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 from tachograph.store.changes import hash_bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tachograph.server.access import TOKEN_HEADER
+from tachograph.server.callers.access import TOKEN_HEADER
 from tachograph.server.endpoint import JSON, Endpoint
 from tachograph.server.problems import MEDIA_TYPE, Problem
 

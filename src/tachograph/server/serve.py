@@ -18,9 +18,9 @@ from tachograph.errors import SettingsError
 from tachograph.record.clock import SYSTEM, Clock
 from tachograph.record.drain import Drain
 from tachograph.server.app import build
+from tachograph.server.callers.keys import keys
 from tachograph.server.housekeeping import Housekeeping
 from tachograph.server.keeping import Keeping
-from tachograph.server.keys import keys
 from tachograph.server.listener import Listener
 from tachograph.server.service import NAMES, Service
 from tachograph.server.tidying import Tidying

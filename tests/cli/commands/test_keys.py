@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tachograph.queries.answers.audit import AuditAsked, audit
-from tachograph.server.keys import find
+from tachograph.server.callers.keys import find
 from tachograph.store.open import open_store
 from tests.cli.conftest import Run, objects
 

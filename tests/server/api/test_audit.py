@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 
 from tachograph.record.clock import SYSTEM
-from tachograph.server.keys import EVERY_TENANT, mint
+from tachograph.server.callers.keys import EVERY_TENANT, mint
 from tachograph.server.service import Service
 from tests.server.conftest import Serve
 from tests.server.recorded import recorded

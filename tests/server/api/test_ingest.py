@@ -11,7 +11,7 @@ import zstandard
 
 from tachograph.events import codec
 from tachograph.server.bodies import LINES, PACKED
-from tachograph.server.keys import Scope, mint
+from tachograph.server.callers.keys import Scope, mint
 from tachograph.server.service import Service
 from tachograph.store.query import Query
 from tachograph.store.rows import LossRow

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tachograph.events import codec
 from tachograph.server import stream as stream_module
-from tachograph.server.keys import mint, revoke
+from tachograph.server.callers.keys import mint, revoke
 from tachograph.server.live import MOST_OF_ONE
 from tachograph.server.service import Service
 from tachograph.store.ports import Batch

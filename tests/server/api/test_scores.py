@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tachograph.record.clock import SYSTEM
-from tachograph.server.keys import mint
+from tachograph.server.callers.keys import mint
 from tachograph.server.service import Service
 from tests.server.conftest import Serve
 from tests.server.recorded import recorded

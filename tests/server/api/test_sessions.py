@@ -8,7 +8,7 @@ import pytest
 from tachograph.compose import System
 from tachograph.events.account import Account, Claim, Grant
 from tachograph.record.clock import SYSTEM
-from tachograph.server.keys import EVERY_TENANT, mint
+from tachograph.server.callers.keys import EVERY_TENANT, mint
 from tachograph.server.service import Service
 from tachograph.store.sessions.head import Changes, Point
 from tests.contracts.heads import taken

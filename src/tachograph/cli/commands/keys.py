@@ -15,7 +15,7 @@ from tachograph.cli.terminal import Terminal
 from tachograph.compose import admitter_for, scrubber_for
 from tachograph.errors import InvalidParameter, SettingsError
 from tachograph.record.after.audit import audit, keep
-from tachograph.server.keys import EVERY_TENANT, Key, Scope, keys, mint, revoke
+from tachograph.server.callers.keys import EVERY_TENANT, Key, Scope, keys, mint, revoke
 
 app = command_app(name="keys", help="Make, list and revoke access keys of the server.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from tachograph.queries.find import find
-from tachograph.server.access import LOCAL, admit
+from tachograph.server.callers.access import LOCAL, admit
 from tachograph.server.chapters import Place, place_of
 from tachograph.server.endpoint import Ask, Endpoint
 from tachograph.server.live import MOST_OF_ONE, MOST_READERS, Follower

@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from tachograph.server import visits
+from tachograph.server.callers import visits
+from tachograph.server.callers.keys import find
 from tachograph.server.endpoint import Ask
-from tachograph.server.keys import find
 from tachograph.server.pages.site import moved, page, shown
 from tachograph.web import links
 

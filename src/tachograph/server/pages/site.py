@@ -13,9 +13,9 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from tachograph.server.access import NOBODY, Caller, token_for
+from tachograph.server.callers.access import NOBODY, Caller, token_for
+from tachograph.server.callers.keys import Scope
 from tachograph.server.endpoint import FORM, Ask, Endpoint, Nothing
-from tachograph.server.keys import Scope
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 from tachograph.version import VERSION

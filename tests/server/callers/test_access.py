@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tachograph.server.access import LOCAL, NOBODY, Caller, Doorkeeper, admit
-from tachograph.server.keys import EVERY_TENANT, Scope, mint, revoke
+from tachograph.server.callers.access import LOCAL, NOBODY, Caller, Doorkeeper, admit
+from tachograph.server.callers.keys import EVERY_TENANT, Scope, mint, revoke
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 from tachograph.testing import CountIds

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from starlette.requests import cookie_parser
 
-from tachograph.server.keys import Key, known
+from tachograph.server.callers.keys import Key, known
 from tachograph.server.service import Service
 
 COOKIE = "tachograph_visit"

@@ -17,8 +17,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from tachograph.server import problems, visits
-from tachograph.server.keys import EVERY_TENANT, Key, Scope, find
+from tachograph.server import problems
+from tachograph.server.callers import visits
+from tachograph.server.callers.keys import EVERY_TENANT, Key, Scope, find
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 

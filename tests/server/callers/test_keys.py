@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tachograph.errors import InvalidParameter, NotFound
-from tachograph.server.keys import EVERY_TENANT, Key, find, keys, mint, revoke
+from tachograph.server.callers.keys import EVERY_TENANT, Key, find, keys, mint, revoke
 from tachograph.store.memory import MemoryStore
 from tachograph.store.query import Query
 from tachograph.testing import CountIds

@@ -1,0 +1,1 @@
+"""Who asks: access keys, visits of browsers, and what each may."""

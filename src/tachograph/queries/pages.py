@@ -1,8 +1,8 @@
-"""A page of a list: so many rows from an offset, or from behind the row that a cursor names.
+"""A page of a list: so many rows from an offset, or from behind or before the row that a cursor names.
 
 An offset counts rows from the beginning, so a row that comes in meanwhile moves all others; a cursor stays where it is
 and costs the same on the first page and the thousandth. A cursor is the place of a row in the order, as text that only
-we read.
+we read; one that leads back asks in the opposite order, and its rows are turned round.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +22,7 @@ from tachograph.store.relations import plan
 
 Ordinal = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """A whole number that a store can hold."""
+RowT = TypeVar("RowT")
 Place = tuple[Ordinal, Ordinal, Ordinal]
 """Where a row stands in a list of what runs hold: time, run, step."""
 
@@ -36,7 +37,7 @@ class PageAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0, le=2**31, description="Rows to leave out before the first.")] = 0
     cursor: Annotated[
         Annotated[str, Meta(max_length=2_000)] | None,
-        Meta(description="`next_cursor` of the page before; goes on behind it, whatever came since."),
+        Meta(description="`next_cursor` or `previous_cursor` of a page; goes on from there, whatever came since."),
     ] = None
 
 
@@ -47,13 +48,19 @@ class PageGiven(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1)]
     offset: Annotated[int, Meta(ge=0)]
     next_cursor: Annotated[str | None, Meta(description="Give it as `cursor` for the next page; null on the last.")]
+    previous_cursor: Annotated[
+        str | None, Meta(description="Give it as `cursor` for the page before; null on the first.")
+    ] = None
 
 
-class Paged(Struct, frozen=True):
-    """Rows of a page and the cursor behind them."""
+class Paged(Struct, frozen=True, kw_only=True):
+    """Rows of a page and the cursors around them."""
 
     rows: Sequence[Mapping[str, Any]]
     next_cursor: str | None
+    previous_cursor: str | None
+    top: str | None
+    """What leads to rows before the first of this page, also where there are none yet; None for no rows."""
 
     def given(self, asked: PageAsked, total_count: int) -> dict[str, Any]:
         """The fields of `PageGiven`."""
@@ -62,23 +69,54 @@ class Paged(Struct, frozen=True):
             "limit": asked.limit,
             "offset": asked.offset,
             "next_cursor": self.next_cursor,
+            "previous_cursor": self.previous_cursor,
         }
 
 
 def page(index: Index, query: Query, asked: PageAsked, place: Any = Place) -> Paged:
     """The page of the query's rows; `place` is the type of the values it is ordered by. Raises InvalidParameter."""
-    order = [name for name, _ in plan(query).order]
+    order = plan(query).order
+    names = [name for name, _ in order]
+    back = asked.cursor is not None and asked.cursor.startswith(_BACK)
     found = index.find(
         msgspec.structs.replace(
             query,
-            columns=tuple(dict.fromkeys((*query.columns, *order))),
+            columns=tuple(dict.fromkeys((*query.columns, *names))),
+            order=tuple(f"{'-' * (down is not back)}{name}" for name, down in order),
             limit=asked.limit + 1,
             offset=asked.offset,
             after=None if asked.cursor is None else _place(asked.cursor, place),
         )
     ).rows
-    rows = found[: asked.limit]
-    return Paged(rows, _cursor(rows[-1][name] for name in order) if len(found) > asked.limit else None)
+    rows, is_more = found[: asked.limit], len(found) > asked.limit
+    rows = rows[::-1] if back else rows
+    if not rows:
+        return Paged(rows=(), next_cursor=None, previous_cursor=None, top=None)
+    is_begun = is_more if back else asked.cursor is not None or asked.offset > 0
+    top = _BACK + _cursor(rows[0][name] for name in names)
+    return Paged(
+        rows=rows,
+        next_cursor=_cursor(rows[-1][name] for name in names) if back or is_more else None,
+        previous_cursor=top if is_begun else None,
+        top=top,
+    )
+
+
+class Listing(Struct, Generic[RowT], frozen=True, kw_only=True):
+    """A page without the number of all rows, which may take longer to find than the page."""
+
+    rows: tuple[RowT, ...]
+    next_cursor: str | None
+    previous_cursor: str | None
+    top: str | None
+    """What leads to rows that come before the first of this page; None for no rows."""
+
+
+def listing(paged: Paged, rows: Iterable[RowT]) -> Listing[RowT]:
+    """The page with these rows, made of its own."""
+    return Listing(
+        rows=tuple(rows), next_cursor=paged.next_cursor, previous_cursor=paged.previous_cursor, top=paged.top
+    )
 
 
 def total(index: Index, query: Query) -> int:
@@ -92,14 +130,19 @@ def meeting(asked: Struct, columns: Mapping[str, str]) -> tuple[Where, ...]:
     return tuple(Where(column, "eq", value) for column, value in values if value is not None)
 
 
+_BACK = "~"
+"""What a cursor begins with that leads back."""
+
+
 def _cursor(values: Iterable[Any]) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(list(values))).rstrip(b"=").decode()
 
 
 def _place(cursor: str, kind: Any) -> tuple[Any, ...]:
+    said, cursor = cursor, cursor.removeprefix(_BACK)
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         found: tuple[Any, ...] = msgspec.json.decode(text, type=kind)
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise InvalidParameter("cursor", cursor, "give the `next_cursor` of an answer to the same question") from None
+        raise InvalidParameter("cursor", said, "give the `next_cursor` of an answer to the same question") from None
     return found

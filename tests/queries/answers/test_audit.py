@@ -15,7 +15,7 @@ from tests.queries.kept import batch
 from tests.queries.logs.desk import EXECUTION, RUN, SECOND, as_json, planner
 from tests.strategies import BEGAN
 
-PAGE = {"limit": 50, "offset": 0, "next_cursor": None}
+PAGE = {"limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None}
 
 
 def _done(store: Store) -> list[str]:

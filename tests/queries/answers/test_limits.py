@@ -13,7 +13,7 @@ from tests.queries.kept import batch
 from tests.queries.logs.desk import SECOND, as_json
 from tests.strategies import BEGAN, Tape
 
-PAGE = {"limit": 50, "offset": 0, "next_cursor": None}
+PAGE = {"limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None}
 
 
 def test_a_page_of_limits(store: Store) -> None:

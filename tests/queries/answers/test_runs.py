@@ -28,7 +28,7 @@ PLANNED: dict[str, Any] = {
 
 def test_a_page_of_runs(store: Store) -> None:
     """A run stands in a list with all its facts and totals; an empty store has none."""
-    page = {"limit": 50, "offset": 0, "next_cursor": None}
+    page = {"limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None}
     assert as_json(listed(store, RunsAsked())) == {"runs": [], "total_count": 0, **page}
     store.append(batch(planner().events))
     assert as_json(listed(store, RunsAsked())) == {"runs": [PLANNED], "total_count": 1, **page}

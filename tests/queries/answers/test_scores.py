@@ -23,7 +23,7 @@ from tests.queries.kept import batch
 from tests.queries.logs.desk import EXECUTION, RUN, SECOND, as_json, planner
 from tests.strategies import BEGAN, Tape
 
-PAGE = {"limit": 50, "offset": 0, "next_cursor": None}
+PAGE = {"limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None}
 ABOUT = About(run=RUN, execution_id=EXECUTION, tenant="default", session="s1")
 
 

@@ -19,7 +19,7 @@ PLANNED_SESSION: dict[str, Any] = {
     "cache_write_tokens": 0, "output_tokens": 500, "reasoning_tokens": 0, "total_tokens": 2_000, "usage_missing": 0,
     "total_cost": 0.075, "unpriced": 0, "reported_cost": 0.0, "head": None,
 }  # fmt: skip
-PAGE = {"limit": 50, "offset": 0, "next_cursor": None}
+PAGE = {"limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None}
 
 
 def test_a_page_of_sessions(store: Store) -> None:

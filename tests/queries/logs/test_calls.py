@@ -23,7 +23,14 @@ def _ask(store: Store, **asked: Any) -> LlmCallLogs:
 def test_the_documented_answer(store: Store) -> None:
     """Each attempt is a row with every column; its words come when they are asked for."""
     store.append(batch(planner().events))
-    expected = {"llm_call_logs": [CALL], "total_count": 1, "limit": 50, "offset": 0, "next_cursor": None}
+    expected = {
+        "llm_call_logs": [CALL],
+        "total_count": 1,
+        "limit": 50,
+        "offset": 0,
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
     assert as_json(_ask(store)) == expected
     words = {"prompt": "Create a sales dashboard", "response": "Here it is."}
     assert as_json(_ask(store, include_content=True)) == {**expected, "llm_call_logs": [{**CALL, **words}]}
@@ -31,7 +38,14 @@ def test_the_documented_answer(store: Store) -> None:
 
 def test_an_empty_store(store: Store) -> None:
     """Nothing recorded is an empty list."""
-    expected = {"llm_call_logs": [], "total_count": 0, "limit": 50, "offset": 0, "next_cursor": None}
+    expected = {
+        "llm_call_logs": [],
+        "total_count": 0,
+        "limit": 50,
+        "offset": 0,
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
     assert as_json(_ask(store, include_content=True)) == expected
 
 

@@ -23,7 +23,14 @@ def test_the_documented_answer(store: Store) -> None:
     """Each step is a row with every column, newest first; model calls are none of them."""
     store.append(batch(planner().events))
     found = as_json(_ask(store))
-    assert found == {"execution_logs": [TOOL, PLAN], "total_count": 2, "limit": 50, "offset": 0, "next_cursor": None}
+    assert found == {
+        "execution_logs": [TOOL, PLAN],
+        "total_count": 2,
+        "limit": 50,
+        "offset": 0,
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
 
 
 def test_with_the_calls_of_each_step(store: Store) -> None:
@@ -39,7 +46,14 @@ def test_with_the_calls_of_each_step(store: Store) -> None:
 def test_an_empty_store(store: Store) -> None:
     """Nothing recorded is an empty list."""
     found = as_json(_ask(store, include_llm_calls=True))
-    assert found == {"execution_logs": [], "total_count": 0, "limit": 50, "offset": 0, "next_cursor": None}
+    assert found == {
+        "execution_logs": [],
+        "total_count": 0,
+        "limit": 50,
+        "offset": 0,
+        "next_cursor": None,
+        "previous_cursor": None,
+    }
 
 
 def _many(store: Store) -> None:

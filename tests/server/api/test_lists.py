@@ -20,7 +20,7 @@ def test_what_runs_have_in_common_is_listed(serve: Serve, service: Service) -> N
         hits = client.get("/api/search", params={"text": "TANDEM"}).json()["hits"]
         assert [(hit["run_id"], hit["role"]) for hit in hits] == [(runs[1].id, "assistant")]
         assert client.get("/api/limits").json() == {
-            "total_count": 0, "limit": 50, "offset": 0, "next_cursor": None, "limits": []
+            "total_count": 0, "limit": 50, "offset": 0, "next_cursor": None, "previous_cursor": None, "limits": []
         }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tachograph.events.limit import LimitHit, Mode
 from tachograph.queries.bounds import EndDate, StartDate, between
 from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
-from tachograph.queries.pages import PageAsked, PageGiven, Text, meeting, page, total
+from tachograph.queries.pages import Listing, PageAsked, PageGiven, Text, listing, meeting, page, total
 from tachograph.queries.runs import NO_AUDIT
 from tachograph.queries.units import Time, time
 from tachograph.store.ports import Index
@@ -73,6 +73,22 @@ class ReachedLimits(PageGiven, frozen=True, kw_only=True):
 
 def limits(index: Index, asked: LimitsAsked) -> ReachedLimits:
     """Limits reached in runs of programs; alerts are in the audit. Raises InvalidParameter."""
+    found = page(index, _query(asked), asked)
+    return ReachedLimits(limits=tuple(map(_reached, found.rows)), **found.given(asked, counted(index, asked)))
+
+
+def leafed(index: Index, asked: LimitsAsked) -> Listing[ReachedLimit]:
+    """The same page, without the number of all limits that were reached. Raises InvalidParameter."""
+    found = page(index, _query(asked), asked)
+    return listing(found, map(_reached, found.rows))
+
+
+def counted(index: Index, asked: LimitsAsked) -> int:
+    """How many reached limits meet every condition. Raises InvalidParameter."""
+    return total(index, _query(asked))
+
+
+def _query(asked: LimitsAsked) -> Query:
     where = meeting(
         asked,
         {
@@ -86,9 +102,7 @@ def limits(index: Index, asked: LimitsAsked) -> ReachedLimits:
     if asked.interventions:
         where = (*where, Where("mode", "in", CHANGING))
     period = within(between(asked.start_date, asked.end_date), "at")
-    query = Query("limit_hits", (*where, *period, NO_AUDIT), _COLUMNS, order=("-at",))
-    found = page(index, query, asked)
-    return ReachedLimits(limits=tuple(map(_reached, found.rows)), **found.given(asked, total(index, query)))
+    return Query("limit_hits", (*where, *period, NO_AUDIT), _COLUMNS, order=("-at",))
 
 
 def limit(hit: LimitHit) -> Limit:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from tachograph.queries.bounds import EndDate, StartDate, between
-from tachograph.queries.pages import Ordinal, PageAsked, PageGiven, Text, page, total
+from tachograph.queries.pages import Listing, Ordinal, PageAsked, Paged, PageGiven, Text, listing, page, total
 from tachograph.queries.runs import COLUMNS, Filter, Run, conditions, run_of
 from tachograph.queries.units import Time, maybe_usd, time, usd, whole_ms
 from tachograph.store.ports import Index
-from tachograph.store.query import Query
+from tachograph.store.query import Query, Where
 
 Tokens = Annotated[
     int | None, Meta(description="Null when nobody counted; a lower bound while `usage_missing` is not 0.")
@@ -108,6 +109,38 @@ class Runs(PageGiven, frozen=True, kw_only=True):
 
 def listed(index: Index, asked: RunsAsked) -> Runs:
     """The runs that meet every condition. Raises InvalidParameter for a date or a cursor that is none."""
+    found = _page(index, asked)
+    return Runs(runs=tuple(map(_shown, found.rows)), **found.given(asked, counted(index, asked)))
+
+
+def leafed(index: Index, asked: RunsAsked) -> Listing[RunOverview]:
+    """The same page, without the number of all runs. Raises InvalidParameter."""
+    found = _page(index, asked)
+    return listing(found, map(_shown, found.rows))
+
+
+def counted(index: Index, asked: RunsAsked) -> int:
+    """How many runs meet every condition. Raises InvalidParameter."""
+    return total(index, _query(asked))
+
+
+def named(index: Index, ids: Collection[str]) -> tuple[RunOverview, ...]:
+    """The runs with these ids, those that there are, newest first."""
+    if not ids:
+        return ()
+    query = Query("runs", (Where("id", "in", tuple(ids)),), COLUMNS, order=("-started_at",), limit=None)
+    return tuple(map(_shown, index.find(query).rows))
+
+
+def _page(index: Index, asked: RunsAsked) -> Paged:
+    return page(index, _query(asked), asked, tuple[Ordinal | None, Ordinal])
+
+
+def _shown(row: Mapping[str, Any]) -> RunOverview:
+    return overview(run_of(row))
+
+
+def _query(asked: RunsAsked) -> Query:
     period = between(asked.start_date, asked.end_date)
     where = conditions(
         Filter(
@@ -127,10 +160,7 @@ def listed(index: Index, asked: RunsAsked) -> Runs:
             top=asked.top,
         )
     )
-    query = Query("runs", where, COLUMNS, order=(_ORDERS[asked.order],))
-    found = page(index, query, asked, tuple[Ordinal | None, Ordinal])
-    runs = tuple(overview(run_of(row)) for row in found.rows)
-    return Runs(runs=runs, **found.given(asked, total(index, query)))
+    return Query("runs", where, COLUMNS, order=(_ORDERS[asked.order],))
 
 
 def overview(run: Run) -> RunOverview:

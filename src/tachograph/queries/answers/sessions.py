@@ -13,7 +13,18 @@ from tachograph.queries.bounds import EndDate, StartDate, between
 from tachograph.queries.logs.contents import Json
 from tachograph.queries.logs.counts import within
 from tachograph.queries.logs.keys import Row
-from tachograph.queries.pages import Ordinal, PageAsked, PageGiven, Text, meeting, page, total
+from tachograph.queries.pages import (
+    Listing,
+    Ordinal,
+    PageAsked,
+    Paged,
+    PageGiven,
+    Text,
+    listing,
+    meeting,
+    page,
+    total,
+)
 from tachograph.queries.runs import COLUMNS, NO_AUDIT, run_of
 from tachograph.queries.units import Time, time, usd
 from tachograph.store.ports import Index
@@ -87,16 +98,37 @@ class SessionDetail(PageGiven, frozen=True, kw_only=True):
 
 def sessions(index: Index, asked: SessionsAsked, beside: Beside | None = None) -> Sessions:
     """The sessions that meet every condition. Raises InvalidParameter for a date or a cursor that is none."""
+    found = _page(index, asked)
+    return Sessions(sessions=_shown(found, beside), **found.given(asked, counted(index, asked)))
+
+
+def leafed(index: Index, asked: SessionsAsked, beside: Beside | None = None) -> Listing[SessionOverview]:
+    """The same page, without the number of all sessions. Raises InvalidParameter."""
+    found = _page(index, asked)
+    return listing(found, _shown(found, beside))
+
+
+def counted(index: Index, asked: SessionsAsked) -> int:
+    """How many sessions meet every condition. Raises InvalidParameter."""
+    return total(index, _query(asked))
+
+
+def _page(index: Index, asked: SessionsAsked) -> Paged:
+    return page(index, _query(asked), asked, tuple[Ordinal, str, str])
+
+
+def _shown(found: Paged, beside: Beside | None) -> tuple[SessionOverview, ...]:
+    keys = [(row["tenant"], row["session"]) for row in found.rows]
+    stand = {} if beside is None else beside.several(keys)
+    return tuple(_session(row, stand.get(key)) for key, row in zip(keys, found.rows, strict=True))
+
+
+def _query(asked: SessionsAsked) -> Query:
     period = within(between(asked.start_date, asked.end_date), "updated_at")
     where = meeting(asked, {"status": "status", "user": "user"})
     if asked.session_id is not None:
         where = (*where, Where("session", "contains", asked.session_id))
-    query = Query("sessions", (*where, *period), _COLUMNS, order=("-updated_at",))
-    found = page(index, query, asked, tuple[Ordinal, str, str])
-    keys = [(row["tenant"], row["session"]) for row in found.rows]
-    stand = {} if beside is None else beside.several(keys)
-    listed = tuple(_session(row, stand.get(key)) for key, row in zip(keys, found.rows, strict=True))
-    return Sessions(sessions=listed, **found.given(asked, total(index, query)))
+    return Query("sessions", (*where, *period), _COLUMNS, order=("-updated_at",))
 
 
 def session(

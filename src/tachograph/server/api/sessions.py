@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from tachograph.errors import NotFound
 from tachograph.events.account import COUNTED, Account
-from tachograph.queries.answers.heads import Beside, SessionHead
+from tachograph.queries.answers.heads import SessionHead
 from tachograph.queries.answers.sessions import (
     SessionAsked,
     SessionDetail,
@@ -22,7 +21,7 @@ from tachograph.queries.answers.sessions import (
 from tachograph.queries.pages import Text
 from tachograph.record.after import audit as record
 from tachograph.server.endpoint import Ask, Endpoint
-from tachograph.store.ledger import AnyLedger, ledger_path, open_ledger
+from tachograph.server.standings import beside, open_counts
 from tachograph.store.sessions.head import Head, Key
 
 Tenant = Annotated[Text | None, Meta(description="Whose session; `default` where the caller sees several tenants.")]
@@ -44,12 +43,12 @@ class ResetAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _sessions(ask: Ask) -> Sessions:
-    return sessions(ask.store, ask.asked, _beside(ask))
+    return sessions(ask.store, ask.asked, beside(ask))
 
 
 def _session(ask: Ask) -> SessionDetail:
-    with _ledger(ask) as ledger:
-        return session(ask.store, ask.path["session"], ask.asked, _beside(ask, ledger))
+    with open_counts(ask) as ledger:
+        return session(ask.store, ask.path["session"], ask.asked, beside(ask, ledger))
 
 
 def _close(ask: Ask) -> SessionHead:
@@ -87,11 +86,7 @@ def _changed(
     head = work(key, ask.now)
     if head is None:
         raise NotFound("session", key[1])
-    return _beside(ask).told(head)
-
-
-def _beside(ask: Ask, ledger: AnyLedger | None = None) -> Beside:
-    return Beside(ask.service.heads, ask.now, ledger, inside=not ask.service.needs_key)
+    return beside(ask).told(head)
 
 
 def _key(ask: Ask) -> Key:
@@ -103,25 +98,10 @@ def _key(ask: Ask) -> Key:
 
 
 def _clear_counters(ask: Ask, key: Key) -> None:
-    with _ledger(ask) as ledger:
+    with open_counts(ask) as ledger:
         for of in COUNTED:
             if ledger is not None:
                 ledger.reset(Account.of_session(*key, of), ask.now)
-
-
-@contextlib.contextmanager
-def _ledger(ask: Ask) -> Iterator[AnyLedger | None]:
-    """The ledger beside the store; None where nothing was counted. Nothing is claimed here, so no owner is named."""
-    settings = ask.service.settings
-    path = ledger_path(settings.store_url, settings.home)
-    if path is None or not path.exists():
-        yield None
-        return
-    ledger = open_ledger(settings.store_url, settings.home, "", lambda owner: True)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 ENDPOINTS = (

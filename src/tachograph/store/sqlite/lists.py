@@ -31,6 +31,8 @@ LISTS: Mapping[str, tuple[str, str]] = {
 }
 """Table → the index of its list, and the column that it is in the order of. That of steps leaves out model calls."""
 
+_IN_ORDER = frozenset({"pk", "started_at"})
+"""Columns whose order runs are found in."""
 _KEYED: Mapping[str, Mapping[str, str]] = {
     "runs": {
         "pk": "NOT INDEXED",
@@ -165,7 +167,9 @@ def _select(made: Plan, index: str) -> sql.Statement:
     listed = index.endswith(f" {name}")
     if listed and (made.query.limit is None or made.order[0][0] != column):
         return sql.select(made)
-    return sql.select(made, index)
+    # Where all runs are sorted, only what they are sorted by is read of them.
+    is_sorted = made.relation.name == "runs" and made.order != () and made.order[0][0] not in _IN_ORDER
+    return sql.select(made, index, by_key=is_sorted)
 
 
 def _count(made: Plan, index: str) -> sql.Statement:

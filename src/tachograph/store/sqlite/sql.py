@@ -45,11 +45,11 @@ def fetch(relation: Relation) -> str:
     return f"SELECT {_list(relation.stored)} FROM {relation.name} WHERE {_by_key(relation, places)}"
 
 
-def select(plan: Plan, hint: str = "") -> Statement:
+def select(plan: Plan, hint: str = "", *, by_key: bool = False) -> Statement:
     """The rows of a page. Pages with a limit return their columns and then the values of the order, for the cursor.
 
     `hint` says which index of the table is read. The keys of a page are then found first, if possible in that index
-    alone, and the other columns are read for these few rows only.
+    alone, and the other columns are read for these few rows only. `by_key` does so without an index.
     """
     query = plan.query
     if query.measures:
@@ -65,7 +65,7 @@ def select(plan: Plan, hint: str = "") -> Statement:
         values += more
     limit, more = _limit(query)
     values += more
-    if not hint or not limit:
+    if not (hint or by_key) or not limit:
         return f"SELECT {chosen} {_from(plan, plan.names(), hint)}{_where(conditions)}{ranked}{limit}", values
     order = [name for name, _ in plan.order]
     names = (*(where.column for where in query.where), *order)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from tachograph.store.sqlite.upgrade import VERSION
 from tests.contracts.kept import call_run, dump
 from tests.queries.kept import batch
 from tests.store.sqlite.spoiled import spoil, two_runs
-from tests.strategies import Tape
+from tests.strategies import BEGAN, Tape
 
 
 @pytest.fixture
@@ -80,6 +81,24 @@ def test_search_reads_packed_messages(store: SqliteStore) -> None:
         digest(b'{"role":"user","content":"' + b"long " * 400 + b'"}').hex()
     ] * 2
     assert store.search("nowhere to be found") == []
+
+
+@pytest.mark.parametrize("most", [0, 1, 20_000])
+@pytest.mark.parametrize(("text", "runs"), [("größe 7 ", [7]), ("MEHR", [*range(11, -1, -1)]), ("GRÖSSE", [])])
+def test_search_finds_runs_by_what_they_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, text: str, runs: list[int]
+) -> None:
+    """Few runs are looked up and very many are read, newest first; both ways find the same."""
+    monkeypatch.setattr("tachograph.store.sqlite.maintenance._MOST_NOTED", most)
+    tapes = [Tape(str(number), at=BEGAN + number) for number in range(12)]
+    for number, tape in enumerate(tapes):
+        tape.begin("ask")
+        tape.say("system", {"content": "Mehr nicht"})
+        tape.say("user", {"content": f"Größe {number} und so"})
+    with contextlib.closing(SqliteStore(tmp_path / "said.db")) as store:
+        store.append(batch(*(tape.events for tape in tapes)))
+        assert [hit["run_id"] for hit in store.search(text)] == [tapes[number].run for number in runs]
+        assert store.search(text, tenant="another") == []
 
 
 def test_rollups_are_replaced_by_period_and_tenant(store: SqliteStore) -> None:

@@ -15,12 +15,14 @@ from tachograph.store.rows import RunRow
 from tachograph.store.sqlite import sql
 from tachograph.store.sqlite.compaction import size
 from tachograph.store.sqlite.connections import StoreConnection
-from tachograph.store.sqlite.known import row_of
+from tachograph.store.sqlite.known import CHUNK, chunks, row_of
 from tachograph.store.sqlite.pages import Packer
 from tachograph.store.sqlite.writer import Writer, bounded
 
 Row = Mapping[str, Any]
 _REBUILD_RUNS = 200
+_MOST_NOTED = 20_000
+"""So many payloads and runs are looked up; what is said more often is soon found among the newest runs."""
 
 
 def rebuild(connection: StoreConnection, writer: Writer) -> Mapping[str, int]:
@@ -52,19 +54,17 @@ def backup(connection: StoreConnection, target: Path) -> None:
 
 
 def search(connection: StoreConnection, text: str, limit: int, tenant: str | None = None) -> Iterator[Row]:
-    """Messages that contain `text`, newest run first. Reads every payload, then the log until `limit` are found."""
+    """Messages that contain `text`, newest run first. Reads every payload, then the log of runs that name one."""
     needles = spellings(text)
-    meets = " OR ".join(["contains(content, ?)"] * len(needles))
-    texts = "SELECT id, hash, payload_text(encoding, body) AS content FROM payloads"
-    wanted = dict(connection.execute(f"SELECT id, hash FROM ({texts}) WHERE {meets}", needles))
+    meets = " OR ".join(map(_contains, needles))
+    twice = [needle for needle in needles for _ in "ab"]
+    wanted = dict(connection.execute(f"SELECT id, hash FROM payloads WHERE {meets}", twice))
     if not wanted:
         return
     packer = Packer(connection.expand)
     found = 0
     pages = "SELECT page, body FROM events WHERE page >= ? AND page < ? ORDER BY page"
-    where = "" if tenant is None else "WHERE tenant = ?"
-    runs = f"SELECT pk, id FROM runs {where} ORDER BY started_at DESC, pk DESC"
-    for pk, run in connection.execute(runs, () if tenant is None else (tenant,)):
+    for pk, run in _said_by(connection, list(wanted), tenant):
         for page, body in connection.execute(pages, (pk << 32, pk + 1 << 32)):
             for seq, _, role, number in packer.messages(page & 0xFFFF_FFFF, body):
                 if number in wanted:
@@ -72,6 +72,45 @@ def search(connection: StoreConnection, text: str, limit: int, tenant: str | Non
                     found += 1
                     if found == limit:
                         return
+
+
+def _contains(needle: str) -> str:
+    """The condition that a payload contains this spelling; takes it twice. What is plain text is not unpacked."""
+    plain = "instr(lower(body), lower(?)) > 0" if needle.isascii() else "contains(body, ?)"
+    return f"(CASE encoding WHEN 0 THEN {plain} ELSE contains(payload_text(encoding, body), ?) END)"
+
+
+def _said_by(connection: StoreConnection, payloads: Sequence[int], tenant: str | None) -> Iterator[tuple[int, str]]:
+    """(pk, id) of the runs that may name one of the payloads, newest first: all, where it is noted of very many."""
+    noted = _noted(connection, payloads)
+    few = sorted(noted) if noted is not None and len(noted) <= CHUNK else []
+    where: list[str] = ["TRUE"]
+    values: list[Any] = [*few]
+    if few:
+        where.append(f"pk IN ({', '.join('?' * len(few))})")
+    if tenant is not None:
+        where.append("tenant = ?")
+        values.append(tenant)
+    runs = f"SELECT pk, id FROM runs WHERE {' AND '.join(where)} ORDER BY started_at DESC, pk DESC"
+    for pk, run in connection.execute(runs, values):
+        if noted is None or pk in noted:
+            yield pk, run
+
+
+def _noted(connection: StoreConnection, payloads: Sequence[int]) -> set[int] | None:
+    """The runs that are known to name one of the payloads; None where they are very many, or nobody knows them all."""
+    if len(payloads) > _MOST_NOTED:
+        return None
+    noted: set[int] = set()
+    for chunk in chunks(payloads):
+        marks = ", ".join("?" * len(chunk))
+        owners = f"SELECT run FROM payloads WHERE id IN ({marks})"
+        others = f"SELECT run FROM shares WHERE payload IN ({marks})"
+        found = connection.execute(f"{owners} UNION {others} LIMIT ?", (*chunk, *chunk, _MOST_NOTED + 1))
+        noted.update(run for (run,) in found)
+        if len(noted) > _MOST_NOTED or None in noted:
+            return None
+    return noted
 
 
 def replace_rollups(

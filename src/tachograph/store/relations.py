@@ -86,6 +86,7 @@ _RUN = {
     "run_id": "id",
     "execution_id": "execution_id",
     "run_name": "name",
+    "run_agent": "agent_type",
     "run_status": "status",
     "parent_run": "parent_run",
     "stop_reason": "stop_reason",

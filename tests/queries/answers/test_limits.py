@@ -20,7 +20,7 @@ def test_a_page_of_limits(store: Store) -> None:
     """A limit says what was reached, where, what was done about it and why; an empty store has none."""
     assert as_json(limits(store, LimitsAsked())) == {"limits": [], "total_count": 0, **PAGE}
     tape = Tape("loop")
-    tape.begin("desk", session="s")
+    tape.begin("desk", session="s", agent_type="clerk")
     tool = tape.tool()
     tape.add(
         LimitHit(
@@ -35,7 +35,7 @@ def test_a_page_of_limits(store: Store) -> None:
         "metric": "same_call", "scope": "run", "mode": "block", "used": 3.0, "requested": 1.0, "threshold": 3.0,
         "reason": "three times the same", "refused_kind": "tool", "refused_name": "search", "evidence": [1, 2],
         "time": "2025-06-15T15:06:40.002000Z", "run_id": tape.run, "execution_id": execution, "run_name": "desk",
-        "session_id": "s", "seq": 2, "step_id": f"{tape.run[:28]}{tool:08x}",
+        "agent_type": "clerk", "session_id": "s", "seq": 2, "step_id": f"{tape.run[:28]}{tool:08x}",
     }  # fmt: skip
     assert as_json(limits(store, LimitsAsked())) == {"limits": [found], "total_count": 1, **PAGE}
 
@@ -63,6 +63,8 @@ def test_modes_that_change_something() -> None:
         ({"interventions": True}, ["cost", "calls"]),
         ({"interventions": True, "mode": "warn"}, []),
         ({"session_id": "s1"}, ["cost"]),
+        ({"agent_type": "agent-calls"}, ["calls"]),
+        ({"agent_type": "agent-alert"}, []),
         ({"execution_id": "nobody"}, []),
         ({"start_date": "2025-06-15T15:07:40Z"}, ["cost", "calls"]),
         ({"end_date": "2025-06-15T15:07:00Z"}, ["time"]),
@@ -76,7 +78,7 @@ def test_filters(store: Store, asked: dict[str, Any], expected: list[str]) -> No
         (("time", "warn", "run"), ("calls", "stop", "run"), ("cost", "handoff", "session"), ("alert", "observe", "run"))
     ):
         tape = Tape(metric, at=BEGAN + number * 60 * SECOND)
-        tape.begin(session=f"s{number - 1}", source="audit" if metric == "alert" else "")
+        tape.begin(session=f"s{number - 1}", agent_type=f"agent-{metric}", source="audit" if metric == "alert" else "")
         tape.add(LimitHit(metric=metric, mode=mode, scope=scope))  # type: ignore[arg-type]
         store.append(batch(tape.events))
     found = limits(store, LimitsAsked(**asked))

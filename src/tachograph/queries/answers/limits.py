@@ -47,6 +47,7 @@ class ReachedLimit(Limit, frozen=True, kw_only=True):
     run_id: str
     execution_id: str
     run_name: str
+    agent_type: Annotated[str | None, Meta(description="The agent its run began with.")]
     session_id: str | None
     seq: Annotated[int, Meta(description="Of its event.")]
     step_id: Annotated[str, Meta(description="`id` of the step it was reached in.")]
@@ -59,6 +60,7 @@ class LimitsAsked(PageAsked, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mode: Annotated[Mode | None, Meta(description="What was done.")] = None
     scope: Annotated[Text | None, Meta(description="call, run, session or tenant.")] = None
     interventions: Annotated[bool, Meta(description="Only those that changed what happened.")] = False
+    agent_type: Annotated[Text | None, Meta(description="The agent its run began with.")] = None
     execution_id: Annotated[Text | None, Meta(description="The execution it was reached in.")] = None
     session_id: Annotated[Text | None, Meta(description="The session of its run.")] = None
     start_date: StartDate = None
@@ -95,6 +97,7 @@ def _query(asked: LimitsAsked) -> Query:
             "metric": "metric",
             "mode": "mode",
             "scope": "scope",
+            "agent_type": "run_agent",
             "execution_id": "execution_id",
             "session_id": "session",
         },
@@ -113,8 +116,8 @@ def limit(hit: LimitHit) -> Limit:
 
 _AMOUNTS = ("used", "requested", "threshold")
 _COLUMNS = (
-    *(name for name in Limit.__struct_fields__), "at", "run", "step", "run_id", "execution_id", "run_name", "session",
-    "seq",
+    *(name for name in Limit.__struct_fields__), "at", "run", "step", "run_id", "execution_id", "run_name", "run_agent",
+    "session", "seq",
 )  # fmt: skip
 
 
@@ -132,6 +135,7 @@ def _reached(row: Row) -> ReachedLimit:
         run_id=row["run_id"],
         execution_id=row["execution_id"],
         run_name=row["run_name"],
+        agent_type=row["run_agent"],
         session_id=row["session"],
         seq=row["seq"],
         step_id=ids.step_id(row["run_id"], row["step"]),

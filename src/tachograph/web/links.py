@@ -23,7 +23,9 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
 
 def to(path: str, **asked: Any) -> str:
     """A path with a query; what is None, empty or False is left out."""
-    given = {name: _text(value) for name, value in asked.items() if value not in (None, "", False)}
+    given = {
+        name: _text(value) for name, value in asked.items() if value is not None and value is not False and value != ""
+    }
     return f"{path}?{urlencode(given)}" if given else path
 
 
@@ -61,6 +63,21 @@ def compare(left: str | None = None, right: str | None = None) -> str:
 def interventions(**asked: Any) -> str:
     """The limits that were reached under these conditions."""
     return to(INTERVENTIONS, **asked)
+
+
+def sessions(**asked: Any) -> str:
+    """The list of sessions that meet these conditions."""
+    return to(SESSIONS, **asked)
+
+
+def search(text: str = "", limit: int = 20, **asked: Any) -> str:
+    """Messages that contain a text."""
+    return to(SEARCH, q=text, limit=None if limit == 20 else limit, **asked)
+
+
+def live(**asked: Any) -> str:
+    """The stream of events of runs that meet these conditions."""
+    return to("/api/live", **asked)
 
 
 def _text(value: Any) -> str:

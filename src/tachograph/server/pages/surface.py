@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
-from tachograph.server.pages import key, run, runs, static
+from tachograph.server.pages import interventions, key, run, runs, search, sessions, static
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *run.ENDPOINTS,
+    *sessions.ENDPOINTS,
+    *interventions.ENDPOINTS,
+    *search.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

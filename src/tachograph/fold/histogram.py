@@ -21,7 +21,7 @@ import struct
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
+from itertools import accumulate, compress
 from math import isqrt, sqrt
 
 from msgspec import Struct
@@ -141,7 +141,7 @@ def merged(packs: Iterable[bytes]) -> Histogram:
     for packed in packs:
         for index, count in _pairs(packed):
             counts[index] += count
-    return Histogram({index: count for index, count in enumerate(counts) if count})
+    return Histogram(dict(compress(enumerate(counts), counts)))
 
 
 def _pairs(packed: bytes) -> Iterable[tuple[int, int]]:

@@ -76,7 +76,7 @@ def read_all(
     facets = [facet_of({*each.keys, *where}) for each in wanted]
     every = tuple(dict.fromkeys(key for each in wanted for key in each.keys))
     if None in facets:
-        rows, errors = _from_steps(index, (period,), every, where)
+        rows, errors = from_steps(index, (period,), every, where)
         return tuple(Read(rows, errors, "rows") for _ in wanted)
     parts = plan(index, period, now_ns, use_days=any("hour" not in each.keys for each in wanted))
     conditions = tuple(Where(key, "eq", value) for key, value in where.items())
@@ -86,7 +86,7 @@ def read_all(
     ]
     with_error = (*conditions, Where("error", "ne", ""))
     old_errors = added(index, parts, facet_of({*where, "error"}) or facets[0] or "", with_error, _ERRORS)
-    fresh, errors = _from_steps(index, parts.steps, every, where)
+    fresh, errors = from_steps(index, parts.steps, every, where)
     return tuple(Read([*rows, *fresh], [*old_errors, *errors], "rollups") for rows in found)
 
 
@@ -222,10 +222,10 @@ def _day_of(row: Row, span: str) -> Row:
     return {"day": row[span] if span == "day" else row[span] // DAY_HOURS}
 
 
-def _from_steps(
+def from_steps(
     index: Index, periods: Iterable[Period], keys: Sequence[str], where: Mapping[str, str]
 ) -> tuple[list[Row], list[Row]]:
-    """The same from steps: their rows, and those of the steps that had an error."""
+    """The same from steps alone: rows, and those of the steps that had an error. Reads every step of the periods."""
     of_rows = tuple(of_row(key, value) for key, value in where.items() if key in _OF_ROW)
     of_step = {key: value for key, value in where.items() if key not in _OF_ROW}
     spans = {span: length for span, length in _SPANS.items() if span in keys}

@@ -163,15 +163,15 @@ def stats(
     _known(where, CONDITIONS, "limit to")
     keys = tuple(dict.fromkeys(("step", *by)))
     found = read(index, period, now_ns, keys, where)
-    rows = _parts(found.rows, keys)
+    rows = parts(found.rows, keys)
     return Stats(
         since=period.since,
         until=period.until,
         as_of=now_ns,
         by=tuple(by),
-        total=_group((), rows),
-        groups=_groups(rows, tuple(by)) if by else (),
-        errors=_errors(found.errors),
+        total=group((), rows),
+        groups=groups(rows, tuple(by)) if by else (),
+        errors=errors(found.errors),
         source=found.source,
     )
 
@@ -182,7 +182,7 @@ def _known(asked: Iterable[str], allowed: Sequence[str], what: str) -> None:
             raise ValueError(f"cannot {what} {name!r}; one of {', '.join(allowed)}")
 
 
-def _parts(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:
+def parts(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:
     """One row for each combination of keys. Of steps whose times nobody asks for only the number is added up."""
     counts: Counter[tuple[Any, ...]] = Counter()
     measured = []
@@ -197,18 +197,20 @@ def _parts(rows: Iterable[Row], keys: tuple[str, ...]) -> list[Row]:
     ]
 
 
-def _groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
-    parts: dict[tuple[Any, ...], list[Row]] = {}
+def groups(rows: Iterable[Row], by: tuple[str, ...]) -> tuple[Group, ...]:
+    """Groups of rows that keep these keys and kinds of steps apart: dearest first; by time in its order."""
+    by_key: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if _CALLS_ONLY.isdisjoint(by) or row["step"] == "llm":
-            parts.setdefault(tuple([row[name] for name in by]), []).append(row)
-    groups = [_group(key, part) for key, part in parts.items()]
+            by_key.setdefault(tuple([row[name] for name in by]), []).append(row)
+    found = [group(key, part) for key, part in by_key.items()]
     if _SPANS.isdisjoint(by):
-        return tuple(sorted(groups, key=lambda group: (-(group.cost.total or 0), -group.calls.count, group.key)))
-    return tuple(sorted(groups, key=lambda group: group.key))
+        return tuple(sorted(found, key=lambda each: (-(each.cost.total or 0), -each.calls.count, each.key)))
+    return tuple(sorted(found, key=lambda each: each.key))
 
 
-def _group(key: tuple[Any, ...], rows: Sequence[Row]) -> Group:
+def group(key: tuple[Any, ...], rows: Sequence[Row]) -> Group:
+    """Everything that is counted in rows which keep kinds of steps apart."""
     kinds = {row["step"]: row for row in merged((row for row in rows if row["step"] in _MEASURED), ("step",))}
     steps: Counter[str] = Counter()
     for row in rows:
@@ -295,9 +297,10 @@ def _plus(one: int | None, two: int | None) -> int | None:
     return None if one is None or two is None else one + two
 
 
-def _errors(rows: Iterable[Row]) -> tuple[ErrorGroup, ...]:
+def errors(rows: Iterable[Row]) -> tuple[ErrorGroup, ...]:
+    """Rows of steps that had an error, as groups; most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in rows:
         counts[row["step"], row["error"]] += row["count"]
-    groups = [ErrorGroup(step, error, count) for (step, error), count in counts.items()]
-    return tuple(sorted(groups, key=lambda group: (-group.count, group.step, group.error)))
+    found = [ErrorGroup(step, error, count) for (step, error), count in counts.items()]
+    return tuple(sorted(found, key=lambda each: (-each.count, each.step, each.error)))

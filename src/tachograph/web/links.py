@@ -10,6 +10,7 @@ OVERVIEW, RUNS, SESSIONS, INTERVENTIONS, SEARCH, SYSTEM = (
     "/", "/runs", "/sessions", "/interventions", "/search", "/system",
 )  # fmt: skip
 SESSION, COMPARE, KEY = "/session", "/compare", "/key"
+STEPS = "/steps"
 NAVIGATION: tuple[tuple[str, str], ...] = (
     ("Overview", OVERVIEW),
     ("Runs", RUNS),
@@ -45,9 +46,8 @@ def run(run_id: str, view: str = "", **asked: Any) -> str:
 
 
 def step(step_id: str) -> str:
-    """The details of a step, by its id (`<run>-<step>`)."""
-    run_id = step_id.rpartition("-")[0]
-    return run(run_id, f"steps/{quote(step_id, safe='')}")
+    """The details of a step, by its id."""
+    return run(f"{step_id[:-8]}{0:08x}", f"steps/{quote(step_id, safe='')}")
 
 
 def session(session_id: str, tenant: str | None = None) -> str:
@@ -78,6 +78,16 @@ def search(text: str = "", limit: int = 20, **asked: Any) -> str:
 def live(**asked: Any) -> str:
     """The stream of events of runs that meet these conditions."""
     return to("/api/live", **asked)
+
+
+def overview(**asked: Any) -> str:
+    """What a period came to."""
+    return to(OVERVIEW, **asked)
+
+
+def steps(**asked: Any) -> str:
+    """The list of steps, or of model calls (`kind=llm`), that meet these conditions."""
+    return to(STEPS, **asked)
 
 
 def _text(value: Any) -> str:

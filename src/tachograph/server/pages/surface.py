@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
-from tachograph.server.pages import interventions, key, run, runs, search, sessions, static
+from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, steps
 
 ENDPOINTS: tuple[Endpoint, ...] = (
+    *overview.ENDPOINTS,
     *runs.ENDPOINTS,
     *run.ENDPOINTS,
     *sessions.ENDPOINTS,
     *interventions.ENDPOINTS,
     *search.ENDPOINTS,
+    *steps.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

@@ -108,6 +108,12 @@ def _query(asked: LimitsAsked) -> Query:
     return Query("limit_hits", (*where, *period, NO_AUDIT), _COLUMNS, order=("-at",))
 
 
+def reached(index: Index, *where: Where, limit: int, order: str = "seq") -> tuple[ReachedLimit, ...]:
+    """Limits reached under these conditions on their table, as many as `limit`."""
+    query = Query("limit_hits", where, _COLUMNS, order=(order,), limit=limit)
+    return tuple(map(_reached, index.find(query).rows))
+
+
 def limit(hit: LimitHit) -> Limit:
     """A limit as its event says it."""
     facts: dict[str, Any] = {name: getattr(hit, name) for name in Limit.__struct_fields__}

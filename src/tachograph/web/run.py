@@ -15,10 +15,10 @@ from tachograph.web import filters, links
 
 MOST_EVIDENCE = 12
 """Steps that a sentence names; the rest is a number."""
-_UNITS: Mapping[str, str] = {
-    "max_iterations": "iterations", "max_llm_calls": "model calls", "max_tool_calls": "tool calls",
-    "max_handoffs": "hand-offs", "max_depth": "levels of runs", "token_budget": "tokens", "session_limit": "",
-    "quota": "",
+_UNITS: Mapping[str, tuple[str, str]] = {
+    "max_iterations": ("iteration", "iterations"), "max_llm_calls": ("model call", "model calls"),
+    "max_tool_calls": ("tool call", "tool calls"), "max_handoffs": ("hand-off", "hand-offs"),
+    "max_depth": ("level of runs", "levels of runs"), "token_budget": ("token", "tokens"),
 }  # fmt: skip
 _HANDED: Mapping[str, str] = {
     "requested": "A person was asked for and has not answered yet",
@@ -112,7 +112,7 @@ def amount(metric: str, value: float | None) -> str:
         case "deadline":
             return wording.duration(round(value * 1_000_000_000))
     number = wording.count(int(value)) if value == int(value) else f"{value:.4g}"
-    unit = _UNITS.get(metric, "")
+    unit = _UNITS.get(metric, ("", ""))[value != 1]
     return f"{number} {unit}".rstrip()
 
 

@@ -50,6 +50,16 @@ def step(step_id: str) -> str:
     return run(f"{step_id[:-8]}{0:08x}", f"steps/{quote(step_id, safe='')}")
 
 
+def text(step_id: str, name: str) -> str:
+    """A recorded text of a step, to be kept as a file."""
+    return f"{step(step_id)}/{quote(name, safe='')}"
+
+
+def live(run_id: str, after: int) -> str:
+    """The events of a run behind this one, as they happen."""
+    return to("/api/live", run=run_id, after=str(after))
+
+
 def session(session_id: str, tenant: str | None = None) -> str:
     """The conversation of a session. Its id may be anything, so it stands in the query."""
     return to(SESSION, id=session_id, tenant=tenant)

@@ -1,4 +1,4 @@
-"""`/runs/{run}`: one run, in several views, each below the same head."""
+"""`/runs/{run}`: one run, in several views, each below the same head; the first of them is its steps in time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any
 from starlette.responses import Response
 
 from tachograph.queries.heading import Heading, heading
+from tachograph.queries.timeline.waterfall import TimelineAsked, timeline
 from tachograph.server.endpoint import Ask
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links
 from tachograph.web.run import head
+from tachograph.web.timeline import EVENT_TYPES, chart
+
+_RUN = f"{links.RUNS}/{{run}}"
 
 
 def framed(found: Heading, view: str) -> dict[str, Any]:
@@ -25,7 +29,26 @@ def headed(ask: Ask) -> Heading:
 
 
 def _run(ask: Ask) -> Response:
-    return shown(ask, "run/timeline.html", **framed(headed(ask), ""))
+    return shown(ask, "run/timeline.html", **_timed(ask))
 
 
-ENDPOINTS = (page(f"{links.RUNS}/{{run}}", "One run: its steps in time.", _run),)
+def _rows(ask: Ask) -> Response:
+    return shown(ask, "run/rows.html", **_timed(ask))
+
+
+def _head(ask: Ask) -> Response:
+    return shown(ask, "run/head.html", **framed(headed(ask), ""))
+
+
+def _timed(ask: Ask) -> dict[str, Any]:
+    found, asked = headed(ask), ask.asked
+    told = timeline(ask.store, found.pk, asked, ask.now)
+    drawn = chart(found.run, told, asked)
+    return {**framed(found, ""), "asked": asked, "chart": drawn, "at": asked.step, "types": EVENT_TYPES}
+
+
+ENDPOINTS = (
+    page(_RUN, "One run: its steps in time.", _run, asks=TimelineAsked),
+    page(f"{_RUN}/rows", "Some rows of it: a part of a page.", _rows, asks=TimelineAsked),
+    page(f"{_RUN}/head", "What stands above its views: a part of a page.", _head),
+)

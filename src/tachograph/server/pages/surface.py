@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
-from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, steps
+from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, step, steps
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
@@ -13,6 +13,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *interventions.ENDPOINTS,
     *search.ENDPOINTS,
     *steps.ENDPOINTS,
+    *step.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

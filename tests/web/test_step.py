@@ -30,6 +30,7 @@ def test_facts_of_a_model_call() -> None:
         "Tokens": "100 in, 20 out", "Cost": "$0.000003", "Agent": "desk",
     }  # fmt: skip
     assert found.transcript == f"/runs/{RUN}/transcript?call={AGAIN}"
+    assert found.onward == f"/runs/{RUN}?after={AGAIN - 1}"
     assert found.place == f"/runs/{RUN}?step={step_id(AGAIN)}"
     assert found.closer == f"/runs/{RUN}?step={step_id(AGAIN)}&since=5000.000&until=7000.000"
 

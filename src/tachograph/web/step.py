@@ -89,6 +89,8 @@ class Details(Struct, frozen=True, kw_only=True):
     """The timeline of its time."""
     transcript: str
     """What the model saw; empty for what is no model call."""
+    onward: str
+    """What happened from there on, event by event."""
 
 
 def details(found: StepDetails) -> Details:
@@ -104,6 +106,7 @@ def details(found: StepDetails) -> Details:
         place=links.run(run, step=found.id),
         closer=links.run(run, step=found.id, since=f"{began:.3f}", until=f"{until:.3f}") if until else "",
         transcript=links.run(run, "transcript", call=str(found.seq)) if found.kind == "llm" else "",
+        onward=links.run(run, after=str(found.seq - 1)),
     )
 
 

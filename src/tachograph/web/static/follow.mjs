@@ -1,7 +1,7 @@
 // A run that goes on: its events from a seq on, and the page again when something has happened.
 
 const GAP = 500;
-const NEWS = 6;
+const NEWS = 500;
 const BELOW = 5000;
 
 export function follow(section, changed) {
@@ -24,7 +24,7 @@ export function follow(section, changed) {
     if (!is_over && source.readyState !== EventSource.CLOSED) return state("comes back …");
     clearInterval(beat);
     source.close();
-    if (!is_over) state("told to its end", true);
+    if (!is_over) state("nothing more is told", true);
   });
   for (const type of section.dataset.types.split(" ")) {
     source.addEventListener(type, (message) => {
@@ -70,6 +70,8 @@ function tell(news, message) {
   const line = document.createElement("li");
   const what = [said.name ?? said.model, said.status ?? said.state, said.role, said.metric, said.mode];
   line.textContent = [message.lastEventId, message.type, ...what.filter((each) => typeof each === "string")].join("  ");
+  const is_at_end = news.scrollTop + news.clientHeight >= news.scrollHeight - 20;
   news.append(line);
   while (news.childElementCount > NEWS) news.firstElementChild.remove();
+  if (is_at_end) news.scrollTop = news.scrollHeight;
 }

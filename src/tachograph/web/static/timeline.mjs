@@ -28,7 +28,7 @@ export function place(changes) {
 
 async function look(changes) {
   place(changes);
-  await rows.again();
+  await rows.again().catch(() => location.reload()); // which says what is wrong
 }
 
 // ---- rows ----------------------------------------------------------------------------------------------------------
@@ -181,6 +181,9 @@ if (chosen) {
   choose(line, { focus: false });
   line.scrollIntoView({ block: "center" });
   open(line, false);
+} else if (new URLSearchParams(location.search).has("step")) {
+  const step = new URLSearchParams(location.search).get("step");
+  panel.open(`${location.pathname}/steps/${encodeURIComponent(step)}`, { focus: false });
 }
 
 // ---- what goes on --------------------------------------------------------------------------------------------------

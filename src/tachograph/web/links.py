@@ -55,11 +55,6 @@ def text(step_id: str, name: str) -> str:
     return f"{step(step_id)}/{quote(name, safe='')}"
 
 
-def live(run_id: str, after: int) -> str:
-    """The events of a run behind this one, as they happen."""
-    return to("/api/live", run=run_id, after=str(after))
-
-
 def session(session_id: str, tenant: str | None = None) -> str:
     """The conversation of a session. Its id may be anything, so it stands in the query."""
     return to(SESSION, id=session_id, tenant=tenant)

@@ -119,7 +119,7 @@ def chart(run: RunOverview, found: Waterfall, asked: TimelineAsked) -> Chart:
         unfold_all=here.at(fold=None, but=None),
         since=_ms(since),
         until=_ms(until),
-        live=links.live(run_id, last if asked.after is None else asked.after) if is_told else "",
+        live=links.live(run=run_id, after=str(last if asked.after is None else asked.after)) if is_told else "",
     )
 
 

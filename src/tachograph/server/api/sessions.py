@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tachograph.errors import NotFound
-from tachograph.events.account import COUNTED, Account
 from tachograph.queries.answers.heads import SessionHead
 from tachograph.queries.answers.sessions import (
     SessionAsked,
@@ -19,10 +16,9 @@ from tachograph.queries.answers.sessions import (
     sessions,
 )
 from tachograph.queries.pages import Text
-from tachograph.record.after import audit as record
+from tachograph.server.beside import Anew, beside, close, key_of, ledger_of, reopen, reset
 from tachograph.server.endpoint import Ask, Endpoint
-from tachograph.server.standings import beside, open_counts
-from tachograph.store.sessions.head import Head, Key
+from tachograph.store.sessions.head import Key
 
 Tenant = Annotated[Text | None, Meta(description="Whose session; `default` where the caller sees several tenants.")]
 
@@ -47,61 +43,25 @@ def _sessions(ask: Ask) -> Sessions:
 
 
 def _session(ask: Ask) -> SessionDetail:
-    with open_counts(ask) as ledger:
+    with ledger_of(ask) as ledger:
         return session(ask.store, ask.path["session"], ask.asked, beside(ask, ledger))
 
 
 def _close(ask: Ask) -> SessionHead:
-    return _changed(ask, "session_closed", {}, ask.service.heads.close_session)
+    return close(ask, _key(ask))
 
 
 def _reopen(ask: Ask) -> SessionHead:
-    return _changed(ask, "session_reopened", {}, ask.service.heads.reopen)
+    return reopen(ask, _key(ask))
 
 
 def _reset(ask: Ask) -> SessionHead:
     asked: ResetAsked = ask.asked
-    facts = {"counters": asked.counters, "history": asked.history, "state": asked.state}
-
-    def work(key: Key, now: int) -> Head | None:
-        if asked.counters:
-            _clear_counters(ask, key)
-        return ask.service.heads.reset(key, now, history=asked.history, state=asked.state)
-
-    return _changed(ask, "session_reset", facts, work)
-
-
-def _changed(
-    ask: Ask, action: str, facts: Mapping[str, Any], work: Callable[[Key, int], Head | None]
-) -> SessionHead:  # fmt: skip
-    heads, key = ask.service.heads, _key(ask)
-    if heads.get(key) is None:
-        raise NotFound("session", key[1])
-    events = record.audit(
-        action, {"session": key[1], **facts}, at=ask.now, entropy=ask.service.clock.entropy(6), tenant=key[0],
-        user=ask.caller.name,
-    )  # fmt: skip
-    with ask.service.turns.turn():
-        record.keep(ask.service.store, ask.service.admitter, events)
-    head = work(key, ask.now)
-    if head is None:
-        raise NotFound("session", key[1])
-    return beside(ask).told(head)
+    return reset(ask, _key(ask), Anew(counters=asked.counters, history=asked.history, state=asked.state))
 
 
 def _key(ask: Ask) -> Key:
-    """The session that the caller may mean. Raises NotFound for one of another tenant."""
-    own, asked, session = ask.caller.tenant, ask.asked.tenant, ask.path["session"]
-    if own is not None and asked not in (None, own):
-        raise NotFound("session", session)
-    return own or asked or "default", session
-
-
-def _clear_counters(ask: Ask, key: Key) -> None:
-    with open_counts(ask) as ledger:
-        for of in COUNTED:
-            if ledger is not None:
-                ledger.reset(Account.of_session(*key, of), ask.now)
+    return key_of(ask, ask.path["session"], ask.asked.tenant)
 
 
 ENDPOINTS = (

@@ -8,9 +8,9 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from tachograph.queries.answers.sessions import SessionsAsked, counted, leafed
+from tachograph.server.beside import beside
 from tachograph.server.endpoint import Ask
 from tachograph.server.pages.site import page, shown
-from tachograph.server.standings import beside
 from tachograph.web import links, lists
 from tachograph.web.sessions import FIELDS
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from tachograph.events.content import Content, inline
 from tachograph.events.envelope import Event
-from tachograph.queries.events import events, filled
+from tachograph.events.message import MessageAppended
+from tachograph.queries.events import events, filled, kept_texts
 from tachograph.store.ports import Store
 from tests.queries.kept import batch
 from tests.strategies import Tape
@@ -71,3 +72,17 @@ def test_large_contents_are_fetched_few_at_a_time(store: Store) -> None:
     assert (len(fetched), max(fetched) < 2_000_000) == (1, True)
     assert list(told) == tape.events[2:]
     assert (len(fetched) > 3, max(fetched) < 2_000_000) == (True, True)
+
+
+def test_texts_are_read_while_there_is_room(store: Store) -> None:
+    """Small ones first; too large a one is not, nor one whose text was never kept."""
+    tape = Tape("room")
+    tape.begin()
+    for size in (900, 700, 3_000):
+        tape.say("user", '"' + "x" * size + '"')
+    store.append(batch(tape.events))
+    named = [event.body.message for event in store.read(tape.run) if isinstance(event.body, MessageAppended)]
+    hidden = Content(hash="ab" * 32, size=4, level="hashed")
+    assert sorted(map(len, kept_texts([*named, hidden], store.fetch, 2_000, 9_000).values())) == [702, 902]
+    assert [len(text) for text in kept_texts(named, store.fetch, 9_000, 1_000).values()] == [702]
+    assert kept_texts([inline('"here"')], store.fetch, 9_000, 9_000) == {}

@@ -71,6 +71,24 @@ def fetch_texts(contents: Iterable[Content | None], fetch: Fetch) -> Mapping[byt
     return fetch(wanted) if wanted else {}
 
 
+def kept_texts(contents: Iterable[Content], fetch: Fetch, each: float, together: float) -> dict[str, str]:
+    """Texts of contents that stand elsewhere, by hash: of those up to `each` bytes, small first, as many as fit."""
+    sizes = {
+        content.hash: content.size
+        for content in contents
+        if content.text is None and content.hash is not None and content.level not in _ELSEWHERE
+        if content.size <= each
+    }
+    wanted = []
+    for name in sorted(sizes, key=sizes.__getitem__):
+        together -= sizes[name]
+        if together < 0:
+            break
+        wanted.append(name)
+    found = fetch([bytes.fromhex(name) for name in wanted]) if wanted else {}
+    return {name.hex(): text.decode("utf-8", "replace") for name, text in found.items()}
+
+
 def _named(event: Event, most: float) -> dict[str, Content]:
     """Fields of the event's body that hold content whose text is elsewhere."""
     body = event.body

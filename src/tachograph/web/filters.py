@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tachograph.queries import wording
+from tachograph.web.views.message import beginning, pretty
 
 _HIDDEN = {
     **{code: chr(0x2400 + code) for code in range(32) if code not in {9, 10, 13}},
@@ -26,6 +27,16 @@ def ms(value: float | None) -> str:
 def usd(value: float | None, unpriced: int = 0) -> str:
     """USD, never rounded to a false zero; a lower bound (`≥`) while calls have no price."""
     return wording.money(None if value is None else round(value * 1_000_000_000), unpriced)
+
+
+def ns(value: int | None) -> str:
+    """Nanoseconds: `340 ms`, `1.2 s`, `2 m 05 s`."""
+    return wording.duration(value)
+
+
+def nano(value: int | None, unpriced: int = 0) -> str:
+    """Nano-USD, never rounded to a false zero; a lower bound (`≥`) while calls have no price."""
+    return wording.money(value, unpriced)
 
 
 def tokens(value: int | None, missing: int = 0) -> str:
@@ -58,10 +69,14 @@ def short(text: str, length: int = 8) -> str:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
+    "beginning": beginning,
     "count": wording.count,
     "moment": moment,
     "ms": ms,
+    "nano": nano,
+    "ns": ns,
     "percent": percent,
+    "pretty": pretty,
     "short": short,
     "share": wording.share,
     "size": wording.size,

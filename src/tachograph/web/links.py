@@ -45,6 +45,26 @@ def run(run_id: str, view: str = "", **asked: Any) -> str:
     return to(f"{RUNS}/{quote(run_id, safe='')}{'/' if view else ''}{view}", **asked)
 
 
+def message(run_id: str, seq: int) -> str:
+    """One message of a run, whole."""
+    return run(run_id, f"transcript/{seq}")
+
+
+def event(run_id: str, seq: int) -> str:
+    """One event of a run, whole."""
+    return run(run_id, f"events/{seq}")
+
+
+def raw_events(run_id: str, seq: int) -> str:
+    """One event as the API gives it."""
+    return to(f"/api/runs/{quote(run_id, safe='')}/events", after=str(seq - 1), limit=1)
+
+
+def raw_receipt(run_id: str) -> str:
+    """A receipt as the API gives it."""
+    return to(f"/api/runs/{quote(run_id, safe='')}/receipt")
+
+
 def step(step_id: str) -> str:
     """The details of a step, by its id."""
     return run(f"{step_id[:-8]}{0:08x}", f"steps/{quote(step_id, safe='')}")
@@ -55,9 +75,9 @@ def text(step_id: str, name: str) -> str:
     return f"{step(step_id)}/{quote(name, safe='')}"
 
 
-def session(session_id: str, tenant: str | None = None) -> str:
+def session(session_id: str, tenant: str | None = None, **asked: Any) -> str:
     """The conversation of a session. Its id may be anything, so it stands in the query."""
-    return to(SESSION, id=session_id, tenant=tenant)
+    return to(SESSION, id=session_id, tenant=tenant, **asked)
 
 
 def compare(left: str | None = None, right: str | None = None) -> str:

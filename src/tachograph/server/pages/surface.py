@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
 from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, step, steps
+from tachograph.server.pages.views import events, transcript
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
@@ -14,6 +15,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *search.ENDPOINTS,
     *steps.ENDPOINTS,
     *step.ENDPOINTS,
+    *transcript.ENDPOINTS,
+    *events.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

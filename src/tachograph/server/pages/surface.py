@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
 from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, step, steps
-from tachograph.server.pages.views import events, transcript
+from tachograph.server.pages.views import cost, events, receipt, transcript
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
@@ -17,6 +17,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *step.ENDPOINTS,
     *transcript.ENDPOINTS,
     *events.ENDPOINTS,
+    *cost.ENDPOINTS,
+    *receipt.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
-from tachograph.server.pages import interventions, key, overview, run, runs, search, sessions, static, step, steps
+from tachograph.server.pages import (
+    interventions,
+    key,
+    overview,
+    run,
+    runs,
+    search,
+    session,
+    sessions,
+    static,
+    step,
+    steps,
+)
 from tachograph.server.pages.views import cost, events, receipt, transcript
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -19,6 +31,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
     *cost.ENDPOINTS,
     *receipt.ENDPOINTS,
+    *session.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

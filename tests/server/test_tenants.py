@@ -110,6 +110,8 @@ def asked(endpoint: Endpoint, own: Recorded, other: Recorded) -> list[tuple[str,
     params: dict[str, Any] = {"search": {"text": "secret-of"}}.get(endpoint.name, {})
     if endpoint.name in STREAMS:
         return [(endpoint.path, {"run": own.id}), (endpoint.path, {"run": other.id})]
+    if endpoint.name == "diff_runs":
+        return [(endpoint.path, {"left": own.id, "right": each}) for each in (own.id, other.id, other.execution_id)]
     if "{" not in endpoint.path:
         named = [{"execution_id": other.execution_id}, {"execution_log_id": other.id}, {"tag": "of-red"}]
         known = set(endpoint.asks.__struct_fields__)

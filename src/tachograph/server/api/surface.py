@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from tachograph.server.api import about, approvals, audit, execution_logs, ingest, lists, live, runs, scores, sessions
+from tachograph.server.api import (
+    about,
+    approvals,
+    audit,
+    diff,
+    execution_logs,
+    ingest,
+    lists,
+    live,
+    runs,
+    scores,
+    sessions,
+)
 from tachograph.server.endpoint import Endpoint
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *execution_logs.ENDPOINTS,
     *runs.ENDPOINTS,
+    *diff.ENDPOINTS,
     *sessions.ENDPOINTS,
     *lists.ENDPOINTS,
     *scores.ENDPOINTS,

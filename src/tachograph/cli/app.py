@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "Read what agents left on disk into the store.",
     "ls": "List recent runs.",
     "show": "Show a run as a tree: time, tokens, cost, repeats, and why it stopped.",
+    "diff": "Compare two runs: where they part, and what that did to tokens, cost and time.",
     "stats": "Add up cost, tokens, success and latency of a period.",
     "tail": "Follow runs as they happen, one line an event.",
     "search": "Find runs by what was said, called or answered in them.",

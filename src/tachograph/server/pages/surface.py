@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tachograph.server.endpoint import Endpoint
 from tachograph.server.pages import (
+    compare,
     interventions,
     key,
     overview,
@@ -32,6 +33,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *cost.ENDPOINTS,
     *receipt.ENDPOINTS,
     *session.ENDPOINTS,
+    *compare.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

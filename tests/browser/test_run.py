@@ -10,11 +10,13 @@ from tachograph.store.ports import Batch
 from tachograph.store.sqlite.store import SqliteStore
 from tests.queries.errand import AGAIN, ASK, BUSY, LARGE, LOOK, RUN, kept, step_id
 from tests.queries.kept import batch
+from tests.queries.test_heading import looping
 from tests.server.conftest import serving
 from tests.server.serving import service_over
 from tests.strategies import Tape
 
 LONG = Tape("long")
+LOOPING = looping()
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     for number in range(1_000):
         LONG.done(LONG.step(f"work {number}"))
     LONG.finish()
-    made.append(batch(LONG.events))
+    made.append(batch(LONG.events, LOOPING.events))
     yield made
     made.close()
 
@@ -105,6 +107,16 @@ def test_details_follow_the_rows(page: Page, url: str) -> None:
     expect(_row(page, f"0.{AGAIN}")).to_have_attribute("aria-selected", "true")
 
 
+def test_evidence_is_shown_beside_the_rows(page: Page, url: str) -> None:
+    """A call that a stop rests on is opened from the sentence that names it, and its row is chosen."""
+    page.goto(f"{url}/runs/{LOOPING.run}")
+    page.locator("#run-head .notice").get_by_text("3", exact=True).click()
+    expect(page.locator("[data-panel] #details-title")).to_contain_text("track")
+    expect(_row(page, "0.3")).to_have_attribute("aria-selected", "true")
+    page.locator("[data-panel]").get_by_text("Close").click()
+    expect(_row(page, "0.3")).to_be_focused()
+
+
 def test_a_text_is_copied_and_kept_as_it_was_recorded(page: Page, url: str) -> None:
     """Copying gives the exact text, and so does the file; a large one is shown when it is asked for."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -161,6 +173,10 @@ def test_a_long_run_comes_as_one_scrolls(page: Page, url: str) -> None:
     expect(page.locator('[aria-rowindex="1001"]')).to_be_focused()
     page.keyboard.press("Home")
     expect(page.locator('[aria-rowindex="2"]')).to_be_focused()
+    deep = f"{LONG.run[:28]}{LONG.events[1_801].seq:08x}"
+    page.goto(f"{url}/runs/{LONG.run}?step={deep}")
+    expect(page.locator(f'.line[data-step="{deep}"]')).to_be_in_viewport()
+    expect(page.locator("#details-title")).to_contain_text("work 900")
     assert page.evaluate("document.documentElement.scrollHeight") == height
 
 

@@ -105,9 +105,7 @@ def chart(run: RunOverview, found: Waterfall, asked: TimelineAsked) -> Chart:
         found=found,
         rows=tuple(_rows(found, asked, here)),
         is_timed=found.span_ns > 0,
-        ticks=tuple(wording.duration(since + (until - since) * place // (_TICKS - 1)) for place in range(_TICKS))
-        if found.span_ns
-        else (),
+        ticks=tuple(_ticks(since, until)) if found.span_ns else (),
         before=here.at(offset=max(0, found.offset - asked.limit)) if found.offset else "",
         after=here.at(offset=found.offset + asked.limit) if found.offset + asked.limit < found.total else "",
         closer=here.at(since=_ms(since + quarter), until=_ms(until - quarter)),
@@ -121,6 +119,14 @@ def chart(run: RunOverview, found: Waterfall, asked: TimelineAsked) -> Chart:
         until=_ms(until),
         live=links.live(run=run_id, after=str(last if asked.after is None else asked.after)) if is_told else "",
     )
+
+
+def _ticks(since: int, until: int) -> Iterator[str]:
+    """Times along the axis: where it begins elsewhere than the run, the others are told from there."""
+    yield wording.duration(since)
+    for place in range(1, _TICKS):
+        after = (until - since) * place // (_TICKS - 1)
+        yield f"+{wording.duration(after)}" if since else wording.duration(after)
 
 
 class Places:

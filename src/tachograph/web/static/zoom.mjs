@@ -21,10 +21,14 @@ export function zooming(section, look) {
     const first = Math.max(0, from);
     const last = Math.min(Math.max(span, until), Math.max(end, first + 0.001));
     if (first <= 0 && last >= span) return whole();
+    [since, until] = [first, last]; // the next key may come before the rows do
     return look({ since: first.toFixed(3), until: last.toFixed(3), step: null });
   }
 
-  const whole = () => look({ since: null, until: null, step: null });
+  const whole = () => {
+    [since, until] = [0, span];
+    return look({ since: null, until: null, step: null });
+  };
   const by = (times) => {
     const middle = (since + until) / 2;
     const half = ((until - since) * times) / 2;

@@ -26,7 +26,7 @@ STEPS = 20_000
 RUNS = 2_000
 """Most runs below a side."""
 
-NAMED_ONLY = frozenset(("run", "agent", "handoff", "delegation", "compaction"))
+NAMED_ONLY = frozenset(("run", "handoff", "delegation", "compaction"))
 """Kinds whose input and output hold ids and places of their own run: kind and name say what they did."""
 _STEPS = (
     "run", "step", "parent", "kind", "name", "iteration", "status", "started_at", "error_type",

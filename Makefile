@@ -7,19 +7,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := src tests tools bench
+WEB := src/tachograph/web
+VENDOR := $(WEB)/static/vendor
 BENCHMARKS := $(filter-out __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt format lint types imports docs lock bench clean
+.PHONY: help demo assets test check fmt format lint types imports docs lock bench clean
 
 help: ## what there is to run
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
-demo: $(VENV)/run.done ## a small support desk: a hand-off, a delegation, a loop given to a person, a killed run that goes on
+demo: $(VENV)/run.done $(VENV)/assets.done ## a small support desk: a hand-off, a delegation, a loop given to a person, a killed run that goes on
 	$(BIN)/tachograph demo
 
-test: $(VENV)/check.done ## all tests
+assets: $(VENV)/assets.done ## fetch the libraries of the pages from npm; without it the pages do without
+
+test: $(VENV)/check.done $(VENV)/assets.done ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: format lint types imports test ## format, lint, types, imports, tests: what must pass
@@ -50,7 +54,7 @@ bench: $(VENV)/bench.done ## the benchmarks, ours and the peers' from one run
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m bench.$$name; done
 
 clean: ## remove .venv and everything the tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache
+	rm -rf $(VENV) $(VENDOR) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache
 
 # --- set-up ---
 
@@ -64,6 +68,10 @@ $(VENV)/run.done: requirements/run.txt pyproject.toml | $(BIN)/python
 	$(PIP) install -r requirements/run.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Not stamped where nothing could be fetched: the next command tries again.
+$(VENV)/assets.done: $(WEB)/assets.toml tools/assets.py | $(BIN)/python
+	@$(BIN)/python tools/assets.py --stamp $@
 
 $(VENV)/check.done: requirements/check.txt $(VENV)/run.done
 	$(PIP) install -r requirements/check.txt

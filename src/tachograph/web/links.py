@@ -11,6 +11,7 @@ OVERVIEW, RUNS, SESSIONS, INTERVENTIONS, SEARCH, SYSTEM = (
 )  # fmt: skip
 SESSION, COMPARE, KEY = "/session", "/compare", "/key"
 STEPS = "/steps"
+KEYS, PRUNE = "/system/keys", "/system/prune"
 NAVIGATION: tuple[tuple[str, str], ...] = (
     ("Overview", OVERVIEW),
     ("Runs", RUNS),
@@ -24,9 +25,7 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
 
 def to(path: str, **asked: Any) -> str:
     """A path with a query; what is None, empty or False is left out."""
-    given = {
-        name: _text(value) for name, value in asked.items() if value is not None and value is not False and value != ""
-    }
+    given = {name: _text(value) for name, value in asked.items() if value not in (None, "") and value is not False}
     return f"{path}?{urlencode(given)}" if given else path
 
 
@@ -75,6 +74,11 @@ def text(step_id: str, name: str) -> str:
     return f"{step(step_id)}/{quote(name, safe='')}"
 
 
+def deletion(run_id: str, part: str = "") -> str:
+    """Where somebody is asked whether a run, and what belongs to its execution, is to go; or how much room that has."""
+    return run(run_id, f"delete{'/' if part else ''}{part}")
+
+
 def session(session_id: str, tenant: str | None = None, **asked: Any) -> str:
     """The conversation of a session. Its id may be anything, so it stands in the query."""
     return to(SESSION, id=session_id, tenant=tenant, **asked)
@@ -118,6 +122,11 @@ def overview(**asked: Any) -> str:
 def steps(**asked: Any) -> str:
     """The list of steps, or of model calls (`kind=llm`), that meet these conditions."""
     return to(STEPS, **asked)
+
+
+def system(part: str = "", **asked: Any) -> str:
+    """How the server and its store are, or one part of that: records, prices, logs, start."""
+    return to(f"{SYSTEM}{'/' if part else ''}{part}", **asked)
 
 
 def _text(value: Any) -> str:

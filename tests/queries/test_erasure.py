@@ -6,7 +6,7 @@ import pytest
 from tachograph.errors import NotFound
 from tachograph.events.note import Score
 from tachograph.queries import erasure as module
-from tachograph.queries.erasure import Erasure, erasure
+from tachograph.queries.erasure import erasure
 from tachograph.record.after.feedback import About, feedback
 from tachograph.store.ports import Store
 from tests.queries.kept import batch
@@ -17,9 +17,10 @@ from tests.strategies import BEGAN, Tape
 def test_one_run(store: Store) -> None:
     """An execution of one run takes that run, and says how many rows of the two tables go with it."""
     store.append(batch(planner().events))
-    assert erasure(store, EXECUTION) == Erasure(
-        EXECUTION, (RUN,), {"default": (RUN,)}, execution_logs=2, llm_call_logs=1
-    )
+    found = erasure(store, EXECUTION)
+    assert (found.runs, found.by_tenant) == ((RUN,), {"default": (RUN,)})
+    assert (found.execution_logs, found.llm_call_logs, found.tool_calls) == (2, 1, 1)
+    assert found.events == store.next_seq(RUN)
 
 
 @pytest.mark.parametrize("together", [1, 500])
@@ -46,6 +47,17 @@ def test_everything_below(store: Store, monkeypatch: pytest.MonkeyPatch, togethe
     assert len(found.runs) == 5
     assert found.by_tenant == {"acme": (second.run,), "default": tuple(run for run in found.runs if run != second.run)}
     assert (found.execution_logs, found.llm_call_logs) == (5, 1)
+
+
+def test_conversations_and_what_goes_on(store: Store) -> None:
+    """Of a run that is open, and of one in a session, it says so."""
+    top, below = Tape("top", at=BEGAN), Tape("below", at=BEGAN + 1)
+    top.begin(session="ticket-1")
+    below.begin(parent_run=top.run, session="ticket-1")
+    below.finish()
+    store.append(batch(top.events, below.events))
+    found = erasure(store, top.events[0].body.execution_id)
+    assert (found.open, found.sessions) == (1, (("default", "ticket-1"),))
 
 
 def test_what_another_tenant_says_it_was_started_by(store: Store) -> None:

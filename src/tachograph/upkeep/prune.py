@@ -55,6 +55,8 @@ class Swept(Struct, frozen=True, kw_only=True):
     """Runs that such an archive held too, but that have grown since: their rows stand in both."""
     left: int = 0
     """Runs that changed while this went on, and stay for the next pruning."""
+    oldest_at: int | None = None
+    """When the oldest run that would go began, UTC ns; of a dry run."""
 
 
 class Pruned(Struct, frozen=True, kw_only=True):
@@ -273,7 +275,8 @@ def _foreseen(store: Store, rules: Sequence[Rule], now_ns: int, room: _Room) -> 
         taken |= {run["id"] for run in chosen}
         sums = _figures(chosen)
         freed += sums["events"] * room.per_event
-        done.append(_swept(rule, sums))
+        oldest = min((run["started_at"] for run in chosen), default=None)
+        done.append(msgspec.structs.replace(_swept(rule, sums), oldest_at=oldest))
     return Pruned(rules=tuple(done), bytes_before=room.size, bytes_after=max(0, int(room.used - freed)), dry=True)
 
 

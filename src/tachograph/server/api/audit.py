@@ -7,12 +7,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from tachograph.queries.answers.audit import AuditAsked, AuditEntries, audit
-from tachograph.queries.erasure import Erasure, erasure
-from tachograph.record.after import audit as record
+from tachograph.queries.erasure import erasure
 from tachograph.server.endpoint import Ask, Endpoint
-
-_AT_ONCE = 100
-"""Runs erased in one transaction: recording waits no longer than that takes."""
+from tachograph.server.erasing import erase
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -33,35 +30,16 @@ def _audit(ask: Ask) -> AuditEntries:
 
 def _delete(ask: Ask) -> Deleted:
     found = erasure(ask.store, ask.path["execution_id"])
-    store = ask.service.store
-    _note(ask, found)  # first: nothing goes without a trace, whatever happens in between
-    events = payloads = 0
-    ask.service.heads.forget(found.runs)
-    for start in range(0, len(found.runs), _AT_ONCE):
-        with ask.service.turns.turn():
-            gone = store.erase(found.runs[start : start + _AT_ONCE], ask.now)
-        events, payloads = events + gone.events, payloads + gone.payloads
-    ask.service.tidy()
+    gone = erase(ask.service, found, ask.caller.name, ask.now)
     return Deleted(
         execution_id=found.execution_id,
         message=f"Deleted {found.execution_logs} execution logs and {found.llm_call_logs} LLM call logs",
         deleted_execution_logs=found.execution_logs,
         deleted_llm_call_logs=found.llm_call_logs,
         deleted_runs=len(found.runs),
-        deleted_events=events,
-        deleted_payloads=payloads,
+        deleted_events=gone.events,
+        deleted_payloads=gone.payloads,
     )
-
-
-def _note(ask: Ask, found: Erasure) -> None:
-    """Leave an audit event with each tenant whose data it was."""
-    for tenant, runs in found.by_tenant.items():
-        facts = {"execution_id": found.execution_id, "runs": runs}
-        events = record.audit(
-            "run_deleted", facts, at=ask.now, entropy=ask.service.clock.entropy(6), tenant=tenant, user=ask.caller.name
-        )  # fmt: skip
-        with ask.service.turns.turn():
-            record.keep(ask.service.store, ask.service.admitter, events)
 
 
 ENDPOINTS = (

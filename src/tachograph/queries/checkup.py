@@ -69,6 +69,11 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     """Why another server, as a store, could not be asked. Of one that could, only what lies here is known."""
 
     @property
+    def waiting(self) -> int:
+        """Events that are not in the store yet."""
+        return sum(journal.waiting for journal in self.journals)
+
+    @property
     def problems(self) -> list[str]:
         """What somebody should do something about, as sentences."""
         return [sentence for count, sentence in _judged(self) if count]

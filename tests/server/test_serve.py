@@ -105,3 +105,17 @@ def test_with_a_key_required_only_the_key_opens(tmp_path: Path) -> None:
         assert httpx2.get(f"{address}/metrics", headers={"Authorization": f"Bearer {key.text}"}).status_code == 200
         assert httpx2.get(f"{address}/healthz").status_code == 200
         assert httpx2.get(f"{address}/api/token").status_code == 404
+
+
+def test_the_pages_of_an_empty_store_know_what_lies_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Session logs of a coding agent are counted for who looks at the pages here."""
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "claude"))
+    folder = tmp_path / "claude" / "projects" / "-work-bikes"
+    folder.mkdir(parents=True)
+    (folder / "session.jsonl").write_text("{}\n")
+    with running(tmp_path) as (process, address):
+        assert "Claude Code: 1 file, 3 B" in httpx2.get(f"{address}/system/logs").text
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -28,6 +28,7 @@ from tachograph.settings import Settings
 from tachograph.store.open import is_loopback
 from tachograph.store.ports import Store
 from tachograph.upkeep.keeper import keeper_for
+from tachograph.web.first import Left
 
 PORT = 4319
 _GRACE_SECONDS = 3
@@ -49,15 +50,28 @@ class Listening(Struct, frozen=True, kw_only=True):
     certificate_key: Path | None = None
 
 
-def serve(settings: Settings, listening: Listening, *, clock: Clock = SYSTEM, said: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. `said` is told the address. Raises SettingsError, StoreError."""
+def serve(
+    settings: Settings,
+    listening: Listening,
+    *,
+    clock: Clock = SYSTEM,
+    said: Callable[[str], None],
+    left_here: Callable[[], Sequence[Left]] = tuple,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `said` is told the address; `left_here` finds session logs of coding agents.
+
+    Raises SettingsError, StoreError.
+    """
     store = open_store(settings)
     try:
         for file in (listening.certificate, listening.certificate_key):
             if file is not None and not file.is_file():
                 raise SettingsError("--certificate", str(file), "a PEM file that is there")
         needs_key = check(listening, store, clock.now())
-        with _socket(listening) as listener, _running(settings, store, listening, needs_key, clock) as service:
+        with (
+            _socket(listening) as listener,
+            _running(settings, store, listening, needs_key, clock, left_here) as service,
+        ):
             scheme = "https" if listening.certificate else "http"
             said(f"{scheme}://{_shown(listening.host)}:{listener.getsockname()[1]}")
             Listener(_config(service, listening), service.live).run(sockets=[listener])
@@ -84,7 +98,12 @@ def _why(listening: Listening, beyond: bool) -> tuple[str, object]:
 
 @contextlib.contextmanager
 def _running(
-    settings: Settings, store: Store, listening: Listening, needs_key: bool, clock: Clock
+    settings: Settings,
+    store: Store,
+    listening: Listening,
+    needs_key: bool,
+    clock: Clock,
+    left_here: Callable[[], Sequence[Left]],
 ) -> Iterator[Service]:
     """The service with its housekeeping and its keeper."""
     scrubber = scrubber_for(settings)
@@ -107,6 +126,7 @@ def _running(
         rounds=housekeeping.rounds,
         upkeep=keeping.health,
         tidy=tidying.ask,
+        left_here=left_here,
     )
     housekeeping.start()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tachograph.compose import heads_of
@@ -16,6 +16,7 @@ from tachograph.settings import Settings
 from tachograph.store.ports import Store
 from tachograph.store.sessions.heads import Heads
 from tachograph.upkeep.keeper import Health
+from tachograph.web.first import Left
 
 NAMES = frozenset({"localhost"})
 """Names that every server goes by, beside the addresses of its machine."""
@@ -39,6 +40,8 @@ class Service:
     """What the housekeeping has done."""
     tidy: Callable[[], object] = lambda: None
     """Called after a deletion: what was erased is to leave the store's files."""
+    left_here: Callable[[], Sequence[Left]] = tuple
+    """Finds the session logs that coding agents have left on this machine."""
     upkeep: Health = field(default_factory=Health)
     """What pruning and watching have done."""
     desks: Turnstile = field(default_factory=lambda: Turnstile(places=4))

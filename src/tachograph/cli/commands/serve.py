@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from tachograph.cli.command import command, command_app
 from tachograph.cli.quick import QuickCommand
 from tachograph.cli.terminal import Terminal
 from tachograph.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from tachograph.web.first import Left
 
 app = command_app()
 
@@ -63,4 +66,14 @@ def serve(
             terminal.show(f"Tachograph listens on {address} ({terminal.settings.store_url}); Ctrl-C stops it.")
         terminal.flush()
 
-    serve(terminal.settings, listening, clock=terminal.clock, said=say)
+    serve(terminal.settings, listening, clock=terminal.clock, said=say, left_here=_left_here)
+
+
+def _left_here() -> list[Left]:
+    """Session logs of coding agents on this machine, for the pages of an empty store."""
+    from tachograph.cli.intake.places import agents
+    from tachograph.web.first import Left
+
+    return [
+        Left(format=agent.format, home=str(agent.home), files=len(agent.files), bytes=agent.bytes) for agent in agents()
+    ]

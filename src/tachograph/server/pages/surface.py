@@ -5,9 +5,13 @@ from __future__ import annotations
 from tachograph.server.endpoint import Endpoint
 from tachograph.server.pages import (
     compare,
+    deletion,
+    first,
     interventions,
     key,
+    keys,
     overview,
+    pruning,
     run,
     runs,
     search,
@@ -16,6 +20,7 @@ from tachograph.server.pages import (
     static,
     step,
     steps,
+    system,
 )
 from tachograph.server.pages.views import cost, events, receipt, transcript
 
@@ -34,6 +39,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *receipt.ENDPOINTS,
     *session.ENDPOINTS,
     *compare.ENDPOINTS,
+    *deletion.ENDPOINTS,
+    *system.ENDPOINTS,
+    *first.ENDPOINTS,
+    *pruning.ENDPOINTS,
+    *keys.ENDPOINTS,
     *key.ENDPOINTS,
     *static.ENDPOINTS,
 )

@@ -35,7 +35,7 @@ def test_a_moment_is_utc_and_can_be_moved_by_a_script() -> None:
     """It stands in UTC, machine-readable beside it, exact on hover."""
     assert filters.moment(WHEN) == Markup(
         '<time datetime="2026-03-01T04:05:06.000789+00:00" title="2026-03-01 04:05:06.000789 UTC">'
-        "2026-03-01 04:05:06 UTC</time>"
+        '2026-03-01 04:05:06<span class="utc"> UTC</span></time>'
     )
 
 

@@ -55,7 +55,9 @@ def moment(value: datetime | None) -> Markup | str:
         return wording.UNKNOWN
     shown = value.strftime("%Y-%m-%d %H:%M:%S")
     exact = f"{value:%Y-%m-%d %H:%M:%S.%f} UTC"
-    return Markup('<time datetime="{}" title="{}">{} UTC</time>').format(value.isoformat(), exact, shown)
+    return Markup('<time datetime="{}" title="{}">{}<span class="utc"> UTC</span></time>').format(
+        value.isoformat(), exact, shown
+    )
 
 
 def visible(text: str) -> str:

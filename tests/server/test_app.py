@@ -20,6 +20,16 @@ def test_what_is_not_there_is_a_problem_too(serve: Serve, service: Service) -> N
     assert {word.strip() for word in refused.headers["allow"].split(",")} == {"GET", "HEAD", "DELETE"}
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_browser_is_told_on_a_page(serve: Serve, service: Service, method: str) -> None:
+    """Whoever takes HTML gets the problem as a page, with the headers of one."""
+    asks = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = httpx2.request(method, f"{serve(service)}/runs/x/no-such-view", headers=asks)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "To the overview" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_answers_are_compressed_for_those_who_accept_it(serve: Serve, service: Service) -> None:
     """With Accept-Encoding an answer comes smaller, and is the same."""
     for _ in range(5):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from tachograph.server.api import surface
 from tachograph.server.callers.access import Doorkeeper
 from tachograph.server.endpoint import Ask, Endpoint, routes
 from tachograph.server.pages import surface as pages
+from tachograph.server.pages.site import refused
 from tachograph.server.problems import Refusal
 from tachograph.server.service import Service
 from tachograph.version import VERSION
@@ -41,7 +43,7 @@ def build(service: Service, more: Sequence[BaseRoute] = ()) -> Starlette:
             Middleware(Doorkeeper, service=service),
             Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=5),
         ],
-        exception_handlers={HTTPException: _http_problem, Exception: _fault},
+        exception_handlers={HTTPException: partial(_http_problem, service), Exception: partial(_fault, service)},
     )
 
 
@@ -56,21 +58,26 @@ def _described(endpoints: Sequence[Endpoint]) -> Endpoint:
     return own
 
 
-async def _http_problem(request: Request, problem: Exception) -> Response:
+async def _http_problem(service: Service, request: Request, problem: Exception) -> Response:
     """What Starlette itself refuses: no such path or method, a body that is too large."""
     assert isinstance(problem, HTTPException)
     detail = {
         404: f"there is nothing at {request.url.path}; /openapi.json lists what there is",
         405: f"{request.url.path} does not take {request.method}",
     }.get(problem.status_code, problem.detail)
-    refusal = Refusal(problem.status_code, "about:blank", detail, headers=problem.headers)
-    return problems.response(refusal)
+    return _told(service, request, Refusal(problem.status_code, "about:blank", detail, headers=problem.headers))
 
 
-async def _fault(request: Request, problem: Exception) -> Response:
+async def _fault(service: Service, request: Request, problem: Exception) -> Response:
     """A fault of ours: logged whole, told without its insides."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=problem)
-    return problems.response(Refusal(500, "fault", "the server failed at this; its log says why"))
+    return _told(service, request, Refusal(500, "fault", "the server failed at this; its log says why"))
+
+
+def _told(service: Service, request: Request, refusal: Refusal) -> Response:
+    """A page for a browser, JSON for anybody else."""
+    is_browser = "text/html" in request.headers.get("accept", "")
+    return refused(service, request, refusal) if is_browser else problems.response(refusal)
 
 
 def document() -> bytes:

@@ -6,17 +6,23 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tachograph.events.limit import LimitHit
+from tachograph.events.run import Failure
 from tachograph.queries.overview.figures import agents, figures, models, slow
 from tachograph.queries.overview.points import Point
+from tachograph.queries.overview.steps import StepsAsked, steps
+from tachograph.queries.overview.stops import interventions, stops
+from tachograph.queries.overview.when import newest
 from tachograph.queries.period import Period
 from tachograph.queries.stats import ErrorGroup, Group, Stats, stats
 from tachograph.store.memory import MemoryStore
 from tachograph.store.ports import Store
 from tachograph.store.rollup import HOUR
+from tachograph.store.scoped import Scoped
 from tests.queries.kept import batch
 from tests.queries.logs.desk import moved
 from tests.queries.overview.three import FIRST, NOW, filled
-from tests.strategies import runs
+from tests.strategies import Tape, runs
 
 
 def test_a_period_in_full(store: Store) -> None:
@@ -111,3 +117,27 @@ def _sums_of(total: Group) -> tuple[int, ...]:
         total.tokens.output or 0,
         total.tokens.missing,
     )
+
+
+def test_of_one_tenant(store: Store) -> None:
+    """Who may see one tenant is told of nobody else, whichever rows tell it."""
+    for tenant in ("ours", "theirs"):
+        tape = Tape(tenant, at=FIRST, tick=1_000_000)
+        tape.begin(tenant=tenant, agent_type=tenant)
+        tape.reply(tape.call(model=tenant), "failed", error=Failure(tenant))
+        tape.add(LimitHit(metric="llm_calls", scope="run", mode="stop", used=3, threshold=3))
+        tape.finish(stop_reason=tenant)
+        store.append(batch(tape.events))
+    period, ours = Period(FIRST, NOW), Scoped(store, "ours")
+    for _ in range(2):
+        found = figures(ours, period, NOW, {})
+        assert (found.total.runs.count, found.total.calls.count, sum(point.runs for point in found.points)) == (1, 1, 1)
+        assert found.errors == (ErrorGroup("llm", "ours", 1),)
+        assert [group.key for group in agents(ours, period, NOW, {})] == [("ours",)]
+        assert [stop.reason for stop in stops(ours, period, {})] == ["ours"]
+        assert (interventions(ours, period, {}), interventions(ours, period, {"agent": "theirs"})) == (1, 0)
+        assert {step.agent_type for step in slow(ours, period, NOW, {})} == {"ours"}
+        assert [step.name for step in steps(ours, StepsAsked(kind="llm"), NOW).steps] == ["ours"]
+        assert steps(ours, StepsAsked(kind="llm", error="theirs"), NOW).total == 0
+        assert newest(ours) == FIRST
+        store.refresh(NOW)

@@ -42,7 +42,7 @@ def test_the_charts_of_a_period() -> None:
 def test_the_same_as_a_table() -> None:
     """The table has the newest point first, each with its runs; times of longer intervals have a table of their own."""
     found = table(*_found(Period(FIRST, NOW)))
-    assert (found.note, len(found.rows), found.times_note, len(found.times)) == ("per hour", 100, "per day, UTC", 5)
+    assert (found.interval, len(found.rows), found.times_interval, len(found.times)) == ("hour", 100, "day", 5)
     row = found.rows[39]
     assert (row.runs, row.completed, row.calls, row.tokens_in, row.tokens_out, row.cost, row.lasted) == (
         "1", "1", "1", "123", "50", "$0.000006", None

@@ -125,7 +125,8 @@ def test_agents() -> None:
         ("/runs", {"agent_type": "desk"}),
         ("/steps", {"kind": "llm", "agent_type": "desk"}),
     )
-    [helper] = overview.agents([Group(("helper",), calls=Outcomes(2, {"completed": 1, "failed": 1}))], _at())
+    calls = Outcomes(2, {"completed": 1, "failed": 1}, Latency(2, *(1_000_000_000,) * 7))
+    [helper] = overview.agents([Group(("helper",), calls=calls)], _at())
     assert (helper.runs, helper.success, helper.href, helper.slow) == ("—", "50.0 %", "", "—")
     [nobody] = overview.agents([Group(("",), runs=Outcomes(1))], _at())
     assert (nobody.name, nobody.narrower, nobody.href) == ("no agent", "", "")

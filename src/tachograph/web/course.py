@@ -56,11 +56,11 @@ class Row(Struct, frozen=True, kw_only=True):
 class Table(Struct, frozen=True, kw_only=True):
     """All points of all charts."""
 
-    note: str
+    interval: Interval
     rows: tuple[Row, ...]
     times: tuple[Lasted, ...]
     """Of intervals of their own; empty when they stand in the rows."""
-    times_note: str
+    times_interval: Interval
 
 
 def charts(found: Figures, at: Looked) -> tuple[Chart, ...]:
@@ -82,13 +82,13 @@ def table(found: Figures, at: Looked) -> Table:
     interval, of_times = found.intervals
     times = {each.start: each for each in found.times}
     return Table(
-        note=_note(interval),
+        interval=interval,
         rows=tuple(
             _row(point, times.get(point.start) if interval == of_times else None, LENGTHS[interval], at)
             for point in reversed(found.points)
         ),
         times=() if interval == of_times else tuple(_times(each) for each in reversed(found.times)),
-        times_note=_note(of_times),
+        times_interval=of_times,
     )
 
 

@@ -96,7 +96,7 @@ class Share(Struct, frozen=True, kw_only=True):
     part: float
     """Of all known cost, 0 to 1; of all calls where nothing has a price."""
     slow: str
-    """95th percentile of what `success` is about."""
+    """95th percentile of how long runs took, or model calls in a row of a model."""
     first: str = ""
 
 
@@ -292,6 +292,7 @@ def agents(found: Sequence[Group], at: Looked) -> tuple[Share, ...]:
                 href=links.runs(**place) if of_runs and name else "",
                 narrower=at.address(agent_type=name) if name and not at.agent else "",
                 runs=wording.count(group.runs.count) if of_runs else wording.UNKNOWN,
+                slow=lasted(group.runs.latency.p95_ns if group.runs.latency else None),
                 calls_href=links.steps(kind="llm", **place) if name and group.calls.count else "",
             )
         )

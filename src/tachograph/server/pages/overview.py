@@ -22,7 +22,7 @@ from tachograph.server.endpoint import Ask
 from tachograph.server.pages.site import page, shown
 from tachograph.web import course, links, overview
 
-MANY = 10_000
+MANY = 2_000
 """Runs and model calls of a period from which on the rest of the page comes afterwards."""
 
 Part = Literal["models", "agents", "stops", "slow"]

@@ -11,8 +11,8 @@ from tachograph.queries.timeline.waterfall import TimelineAsked, timeline
 from tachograph.server.endpoint import Ask
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links
-from tachograph.web.run import head
-from tachograph.web.timeline import EVENT_TYPES, chart
+from tachograph.web.run.head import head
+from tachograph.web.run.timeline import EVENT_TYPES, chart
 
 _RUN = f"{links.RUNS}/{{run}}"
 

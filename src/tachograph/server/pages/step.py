@@ -12,7 +12,7 @@ from tachograph.server.endpoint import Ask
 from tachograph.server.pages.run import framed, headed
 from tachograph.server.pages.site import HEADERS, page, shown
 from tachograph.web import links
-from tachograph.web.step import details
+from tachograph.web.run.step import details
 
 
 class StepAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from tachograph.server.endpoint import Ask
 from tachograph.server.pages.run import framed, headed
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links
-from tachograph.web.views.cost import bases, classes, compared, priced_call, prices
+from tachograph.web.run.cost import bases, classes, compared, priced_call, prices
 
 
 def _cost(ask: Ask) -> Response:

@@ -15,7 +15,7 @@ from tachograph.server.pages.run import framed, headed
 from tachograph.server.pages.site import page, shown
 from tachograph.server.pages.views.transcript import Alone, Seq, number
 from tachograph.web import links
-from tachograph.web.views.events import KINDS, line, types_of, whole
+from tachograph.web.run.events import KINDS, line, types_of, whole
 
 ROWS = 100
 

@@ -15,7 +15,7 @@ from tachograph.server.endpoint import Ask
 from tachograph.server.pages.run import framed, headed
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links
-from tachograph.web.views.receipt import checked
+from tachograph.web.run.receipt import checked
 
 AT_ONCE = 2_000
 """Events of a run whose receipt stands in the page from the beginning."""

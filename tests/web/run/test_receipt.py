@@ -4,7 +4,7 @@ from tachograph.events.content import Content
 from tachograph.events.note import Loss
 from tachograph.fold import receipt
 from tachograph.queries.answers.receipts import run_receipt
-from tachograph.web.views.receipt import MOST_STEPS, checked
+from tachograph.web.run.receipt import MOST_STEPS, checked
 from tests.queries.views.talk import Talk
 from tests.strategies import Tape
 

@@ -11,7 +11,7 @@ from tachograph.events.limit import LimitHit
 from tachograph.events.note import Loss, Note, Score, Unknown
 from tachograph.events.run import Failure, RunEnded, RunResumed, StepStarted
 from tachograph.events.usage import Cost, Usage
-from tachograph.web.views.events import KINDS, cut, line, mark, types_of, whole
+from tachograph.web.run.events import KINDS, cut, line, mark, types_of, whole
 from tests.queries.views.talk import HOSTILE, Talk
 
 RUN = "01a20065-6fe7-7cda-8f91-89a700000000"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tachograph.events.limit import LimitHit
 from tachograph.queries.heading import Evidence, heading
 from tachograph.store.memory import MemoryStore
-from tachograph.web.run import MOST_EVIDENCE, Head, amount, head, used
+from tachograph.web.run.head import MOST_EVIDENCE, Head, amount, head, used
 from tests.queries.kept import batch
 from tests.queries.test_heading import looping, person
 from tests.strategies import BEGAN, Tape

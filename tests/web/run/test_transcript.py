@@ -6,7 +6,7 @@ from tachograph.queries.views.conversation import Conversation, Turn, conversati
 from tachograph.queries.views.request import request
 from tachograph.store.memory import MemoryStore
 from tachograph.store.query import Query, Where
-from tachograph.web.views.transcript import alone, asked_for, repeated, told
+from tachograph.web.run.transcript import alone, asked_for, repeated, told
 from tests.queries.kept import batch
 from tests.queries.views.talk import Talk
 

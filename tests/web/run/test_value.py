@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tachograph.web.value import Value, tree
+from tachograph.web.run.value import Value, tree
 
 
 def _read(text: str) -> Value:

@@ -5,7 +5,7 @@ from typing import Any
 from tachograph.events.content import Content, inline
 from tachograph.queries.step import step
 from tachograph.store.memory import MemoryStore
-from tachograph.web.step import Details, details
+from tachograph.web.run.step import Details, details
 from tests.queries.errand import AGAIN, ASK, BUSY, HEADERS, LARGE, LOOK, RUN, kept, step_id
 from tests.queries.kept import batch
 from tests.strategies import Tape

@@ -4,7 +4,7 @@ import pytest
 
 from tachograph.queries.views.costs import Amounts, CallsAsked, Compared, Costs, Priced, costs, priced_calls
 from tachograph.store.memory import MemoryStore
-from tachograph.web.views.cost import bases, classes, compared, priced_call, prices, why
+from tachograph.web.run.cost import bases, classes, compared, priced_call, prices, why
 from tests.queries.kept import batch
 from tests.queries.views.talk import Talk
 

@@ -16,9 +16,9 @@ from tachograph.queries.logs.call_rows import LlmCallLog
 from tachograph.queries.step import StepDetails, Text
 from tachograph.queries.units import ms
 from tachograph.web import filters, links
-from tachograph.web.run import used
-from tachograph.web.timeline import in_and_out
-from tachograph.web.value import Value, tree
+from tachograph.web.run.head import used
+from tachograph.web.run.timeline import in_and_out
+from tachograph.web.run.value import Value, tree
 
 _TITLES: Mapping[str, str] = {"tools": "Tools offered", "params": "Parameters", "metadata": "Metadata"}
 _SAID: Mapping[str, str] = {"sent": "Sent", "reply": "Reply"}

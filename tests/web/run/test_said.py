@@ -9,7 +9,7 @@ from tachograph.events import ids
 from tachograph.events.content import Content, inline
 from tachograph.queries.transcript import Said
 from tachograph.web import links
-from tachograph.web.views.said import Layout, decoded, notes
+from tachograph.web.run.said import Layout, decoded, notes
 from tests.queries.views.talk import asking, result
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from tachograph.queries.heading import heading
 from tachograph.queries.timeline.waterfall import TimelineAsked, timeline
 from tachograph.store.memory import MemoryStore
-from tachograph.web.timeline import EVENT_TYPES, Chart, Row, chart, in_and_out
+from tachograph.web.run.timeline import EVENT_TYPES, Chart, Row, chart, in_and_out
 from tests.queries.errand import AGAIN, ASK, BUSY, LOOK, RUN, SECOND, kept, step_id
 from tests.queries.kept import batch
 from tests.strategies import BEGAN, Tape

@@ -64,4 +64,4 @@ def test_no_template_switches_escaping_off() -> None:
     for name, text in found.items():
         assert not re.search(r"\|\s*safe|autoescape|<script>|<style|\sstyle=|\son[a-z]+=|hx-on|javascript:", text), name
         assert not re.search(r"(?:src|href|action)=[\"']https?:", text), name
-        assert not re.search(r"=\{\{", text), f"{name}: an attribute without quotes"
+        assert not re.search(r"(?<!; url)=\{\{", text), f"{name}: an attribute without quotes"

@@ -36,7 +36,7 @@ def test_nothing_was_recorded(serve: Serve, service: Service) -> None:
     """Without a run there are no figures, and no zeros that look like some."""
     with httpx2.Client(base_url=serve(service)) as client:
         text = _read(client, "/")
-        assert "Nothing has been recorded yet" in text
+        assert "Nothing is recorded yet" in text
         assert _figures(text) == {}
 
 

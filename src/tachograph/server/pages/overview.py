@@ -19,6 +19,7 @@ from tachograph.queries.overview.when import Chosen, Name, chosen, newest
 from tachograph.queries.pages import Text
 from tachograph.queries.units import time
 from tachograph.server.endpoint import Ask
+from tachograph.server.pages.first import first_steps
 from tachograph.server.pages.site import page, shown
 from tachograph.web import course, links, overview
 
@@ -46,7 +47,7 @@ def _overview(ask: Ask) -> Response:
     asked: OverviewAsked = ask.asked
     last = newest(ask.store)
     if last is None:
-        return shown(ask, "overview/nothing.html", here=links.OVERVIEW, title="Overview")
+        return shown(ask, "overview/nothing.html", here=links.OVERVIEW, title="Overview", first=first_steps(ask))
     period = chosen(asked.period, between(asked.start_date, asked.end_date), last, ask.now)
     at = overview.looked(period, asked.agent_type)
     if asked.part is not None:

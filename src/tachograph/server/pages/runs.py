@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from tachograph.queries.answers.runs import RunsAsked, counted, leafed, named
 from tachograph.server.endpoint import Ask
+from tachograph.server.pages.first import first_run
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links, lists
 from tachograph.web.runs import FIELDS, longest_of, rows
@@ -56,6 +57,7 @@ def _whole(ask: Ask, asked: RunsShown) -> Response:
         longest=longest_of(row.lasted for row in made), takes_news=is_first,
         news=links.again(links.RUNS, given, part="news"), update=links.runs(part="rows"),
         stream=links.live(session=asked.session_id, agent=asked.agent_type, tag=asked.tag),
+        first=None if made else first_run(ask),
         form=lists.conditions(links.RUNS, asked, FIELDS), pager=lists.pager(links.RUNS, asked, found),
         count=lists.count(links.RUNS, asked, found, "run", counted(ask.store, asked) if asked.counted else None),
     )  # fmt: skip

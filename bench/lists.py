@@ -11,7 +11,6 @@ named keeps both for the next time. At the end, the analytics of that month from
 from __future__ import annotations
 
 import argparse
-import random
 import sqlite3
 import sys
 import tempfile
@@ -21,115 +20,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.kit.month import DAY, DAYS, fill
 from bench.kit.table import show
-from tachograph.events import ids
-from tachograph.events.call import CallEnded, CallStarted
-from tachograph.events.content import inline
-from tachograph.events.envelope import Body, Event
-from tachograph.events.run import Failure, RunEnded, RunStarted, StepEnded, StepStarted
-from tachograph.events.tool import ToolEnded, ToolStarted
-from tachograph.events.usage import Cost, Usage
 from tachograph.queries.logs.analytics import SummaryAsked, summary
 from tachograph.queries.logs.counts import Counted, count
 from tachograph.queries.pages import total
 from tachograph.queries.period import Period
-from tachograph.store.ports import Batch
 from tachograph.store.query import Query, Where
 from tachograph.store.rollup import HOUR
 from tachograph.store.scoped import Scoped
 from tachograph.store.sqlite.store import SqliteStore
 
-CALLS_A_RUN, TOOLS_A_RUN, STEPS_A_RUN = 10, 6, 3
-DAYS, DAY = 30, 24 * HOUR
 NOW = 490_008 * HOUR + HOUR // 2
 FIRST = NOW - DAYS * DAY
-BATCH = 200
 PAGE = 50
-
-Shares = Mapping[str, float]
-RARE = 1e-5
-AGENTS: Shares = {f"agent-{number}": 1 / number for number in range(1, 13)} | {"auditor": 1e-4}
-MODELS: Shares = {f"{maker}/{maker}-{size}": share for maker in ("openai", "anthropic", "google")
-                  for size, share in (("s", 0.5), ("m", 0.3), ("l", 0.2))} | {"local/local-tiny": RARE}  # fmt: skip
-PLATFORMS: Shares = {"slack": 0.5, "web": 0.4, "teams": 0.1, "kiosk": 2e-4}
-TENANTS: Shares = {"default": 0.8, "acme": 0.2}
-ACTIONS: Shares = {"answer_question": 0.6, "create_widget": 0.4, "delete_report": RARE}
-TOOLS: Shares = {"search": 0.5, "read_file": 0.3, "write_file": 0.2, "refund": RARE}
-STEPS: Shares = {"plan": 0.5, "execute": 0.3, "observe": 0.2, "replan": RARE}
-STATUSES: Shares = {"completed": 0.95, "failed": 0.04, "cancelled": 0.01, "abandoned": RARE}
-METADATA = '{"channel":"support","queue":"returns","attempt":1,"trace":"%016x","build":"2026.11.21-4"}'
-
-
-class Recorder:
-    """Events of one run, each `gap` after the one before it."""
-
-    def __init__(self, chance: random.Random, at: int, gap: int) -> None:
-        self.chance, self.began, self.at, self.gap = chance, at, at, gap
-        self.run = ids.run_id(at, chance.randbytes(6))
-        self.events: list[Event] = []
-
-    def add(self, body: Body, step: int | None = None) -> int:
-        """Append an event; an event without a step begins one."""
-        seq = len(self.events)
-        self.events.append(Event(self.run, seq, self.at, self.at - self.began, seq if step is None else step, body))
-        self.at += self.chance.randrange(self.gap)
-        return seq
-
-    def one(self, of: Shares) -> str:
-        """One of these, by their shares."""
-        return self.chance.choices(list(of), list(of.values()))[0]
-
-
-def recorded(chance: random.Random, number: int, gap: int) -> list[Event]:
-    """One run: ten model calls, six tool calls, three steps of the program's own."""
-    run = Recorder(chance, FIRST + number * gap * 2, gap)
-    name = f"report-{number % 3_000}" if number % 3 == 0 else "report-big" if number % 20 == 1 else None
-    refs = {"report_id": name} if name else None
-    data = inline(METADATA % number)
-    started = RunStarted(
-        name="answer", execution_id=ids.execution_id(run.at, run.run), agent_type=run.one(AGENTS), input=data,
-        tenant=run.one(TENANTS), platform=run.one(PLATFORMS), session=f"session-{number % 20_000}",
-        user=f"user-{number % 5_000}", tags=(f"project:{number % 5}", *(("vip",) * (number % 20_000 == 7))),
-    )  # fmt: skip
-    run.add(started)
-    for place in range(CALLS_A_RUN):
-        parent = 0
-        if place < STEPS_A_RUN:
-            body = StepStarted(kind="custom", name=run.one(STEPS), action_type=run.one(ACTIONS), input=data, refs=refs)
-            parent = run.add(body)
-        maker, _, model = run.one(MODELS).partition("/")
-        streaming = chance.random() < 0.3
-        call = run.add(CallStarted(provider=maker, model=model, parent=parent, streaming=streaming, refs=refs))
-        status: Any = run.one(STATUSES)
-        run.add(_ended(status), call)
-        if place < TOOLS_A_RUN:
-            tool = run.add(ToolStarted(name=run.one(TOOLS), parent=parent, arguments=data, refs=refs))
-            run.add(ToolEnded(state=run.one(STATUSES), result=data), tool)  # type: ignore[arg-type]
-        if parent:
-            run.add(StepEnded(status=run.one(STATUSES), output=data), parent)  # type: ignore[arg-type]
-    run.add(RunEnded(status=run.one(STATUSES)), 0)  # type: ignore[arg-type]
-    return run.events
-
-
-def _ended(status: Any) -> CallEnded:
-    return CallEnded(
-        status=status,
-        usage=Usage(500, 100, 0, 120, basis="provider"),
-        cost=Cost("priced", input=600, output=400, total=1_000),
-        first_token_ns=500_000_000,
-        error=Failure("RateLimit") if status == "failed" else None,
-    )
-
-
-def fill(store: SqliteStore, calls: int) -> None:
-    """A month of runs, ten at a time."""
-    chance = random.Random(1)
-    runs = calls // CALLS_A_RUN
-    gap = (NOW - FIRST) // runs // 2
-    for first in range(0, runs, BATCH):
-        batch = (recorded(chance, number, gap) for number in range(first, min(first + BATCH, runs)))
-        store.append(Batch([event for events in batch for event in events]))
-
 
 FLAT: Mapping[str, Sequence[str]] = {
     "execution_logs": (
@@ -159,7 +63,7 @@ def built(folder: Path, calls: int) -> tuple[SqliteStore, sqlite3.Connection]:
     paths = [folder / f"{name}-{calls}.db" for name in ("store", "flat")]
     store = SqliteStore(paths[0])
     if not paths[0].exists():
-        fill(store, calls)
+        fill(store, calls, NOW)
     store.refresh(NOW)
     if not paths[1].exists():
         flatten(*paths)

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tachograph.record.clock import SYSTEM
 from tachograph.store.sqlite.store import SqliteStore
 from tests.server.conftest import serving
 from tests.server.serving import service_over
@@ -59,13 +61,19 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a server over the demo's records."""
+def demo_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that the demo has written."""
     folder = tmp_path_factory.mktemp("demo")
     program = "from tachograph.cli.main import main; main()"
     command = [sys.executable, "-c", program, "demo", "--store", f"sqlite:{folder / 'demo.db'}"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    store = SqliteStore(folder / "demo.db")
-    with serving(service_over(store, home=folder)) as url:
+    return folder / "demo.db"
+
+
+@pytest.fixture(scope="session")
+def demo(demo_records: Path) -> Iterator[str]:
+    """Base URL of a server over the demo's records."""
+    store = SqliteStore(demo_records)
+    with serving(service_over(store, home=demo_records.parent, clock=SYSTEM)) as url:
         yield url
     store.close()

@@ -13,8 +13,7 @@ BENCHMARKS := $(filter-out __init__,$(patsubst bench/%.py,%,$(wildcard bench/*.p
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo assets test check fmt format lint types imports docs lock bench clean
-.PHONY: help demo test check fmt format lint types imports docs screenshots lock bench clean
+.PHONY: help demo assets test check fmt format lint types imports docs screenshots lock bench clean
 
 help: ## what there is to run
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -48,7 +47,7 @@ imports: $(VENV)/check.done
 docs: $(VENV)/check.done ## write the generated parts of the documents again
 	$(BIN)/python tools/docs.py
 
-screenshots: $(VENV)/check.done ## take the pictures of the pages for the README again, of the demo's records
+screenshots: $(VENV)/check.done $(VENV)/assets.done ## take the pictures of the pages for the README again, of the demo's records
 	$(BIN)/python tools/screenshots.py
 
 lock: $(VENV)/run.done ## pin the newest versions in requirements/

@@ -67,7 +67,7 @@ def test_values_show_on_hover(page: Page, demo: str) -> None:
     box = over.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 3, box["y"] + 20)
-    expect(chart.locator("[data-when]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d$"))
+    expect(chart.locator("[data-when]")).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d( \d\d:\d\d)?$"))
     assert chart.locator("[data-value]").all_inner_texts() == ["0", "0", "0", "0"] != rest
     assert chart.bounding_box() == height
     page.mouse.move(1, 1)

@@ -56,7 +56,7 @@ def test_a_reset_says_what_goes(page: Page, url: str, service: Service) -> None:
     page.goto(url)
     expect(page.locator(".state")).to_have_text('{"of":"default"}')
     page.get_by_role("link", name="Reset…").click()
-    expect(page.get_by_label("What its limits have counted")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="What its limits have counted")).to_be_checked()
     page.get_by_label("The application's state").check()
     page.get_by_role("button", name="Reset it").click()
     expect(page.get_by_text("Empty.")).to_be_visible()

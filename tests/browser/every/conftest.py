@@ -38,7 +38,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
         with Walk(url) as walk:
             walk.pages(*walk.telling("pwned"), limit=30)
             for each in told[:2]:
-                walk.of_run(each.run, 70, again=1_000)
+                walk.of_run(each.run, 120, again=1_000)
             for each in told[2:]:
                 walk.of_run(each.run, 12)
         yield Hostile(url, told, walk)

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import Browser
 
 from bench.kit.crawl import shape
-from tachograph.web import links
 from tachograph.web.filters import visible
 from tests.browser.every.conftest import Hostile
 from tests.browser.every.sent import squeezed
-from tests.browser.every.walk import is_built
 from tests.browser.every.watched import must_be_empty, watched
 
 MOST = 60
@@ -39,8 +36,6 @@ def test_no_recorded_text_becomes_a_part_of_a_page(hostile: Hostile) -> None:
 
 def test_recorded_text_is_there_to_be_read(hostile: Hostile) -> None:
     """Each text that was recorded in a run stands on a page of that run, letter for letter, or its beginning does."""
-    if not is_built(links.run("run", "events")):
-        pytest.skip("the page that shows all events is not there yet")
     for told in hostile.told[:2]:
         pages = [found for found in hostile.walk.found.values() if told.run[:-8] in found.address]
         text = squeezed(" ".join(found.sent.text for found in pages))

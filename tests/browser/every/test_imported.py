@@ -19,7 +19,7 @@ from tests.server.serving import service_over
 
 SMALL = 64_000
 """Bytes of a packed file: a handful of conversations."""
-RUNS = 6
+RUNS = 4
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_real_conversations_are_shown_without_an_error(chromium: Browser, import
     chosen = [*dict.fromkeys([*agents.values(), *(run["id"] for run in runs)])][:RUNS]
     with Walk(imported) as walk:
         for run in chosen:
-            walk.of_run(run, limit=8)
+            walk.of_run(run, limit=6)
         walk.pages(f"{links.SEARCH}?q=the", limit=12)
     pages = [found.address for found in walk.found.values() if found.is_page]
     with watched(chromium, imported) as tab:

@@ -60,7 +60,7 @@ _WIDEST = """
   .map(each => `${each.localName}.${each.className}`).slice(0, 3).join(', ')
 """
 
-STOPS = 24
+STOPS = 16
 _FOCUS = """
 () => {
   const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();

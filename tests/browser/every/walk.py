@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bench.kit.crawl import crawl, linked, shape
-from tachograph.server.pages import surface
 from tachograph.web import links
 from tests.browser.every.sent import Sent
 
@@ -113,11 +112,6 @@ def _told(answer: str) -> str:
 def leads_to(path: str, pattern: str) -> bool:
     """Whether a path is one of those that a page's path stands for."""
     return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), path) is not None
-
-
-def is_built(address: str) -> bool:
-    """Whether there is such a page at all."""
-    return any(leads_to(address.partition("?")[0], endpoint.path) for endpoint in surface.ENDPOINTS)
 
 
 def named(page: str) -> str:

@@ -44,7 +44,7 @@ def test_two_runs_are_chosen_and_exchanged(page: Page, demo: str) -> None:
     expect(page.get_by_label("Run B").last).to_contain_text(first.splitlines()[1])
 
 
-def test_keys_go_from_difference_to_difference(page: Page, desk: str) -> None:
+def test_keys_go_from_difference_to_difference(desk: str, page: Page) -> None:
     """`n` and `p` do, and behind the last one the next page is at hand; what is typed into the form is left alone."""
     page.goto(f"{desk}/compare?a={A}&b={B}")
     page.keyboard.press("n")
@@ -63,7 +63,7 @@ def test_keys_go_from_difference_to_difference(page: Page, desk: str) -> None:
     expect(box).to_be_focused()
 
 
-def test_the_first_difference_is_one_click_away(page: Page, desk: str) -> None:
+def test_the_first_difference_is_one_click_away(desk: str, page: Page) -> None:
     """The sentence leads to its row, which is then on the screen and not below what sticks to its top."""
     page.goto(f"{desk}/compare?a={A}&b={B}")
     page.locator(".notice a").click()
@@ -72,7 +72,7 @@ def test_the_first_difference_is_one_click_away(page: Page, desk: str) -> None:
     assert (row.bounding_box() or {"y": 0})["y"] >= 20
 
 
-def test_verdicts_are_words_in_order(page: Page, desk: str) -> None:
+def test_verdicts_are_words_in_order(desk: str, page: Page) -> None:
     """Each row has its verdict as a word between both sides, not as a colour alone."""
     page.goto(f"{desk}/compare?a={A}&b={B}&offset=100")
     table = page.get_by_role("table", name="Steps side by side")
@@ -100,7 +100,7 @@ def test_a_narrow_window_has_one_column(chromium: Browser, desk: str, scheme: st
     context.close()
 
 
-def test_long_runs_come_in_two_parts(page: Page, desk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_runs_come_in_two_parts(desk: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps follow by themselves, keys work on them, times are local, and the row that was asked for is shown."""
     if "htmx.org" in missing():
         pytest.skip("the libraries are not there: run `make assets`")
@@ -134,7 +134,7 @@ def test_without_scripts_everything_is_there(chromium: Browser, desk: str, monke
     context.close()
 
 
-def test_hostile_text_stays_text(page: Page, desk: str) -> None:
+def test_hostile_text_stays_text(desk: str, page: Page) -> None:
     """What an agent wrote into names, results and answers is shown as it is written; no script of it runs."""
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"{desk}/compare?a={A}&b={HOSTILE}")

@@ -41,7 +41,7 @@ def _add(store: SqliteStore, name: str, seconds: int = 10**6, agent: str = "cler
     return tape
 
 
-def test_conditions_stand_in_the_address(page: Page, site: str) -> None:
+def test_conditions_stand_in_the_address(site: str, page: Page) -> None:
     """The form leads to an address without what was left blank; a chip leads back; the count comes by itself."""
     page.goto(f"{site}/runs?limit=20")
     expect(page.locator(".count")).to_have_text("60 runs")
@@ -56,7 +56,7 @@ def test_conditions_stand_in_the_address(page: Page, site: str) -> None:
     expect(page.locator("select[name=order]")).to_be_enabled()
 
 
-def test_pages_are_walked_both_ways(page: Page, site: str) -> None:
+def test_pages_are_walked_both_ways(site: str, page: Page) -> None:
     """Older and newer, by links and by keys."""
     page.goto(f"{site}/runs")
     first = page.locator(ROW).first.inner_text()
@@ -70,7 +70,7 @@ def test_pages_are_walked_both_ways(page: Page, site: str) -> None:
     expect(page).to_have_url(f"{site}/runs")
 
 
-def test_keys_walk_the_rows(page: Page, site: str) -> None:
+def test_keys_walk_the_rows(site: str, page: Page) -> None:
     """`j` and `k` move, Enter opens, `/` goes to the form, where letters are letters, `?` explains."""
     page.goto(f"{site}/runs")
     for key in "jjjk":
@@ -93,7 +93,7 @@ def test_keys_walk_the_rows(page: Page, site: str) -> None:
     expect(page).to_have_url(f"{site}{href}")
 
 
-def test_new_runs_wait_until_they_are_wanted(page: Page, site: str, store: SqliteStore) -> None:
+def test_new_runs_wait_until_they_are_wanted(site: str, page: Page, store: SqliteStore) -> None:
     """A new run is told of and moves nothing; it comes when somebody asks, and then changes as it goes on."""
     page.goto(f"{site}/runs")
     first = page.locator(ROW).first
@@ -114,7 +114,7 @@ def test_new_runs_wait_until_they_are_wanted(page: Page, site: str, store: Sqlit
     expect(row.locator("[data-row]")).to_be_focused()
 
 
-def test_news_meet_the_conditions(page: Page, site: str, store: SqliteStore) -> None:
+def test_news_meet_the_conditions(site: str, page: Page, store: SqliteStore) -> None:
     """A new run that the list would not show is not told of."""
     page.goto(f"{site}/runs?agent_type=clerk")
     _add(store, "of another", agent="driver")
@@ -136,7 +136,7 @@ def test_an_empty_list_waits_for_the_first_run(page: Page, tmp_path: Path) -> No
     store.close()
 
 
-def test_two_runs_are_chosen(page: Page, site: str) -> None:
+def test_two_runs_are_chosen(site: str, page: Page) -> None:
     """Two marked rows are compared, by keys or by hand; one alone is not sent."""
     page.goto(f"{site}/runs")
     ids = [page.locator(ROWS).nth(at).get_attribute("data-run") for at in (0, 2)]
@@ -151,7 +151,7 @@ def test_two_runs_are_chosen(page: Page, site: str) -> None:
     assert page.url == f"{site}/compare?left={ids[0]}&right={ids[1]}"
 
 
-def test_search_finds_what_was_said(page: Page, site: str, store: SqliteStore) -> None:
+def test_search_finds_what_was_said(site: str, page: Page, store: SqliteStore) -> None:
     """What was found is put in when it is there; agents' markup is text."""
     tape = Tape("said")
     tape.begin("desk")

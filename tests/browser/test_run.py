@@ -48,7 +48,7 @@ def _keys(page: Page) -> list[str]:
     return [(row.get_attribute("id") or "")[1:] for row in page.locator(".line[data-step]").all()]
 
 
-def test_rows_are_folded_in_place_and_in_the_address(page: Page, url: str) -> None:
+def test_rows_are_folded_in_place_and_in_the_address(url: str, page: Page) -> None:
     """Folding takes the rows below away, stands in the address, and holds when the page is loaded again."""
     page.goto(f"{url}/runs/{RUN}")
     _row(page, "0.1").locator(".fold").click()
@@ -64,7 +64,7 @@ def test_rows_are_folded_in_place_and_in_the_address(page: Page, url: str) -> No
     assert "?" not in page.url
 
 
-def test_keys_go_through_the_rows(page: Page, url: str) -> None:
+def test_keys_go_through_the_rows(url: str, page: Page) -> None:
     """Arrows move, fold and unfold, Enter opens the details, Escape gives the row back."""
     page.goto(f"{url}/runs/{RUN}")
     for key, at in (("ArrowDown", "0.1"), ("ArrowRight", "0.3"), ("j", "0.5"), ("ArrowLeft", "0.1"), ("End", "1.1")):
@@ -89,7 +89,7 @@ def test_keys_go_through_the_rows(page: Page, url: str) -> None:
     assert "?" not in page.url
 
 
-def test_details_follow_the_rows(page: Page, url: str) -> None:
+def test_details_follow_the_rows(url: str, page: Page) -> None:
     """A click opens the details, and going on with the keys shows the next step; the address leads back to it."""
     page.goto(f"{url}/runs/{RUN}")
     _row(page, f"0.{BUSY}").locator(".drawn").click()
@@ -107,7 +107,7 @@ def test_details_follow_the_rows(page: Page, url: str) -> None:
     expect(_row(page, f"0.{AGAIN}")).to_have_attribute("aria-selected", "true")
 
 
-def test_evidence_is_shown_beside_the_rows(page: Page, url: str) -> None:
+def test_evidence_is_shown_beside_the_rows(url: str, page: Page) -> None:
     """A call that a stop rests on is opened from the sentence that names it, and its row is chosen."""
     page.goto(f"{url}/runs/{LOOPING.run}")
     page.locator("#run-head .notice").get_by_text("3", exact=True).click()
@@ -117,7 +117,7 @@ def test_evidence_is_shown_beside_the_rows(page: Page, url: str) -> None:
     expect(_row(page, "0.3")).to_be_focused()
 
 
-def test_a_text_is_copied_and_kept_as_it_was_recorded(page: Page, url: str) -> None:
+def test_a_text_is_copied_and_kept_as_it_was_recorded(url: str, page: Page) -> None:
     """Copying gives the exact text, and so does the file; a large one is shown when it is asked for."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{url}/runs/{RUN}?step={step_id(LOOK)}")
@@ -133,7 +133,7 @@ def test_a_text_is_copied_and_kept_as_it_was_recorded(page: Page, url: str) -> N
     expect(panel.locator("pre.tree")).to_have_text(LARGE)
 
 
-def test_a_part_of_the_time_is_looked_at_closer(page: Page, url: str) -> None:
+def test_a_part_of_the_time_is_looked_at_closer(url: str, page: Page) -> None:
     """Keys, buttons and dragging over the bars change the axis, the rows and the address."""
     page.goto(f"{url}/runs/{RUN}")
     ticks = page.locator(".ticks span").first
@@ -159,7 +159,7 @@ def test_a_part_of_the_time_is_looked_at_closer(page: Page, url: str) -> None:
     expect(page.locator("[data-panel]")).to_be_hidden()
 
 
-def test_a_long_run_comes_as_one_scrolls(page: Page, url: str) -> None:
+def test_a_long_run_comes_as_one_scrolls(url: str, page: Page) -> None:
     """The rows beyond the first stretch are read when they are near, and those far away are given up."""
     page.goto(f"{url}/runs/{LONG.run}")
     expect(page.locator(".line[data-step]")).to_have_count(300)
@@ -180,7 +180,7 @@ def test_a_long_run_comes_as_one_scrolls(page: Page, url: str) -> None:
     assert page.evaluate("document.documentElement.scrollHeight") == height
 
 
-def test_a_run_is_followed_while_it_goes_on(page: Page, url: str, store: SqliteStore) -> None:
+def test_a_run_is_followed_while_it_goes_on(url: str, page: Page, store: SqliteStore) -> None:
     """What is recorded while the page is open appears in it, and the end of the run is its end."""
     tape = Tape("going on")
     tape.begin("going-on")
@@ -208,7 +208,7 @@ def test_a_run_is_followed_while_it_goes_on(page: Page, url: str, store: SqliteS
     expect(_row(page, f"0.{second}")).to_be_focused()
 
 
-def test_a_run_is_followed_from_any_event(page: Page, url: str) -> None:
+def test_a_run_is_followed_from_any_event(url: str, page: Page) -> None:
     """The address says behind which event the telling begins, for a run that is over too."""
     page.goto(f"{url}/runs/{RUN}?after={ASK - 1}")
     expect(page.locator("[data-news] li").first).to_have_text(f"{ASK} tool_started ask")
@@ -249,7 +249,7 @@ def test_a_narrow_window_shows_it_whole(chromium: Browser, url: str, scheme: str
     context.close()
 
 
-def test_on_paper_only_what_is_of_the_run_remains(page: Page, url: str) -> None:
+def test_on_paper_only_what_is_of_the_run_remains(url: str, page: Page) -> None:
     """Printed, the page has its head and its rows, and nothing that wants to be clicked."""
     page.emulate_media(media="print")
     page.goto(f"{url}/runs/{RUN}")

@@ -36,7 +36,7 @@ def _status(service: Service) -> str:
     return head.status
 
 
-def test_a_session_is_closed_by_hand(page: Page, url: str, service: Service) -> None:
+def test_a_session_is_closed_by_hand(url: str, page: Page, service: Service) -> None:
     """It asks once more, and leaving it changes nothing; then it is closed, and can be reopened."""
     page.goto(url)
     page.get_by_role("link", name="Close…").click()
@@ -51,7 +51,7 @@ def test_a_session_is_closed_by_hand(page: Page, url: str, service: Service) -> 
     expect(page.locator("h1 + .status")).to_have_text("active")
 
 
-def test_a_reset_says_what_goes(page: Page, url: str, service: Service) -> None:
+def test_a_reset_says_what_goes(url: str, page: Page, service: Service) -> None:
     """Only what is checked goes; the state is gone when it was, the runs are still there."""
     page.goto(url)
     expect(page.locator(".state")).to_have_text('{"of":"default"}')

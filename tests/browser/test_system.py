@@ -73,7 +73,7 @@ def trap(target: str, token: str) -> Callable[[Route], None]:
     return lambda route: route.fulfill(content_type="text/html", body=body)
 
 
-def runs(page: Page, url: str) -> int:
+def runs(url: str, page: Page) -> int:
     """How many runs there are."""
     return len(page.request.get(f"{url}/api/runs").json()["runs"])
 
@@ -106,7 +106,7 @@ def test_without_scripts_a_link_brings_them(chromium: Browser, demo: str) -> Non
     context.close()
 
 
-def test_a_key_is_made_shown_once_and_revoked(page: Page, mine: tuple[str, SqliteStore]) -> None:
+def test_a_key_is_made_shown_once_and_revoked(mine: tuple[str, SqliteStore], page: Page) -> None:
     """By keyboard alone: a form makes it, a button copies it, the list has it without its secret, a button ends it."""
     url, _ = mine
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
@@ -132,7 +132,7 @@ def test_a_key_is_made_shown_once_and_revoked(page: Page, mine: tuple[str, Sqlit
     assert page.request.get(f"{url}/api/runs", headers={"Authorization": f"Bearer {text}"}).status == 401
 
 
-def test_a_run_is_deleted_by_two_clicks(page: Page, mine: tuple[str, SqliteStore]) -> None:
+def test_a_run_is_deleted_by_two_clicks(mine: tuple[str, SqliteStore], page: Page) -> None:
     """What goes is said first, with its size; one can turn back, or go on, and then it is gone."""
     url, _ = mine
     [run] = page.request.get(f"{url}/api/runs").json()["runs"]
@@ -150,7 +150,7 @@ def test_a_run_is_deleted_by_two_clicks(page: Page, mine: tuple[str, SqliteStore
     expect(page.get_by_role("region", name="What was done to the records")).to_contain_text("run deleted")
 
 
-def test_rules_are_applied_after_they_have_said_what_goes(page: Page, mine: tuple[str, SqliteStore]) -> None:
+def test_rules_are_applied_after_they_have_said_what_goes(mine: tuple[str, SqliteStore], page: Page) -> None:
     """From the System page: the plan comes, the button lets it go, and the page says what that came to."""
     url, _ = mine
     page.goto(f"{url}/system")
@@ -165,7 +165,7 @@ def test_rules_are_applied_after_they_have_said_what_goes(page: Page, mine: tupl
     assert runs(page, url) == 0
 
 
-def test_a_key_is_asked_for_once(page: Page, keyed: tuple[str, str, SqliteStore]) -> None:
+def test_a_key_is_asked_for_once(keyed: tuple[str, str, SqliteStore], page: Page) -> None:
     """The wanted page follows the form; the cookie is out of reach of scripts; changes work; signing out ends it."""
     url, text, _ = keyed
     page.goto(f"{url}/system?whole=true")
@@ -218,7 +218,7 @@ def test_a_page_of_another_site_changes_nothing(
     context.close()
 
 
-def test_commands_can_be_copied(page: Page, mine: tuple[str, SqliteStore]) -> None:
+def test_commands_can_be_copied(mine: tuple[str, SqliteStore], page: Page) -> None:
     """Each has a button that is named after it; where the clipboard is out of reach the command is selected instead."""
     url, _ = mine
     page.goto(f"{url}/system/start")

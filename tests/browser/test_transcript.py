@@ -32,7 +32,7 @@ def url(tmp_path: Path, talk: Talk) -> Iterator[str]:
     store.close()
 
 
-def test_a_long_result_is_loaded_on_demand(page: Page, url: str, talk: Talk) -> None:
+def test_a_long_result_is_loaded_on_demand(url: str, page: Page, talk: Talk) -> None:
     """Its beginning stands beside its call; the rest comes in its place, and nothing else moves away."""
     page.goto(f"{url}/transcript")
     call = page.locator(f"#m{talk.at_seq['found']}")
@@ -45,7 +45,7 @@ def test_a_long_result_is_loaded_on_demand(page: Page, url: str, talk: Talk) -> 
     assert page.url == f"{url}/transcript"
 
 
-def test_hostile_text_is_text(page: Page, url: str) -> None:
+def test_hostile_text_is_text(url: str, page: Page) -> None:
     """Nothing that was recorded runs, on any view."""
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     for view in (*VIEWS, "transcript"):
@@ -53,7 +53,7 @@ def test_hostile_text_is_text(page: Page, url: str) -> None:
     expect(page.locator(".message.user").first).to_contain_text("<script>alert(1)</script>")
 
 
-def test_what_one_call_saw_unfolds(page: Page, url: str, talk: Talk) -> None:
+def test_what_one_call_saw_unfolds(url: str, page: Page, talk: Talk) -> None:
     """From the list of calls to one of them; what was repeated is folded, and opens by keyboard."""
     page.goto(f"{url}/transcript")
     page.get_by_role("navigation", name="Model calls").get_by_role("link").nth(1).click()
@@ -67,7 +67,7 @@ def test_what_one_call_saw_unfolds(page: Page, url: str, talk: Talk) -> None:
     expect(page).to_have_url(f"{url}/transcript?call={talk.at_seq['third']}")
 
 
-def test_an_event_opens_where_it_stands(page: Page, url: str, talk: Talk) -> None:
+def test_an_event_opens_where_it_stands(url: str, page: Page, talk: Talk) -> None:
     """Its JSON is fetched once, when its row is opened; a kind leaves the others out."""
     page.goto(f"{url}/events")
     row = page.locator(f"#e{talk.at_seq['found']}")
@@ -77,7 +77,7 @@ def test_an_event_opens_where_it_stands(page: Page, url: str, talk: Talk) -> Non
     expect(page.locator("tbody tr")).to_have_count(1)
 
 
-def test_a_long_receipt_comes_by_itself(page: Page, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_receipt_comes_by_itself(url: str, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page is there before the log was read."""
     monkeypatch.setattr(receipt, "AT_ONCE", 3)
     page.goto(f"{url}/receipt")

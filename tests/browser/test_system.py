@@ -73,7 +73,7 @@ def trap(target: str, token: str) -> Callable[[Route], None]:
     return lambda route: route.fulfill(content_type="text/html", body=body)
 
 
-def runs(url: str, page: Page) -> int:
+def runs(page: Page, url: str) -> int:
     """How many runs there are."""
     return len(page.request.get(f"{url}/api/runs").json()["runs"])
 

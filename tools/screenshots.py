@@ -17,8 +17,10 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from playwright.sync_api import Browser, sync_playwright
@@ -71,32 +73,37 @@ def demo() -> Iterator[str]:
 
 
 def shots(base: str) -> list[Shot]:
-    """What is shown: the overview, a run that a limit stopped, what its model said, and that run beside a good one."""
+    """What is shown: the time of the desk, a run that a limit stopped, and what its model saw and said."""
     with urlopen(f"{base}/api/runs?limit=200") as answer:  # noqa: S310  # our own server
         runs: list[dict[str, Any]] = json.load(answer)["runs"]
     stopped = max(runs, key=lambda run: (run["stop_reason"] != "final_answer", run["interventions"], run["steps"]))
-    like = [run for run in runs if run["agent_type"] == stopped["agent_type"] and run is not stopped]
-    other = max(like or runs, key=lambda run: run["steps"])
     run = f"/runs/{stopped['id']}"
     return [
-        Shot("overview", "/?period=1h", height=1_000),
-        Shot("run", run),
-        Shot("run-dark", run, "dark"),
+        Shot("overview", f"/?{urlencode(_opening_hours(runs))}", height=1_000),
+        Shot("run", run, height=1_056),
+        Shot("run-dark", run, "dark", height=1_056),
         Shot("transcript", f"{run}/transcript"),
-        Shot("compare", f"/compare?a={stopped['id']}&b={other['id']}", height=1_000),
     ]
+
+
+def _opening_hours(runs: list[dict[str, Any]]) -> dict[str, str]:
+    """The period that the desk was open, in whole minutes, so that charts are full."""
+    began = datetime.fromisoformat(min(run["start_time"] for run in runs)).replace(second=0, microsecond=0)
+    ended = datetime.fromisoformat(max(run["end_time"] for run in runs)).replace(second=59, microsecond=0)
+    return {"start_date": began.isoformat(), "end_date": ended.isoformat()}
 
 
 def take(browser: Browser, base: str, shot: Shot) -> int:
     """Write one picture; its size."""
     page = browser.new_page(
-        viewport={"width": WIDTH, "height": shot.height}, color_scheme=shot.scheme, timezone_id="UTC"
+        viewport={"width": WIDTH, "height": shot.height},
+        color_scheme=shot.scheme,
+        timezone_id="UTC",
     )
     answer = page.goto(base + shot.address)
     assert answer is not None
     assert answer.ok, f"{shot.address} answers {answer.status}"
-    bar = WIDTH - page.evaluate("document.documentElement.clientWidth")
-    page.set_viewport_size({"width": WIDTH + bar, "height": shot.height})
+    page.evaluate("document.documentElement.style.scrollbarGutter = 'auto'")  # no picture scrolls
     page.wait_for_timeout(CALM_MS)
     full = page.screenshot(type="png", clip={"x": 0, "y": 0, "width": WIDTH, "height": shot.height})
     page.close()

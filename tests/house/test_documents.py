@@ -14,6 +14,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TREE_LINE = re.compile(r"^([│├└─ ]*)([A-Z]\w+)(?=\s{2,}|$)", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
+PICTURE = re.compile(r"[\w./-]+\.png")
 
 
 def test_generated_parts_are_up_to_date() -> None:
@@ -45,6 +46,14 @@ def test_every_document_can_be_found() -> None:
     """Each document in docs/ is linked from README.md."""
     linked = set(LINK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     assert {f"docs/{path.name}" for path in DOCUMENTS[1:]} - linked == set()
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    """Each picture that a document shows is there, none is shown nowhere, and none is larger than 150 KB."""
+    shown = {(path.parent / name).resolve() for path in DOCUMENTS for name in PICTURE.findall(path.read_text())}
+    pictures = {path.resolve(): path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()}
+    assert shown == pictures.keys()
+    assert [path.name for path, size in pictures.items() if size > 150_000] == []
 
 
 def test_the_map_has_every_room() -> None:

@@ -21,7 +21,8 @@ help: ## what there is to run
 demo: $(VENV)/run.done $(VENV)/assets.done ## a small support desk: a hand-off, a delegation, a loop given to a person, a killed run that goes on
 	$(BIN)/tachograph demo
 
-assets: $(VENV)/assets.done ## fetch the libraries of the pages from npm; without it the pages do without
+assets: | $(BIN)/python ## fetch the libraries of the pages from npm; without it the pages do without
+	$(BIN)/python tools/assets.py --stamp $(VENV)/assets.done
 
 test: $(VENV)/check.done $(VENV)/assets.done ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

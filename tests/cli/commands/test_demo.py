@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def test_the_demo_shows_its_runs_and_what_they_add_up_to(cli: Run, own_home: Pat
     )
     assert [word for word in wanted if word not in text] == []
     assert f"Recorded in sqlite:{own_home / 'demo.db'}." in text
+
+
+def test_the_demo_ends_with_the_command_that_shows_it(cli: Run, tmp_path: Path) -> None:
+    """Its last line serves what was recorded, as a shell takes it: a blank in the path of the store is quoted."""
+    url = f"sqlite:{tmp_path / 'my records'}/demo.db"
+    (tmp_path / "my records").mkdir()
+    last = cli("demo", "--store", url).stdout.rstrip().splitlines()[-1]
+    assert shlex.split(last) == ["tachograph", "serve", "--store", url]
+
+
+def test_a_command_that_a_shell_does_not_find_is_told_by_its_path(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout the command lies in `.venv/bin`, and what the demo tells to run runs."""
+    monkeypatch.setattr("sys.argv", [".venv/bin/tachograph", "demo"])
+    monkeypatch.setenv("PATH", "")
+    last = cli("demo").stdout.rstrip().splitlines()[-1]
+    assert shlex.split(last)[:2] == [".venv/bin/tachograph", "serve"]
 
 
 def test_the_killed_run_goes_on_without_making_its_first_payment_again(cli: Run) -> None:

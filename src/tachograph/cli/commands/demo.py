@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -89,9 +91,19 @@ def _report(terminal: Terminal, opened_at: int) -> None:
 
 
 def _next_steps(url: str) -> Iterator[Text]:
+    """What to look at next, each line as a shell takes it."""
     yield Text(f"Recorded in {url}. Look closer:", "dim")
-    for words in ("ls", "show last --messages", "stats --by agent", "search tandem", "serve"):
-        yield Text(f"  tachograph {words} --store {url}", "cyan")
+    for words in ("ls", "show last --messages", "stats --by agent", "search tandem"):
+        yield Text(f"  {_called()} {words} --store {shlex.quote(url)}", "cyan")
+    yield Text("Or in a browser:", "dim")
+    yield Text(f"  {_called()} serve --store {shlex.quote(url)}", "cyan")
+
+
+def _called() -> str:
+    """The name of the command; where it lies, if it was called by that and a shell does not find it by name."""
+    here = Path(sys.argv[0])
+    is_hidden = here.name == "tachograph" and shutil.which("tachograph") is None
+    return shlex.quote(str(here)) if is_hidden else "tachograph"
 
 
 def _remove(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from tachograph.queries import wording
-from tachograph.web.run.message import beginning, pretty
+from tachograph.web.message import beginning, pretty
 
 _HIDDEN = {
     **{code: chr(0x2400 + code) for code in range(32) if code not in {9, 10, 13}},

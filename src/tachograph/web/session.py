@@ -16,7 +16,7 @@ from tachograph.queries.logs.contents import Value
 from tachograph.queries.units import Time
 from tachograph.queries.views.exchanges import Exchange
 from tachograph.web import filters, links
-from tachograph.web.run.message import Part, parts, pretty
+from tachograph.web.message import Part, parts, pretty
 
 MOST_STATE = 100_000
 """Characters of the state that are shown."""

@@ -21,7 +21,7 @@ from tachograph.queries import wording
 from tachograph.queries.units import Time, time
 from tachograph.queries.views.stretch import type_of
 from tachograph.web import links
-from tachograph.web.run.message import Part, parts, pretty
+from tachograph.web.message import Part, parts, pretty
 
 WIDTH = 160
 """Most characters of recorded text in a line."""

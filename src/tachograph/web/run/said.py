@@ -16,7 +16,7 @@ from tachograph.fold.transcript import links as paired
 from tachograph.queries import wording
 from tachograph.queries.transcript import Said
 from tachograph.web import links
-from tachograph.web.run.message import Part, parts
+from tachograph.web.message import Part, parts
 
 Row = Mapping[str, Any]
 

@@ -14,8 +14,8 @@ from tachograph.queries.transcript import Said
 from tachograph.queries.views.conversation import Conversation, Turn
 from tachograph.queries.views.request import Request
 from tachograph.web import links
+from tachograph.web.message import pretty
 from tachograph.web.run.events import Mark, mark
-from tachograph.web.run.message import pretty
 from tachograph.web.run.said import Layout, Row, Shown, decoded, notes
 
 

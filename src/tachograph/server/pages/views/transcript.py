@@ -17,7 +17,7 @@ from tachograph.server.endpoint import Ask
 from tachograph.server.pages.run import framed, headed
 from tachograph.server.pages.site import page, shown
 from tachograph.web import links
-from tachograph.web.run.message import pretty
+from tachograph.web.message import pretty
 from tachograph.web.run.transcript import alone, asked_for, call, repeated, told
 
 Seq = Annotated[int, Meta(ge=-1, le=2**62)]

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tachograph.web.run.message import arguments, beginning, parts, pretty
+from tachograph.web.message import arguments, beginning, parts, pretty
 
 
 @pytest.mark.parametrize(

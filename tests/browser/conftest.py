@@ -25,9 +25,9 @@ _OFFLINE = (
 """It runs as root in a bare machine, and asks nobody outside."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, for all tests of a process."""
+    """The browser, for all tests of a module: its driver keeps an event loop running, which others cannot bear."""
     if _CHROMIUM is None:
         assert not os.getenv("CI"), "install Debian's chromium: the browser tests run in CI"
         pytest.skip("Debian's chromium is not installed")
@@ -71,7 +71,7 @@ def demo_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(demo_records: Path) -> Iterator[str]:
     """Base URL of a server over the demo's records."""
     store = SqliteStore(demo_records)

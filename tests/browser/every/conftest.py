@@ -1,4 +1,4 @@
-"""Stores and walks that all tests of all pages share: each is made once."""
+"""Stores and walks that the tests of a module share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Hostile(NamedTuple):
     walk: Walk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     """The corpus, recorded into every place."""
     home = tmp_path_factory.mktemp("hostile")
@@ -45,7 +45,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     store.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def walk(demo: str) -> Walk:
     """The demo's pages, one of each shape."""
     with Walk(demo) as walk:

@@ -57,9 +57,9 @@ def test_tokens_by_class() -> None:
     """Each class of tokens, with its share."""
     found = overview.tokens(figures_of(_store(), PERIOD, NOW, {}).total, _at())
     assert [(one.name, one.value, one.note) for one in found] == [
-        ("Input, uncached", "300", "81.3 % of input"),
-        ("Input from cache", "60", "16.3 % of input"),
-        ("Input to cache", "9", "2.4 % of input"),
+        ("Uncached input", "300", "81.3 % of input"),
+        ("Cache read", "60", "16.3 % of input"),
+        ("Cache write", "9", "2.4 % of input"),
         ("Output", "150", ""),
         ("Reasoning", "30", "20.0 % of output"),
     ]

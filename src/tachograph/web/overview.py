@@ -185,9 +185,9 @@ def tokens(period: Group, at: Looked) -> tuple[Figure, ...]:
     total = period.tokens
     whole, href = total.input_total, _first(period, at, "most_tokens")
     named = (
-        ("Input, uncached", total.input_uncached, _of(total.input_uncached, whole, "input")),
-        ("Input from cache", total.cache_read, _of(total.cache_read, whole, "input")),
-        ("Input to cache", total.cache_write, _of(total.cache_write, whole, "input")),
+        ("Uncached input", total.input_uncached, _of(total.input_uncached, whole, "input")),
+        ("Cache read", total.cache_read, _of(total.cache_read, whole, "input")),
+        ("Cache write", total.cache_write, _of(total.cache_write, whole, "input")),
         ("Output", total.output, f"without {wording.some(total.missing, 'call')}" if total.missing else ""),
         ("Reasoning", total.reasoning, _of(total.reasoning, total.output, "output")),
     )

@@ -34,9 +34,9 @@ def test_each_class_has_its_tokens_cost_and_share() -> None:
     shown = {each.name: (each.tokens, each.cost, each.rate, each.share) for each in classes(_costs(whole))}
     assert shown == {
         "Input": (150, 700, 4_666_667, 0.7),
-        "not cached": (100, 500, 5_000_000, 0.5),
-        "from the cache": (50, 200, 4_000_000, 0.2),
-        "into the cache": (0, None, None, None),
+        "uncached": (100, 500, 5_000_000, 0.5),
+        "cache read": (50, 200, 4_000_000, 0.2),
+        "cache write": (0, None, None, None),
         "Output": (20, 300, 15_000_000, 0.3),
         "of it reasoning": (None, None, None, None),
     }
@@ -46,7 +46,7 @@ def test_a_cost_that_was_not_split_is_not_split_here() -> None:
     """Where cache reads have no cost of their own, neither has the rest of the input."""
     unsplit = Amounts(calls=1, uncached=1, cache_read=1, cost=5, input_cost=5)
     shown = {each.name: each.cost for each in classes(_costs(unsplit))}
-    assert (shown["Input"], shown["not cached"], shown["from the cache"]) == (5, None, None)
+    assert (shown["Input"], shown["uncached"], shown["cache read"]) == (5, None, None)
     assert [each.cost for each in classes(_costs(Amounts()))] == [None] * 6
 
 

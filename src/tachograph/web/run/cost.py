@@ -86,9 +86,9 @@ def classes(found: Costs) -> tuple[TokenClass, ...]:
     is_split = not any(each.cache_read and each.cache_read_cost is None for each in priced)
     rows: tuple[tuple[str, bool, Callable[[Amounts], int | None], int | None], ...] = (
         ("Input", False, _input, whole.input_cost),
-        ("not cached", True, lambda each: each.uncached, whole.uncached_cost if is_split else None),
-        ("from the cache", True, lambda each: each.cache_read, whole.cache_read_cost),
-        ("into the cache", True, lambda each: each.cache_write, whole.cache_write_cost),
+        ("uncached", True, lambda each: each.uncached, whole.uncached_cost if is_split else None),
+        ("cache read", True, lambda each: each.cache_read, whole.cache_read_cost),
+        ("cache write", True, lambda each: each.cache_write, whole.cache_write_cost),
         ("Output", False, lambda each: each.output, whole.output_cost),
         ("of it reasoning", True, lambda each: each.reasoning, None),
     )

@@ -38,7 +38,7 @@ def test_two_runs_are_chosen_and_exchanged(page: Page, demo: str) -> None:
     page.get_by_role("link", name="front-desk").first.click()
     page.get_by_role("link", name="front-desk").nth(1).click()
     expect(page.locator("table.totals")).to_be_visible()
-    assert {"a=", "b="} <= {part[:2] for part in page.url.partition("?")[2].split("&")}
+    assert {"left", "right"} <= {part.partition("=")[0] for part in page.url.partition("?")[2].split("&")}
     first = page.get_by_label("Run A").last.inner_text()
     page.get_by_role("link", name="Swap A and B").click()
     expect(page.get_by_label("Run B").last).to_contain_text(first.splitlines()[1])
@@ -46,7 +46,7 @@ def test_two_runs_are_chosen_and_exchanged(page: Page, demo: str) -> None:
 
 def test_keys_go_from_difference_to_difference(desk: str, page: Page) -> None:
     """`n` and `p` do, and behind the last one the next page is at hand; what is typed into the form is left alone."""
-    page.goto(f"{desk}/compare?a={A}&b={B}")
+    page.goto(f"{desk}/compare?left={A}&right={B}")
     page.keyboard.press("n")
     expect(page.locator("#divergence")).to_be_focused()
     page.keyboard.press("n")
@@ -65,7 +65,7 @@ def test_keys_go_from_difference_to_difference(desk: str, page: Page) -> None:
 
 def test_the_first_difference_is_one_click_away(desk: str, page: Page) -> None:
     """The sentence leads to its row, which is then on the screen and not below what sticks to its top."""
-    page.goto(f"{desk}/compare?a={A}&b={B}")
+    page.goto(f"{desk}/compare?left={A}&right={B}")
     page.locator(".notice a").click()
     row = page.locator("#divergence")
     expect(row).to_be_in_viewport()
@@ -74,7 +74,7 @@ def test_the_first_difference_is_one_click_away(desk: str, page: Page) -> None:
 
 def test_verdicts_are_words_in_order(desk: str, page: Page) -> None:
     """Each row has its verdict as a word between both sides, not as a colour alone."""
-    page.goto(f"{desk}/compare?a={A}&b={B}&offset=100")
+    page.goto(f"{desk}/compare?left={A}&right={B}&offset=100")
     table = page.get_by_role("table", name="Steps side by side")
     expect(table.get_by_role("columnheader")).to_have_text(["A", "Verdict", "B"])
     words = table.locator(".verdict-word").all_inner_texts()
@@ -87,7 +87,7 @@ def test_a_narrow_window_has_one_column(chromium: Browser, desk: str, scheme: st
     """At 400 pixels nothing is wider than the window, the sides are below each other and are named."""
     context = chromium.new_context(viewport={"width": 400, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto(f"{desk}/compare?a={A}&b={B}")
+    page.goto(f"{desk}/compare?left={A}&right={B}")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     left, right = page.locator("#divergence .left"), page.locator("#divergence .right")
     expect(left.locator(".side")).to_be_visible()
@@ -95,7 +95,7 @@ def test_a_narrow_window_has_one_column(chromium: Browser, desk: str, scheme: st
     assert above
     assert below
     assert (above["x"], above["y"] + above["height"] <= below["y"] + 1) == (below["x"], True)
-    page.goto(f"{desk}/compare?a={A}")
+    page.goto(f"{desk}/compare?left={A}")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     context.close()
 
@@ -105,7 +105,7 @@ def test_long_runs_come_in_two_parts(desk: str, page: Page, monkeypatch: pytest.
     if "htmx.org" in missing():
         pytest.skip("the libraries are not there: run `make assets`")
     monkeypatch.setattr(compare, "AT_ONCE", 10)
-    page.goto(f"{desk}/compare?a={A}&b={B}#divergence")
+    page.goto(f"{desk}/compare?left={A}&right={B}#divergence")
     expect(page.locator("table.totals")).to_be_attached()
     expect(page.locator("#divergence")).to_be_in_viewport()
     expect(page.locator(".later")).to_have_count(0)
@@ -126,7 +126,7 @@ def test_without_scripts_everything_is_there(chromium: Browser, desk: str, monke
     expect(page.get_by_role("link", name="Before")).to_be_visible()
     if "htmx.org" not in missing():
         monkeypatch.setattr(compare, "AT_ONCE", 10)
-        page.goto(f"{desk}/compare?a={A}&b={B}")
+        page.goto(f"{desk}/compare?left={A}&right={B}")
         page.get_by_role("link", name="Wait for it on one page").click()
         expect(page.locator("#divergence")).to_have_count(1)
         page.get_by_role("link", name="Next").click()
@@ -137,6 +137,6 @@ def test_without_scripts_everything_is_there(chromium: Browser, desk: str, monke
 def test_hostile_text_stays_text(desk: str, page: Page) -> None:
     """What an agent wrote into names, results and answers is shown as it is written; no script of it runs."""
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
-    page.goto(f"{desk}/compare?a={A}&b={HOSTILE}")
+    page.goto(f"{desk}/compare?left={A}&right={HOSTILE}")
     expect(page.get_by_label("Run B").last).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("main img, main b b, main script").count() == 0

@@ -15,7 +15,7 @@ def test_any_run_to_begin_with() -> None:
     assert choice.of_first(newest(store)).groups == ()
     (run,) = kept(store, taped("a", FIND))
     found = choice.of_first(newest(store))
-    assert [(chosen.run.id, chosen.address) for chosen in found.groups[0].runs] == [(run, f"/compare?a={run}")]
+    assert [(chosen.run.id, chosen.address) for chosen in found.groups[0].runs] == [(run, f"/compare?left={run}")]
     assert (found.known, found.groups[0].more) == (None, "/runs")
 
 

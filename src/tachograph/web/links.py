@@ -86,12 +86,12 @@ def session(session_id: str, tenant: str | None = None, **asked: Any) -> str:
 
 def compare(left: str | None = None, right: str | None = None, **asked: Any) -> str:
     """Two runs side by side; with one of them, what to compare it with."""
-    return to(COMPARE, a=left, b=right, **asked)
+    return to(COMPARE, left=left, right=right, **asked)
 
 
 def compare_steps(left: str | None = None, right: str | None = None, **asked: Any) -> str:
     """The steps of two runs side by side, as a part of a page."""
-    return to(f"{COMPARE}/steps", a=left, b=right, **asked)
+    return to(f"{COMPARE}/steps", left=left, right=right, **asked)
 
 
 def interventions(**asked: Any) -> str:

@@ -32,7 +32,7 @@ UNLINKED: dict[str, str] = {
 
 ADDRESSES = (
     "/", "/?period=30d", "/runs", "/runs?status=failed", "/sessions", "/session?id={session}", "/interventions",
-    "/search", "/search?q=order", "/compare", "/compare?a={run}&b={other}", "/system", "/system/prune",
+    "/search", "/search?q=order", "/compare", "/compare?left={run}&right={other}", "/system", "/system/prune",
     "/runs/{run}", "/runs/{run}/transcript", "/runs/{run}/events", "/runs/{run}/cost", "/runs/{run}/receipt",
     "/runs/{run}/steps/{step}", "/runs/{run}/delete",
 )  # fmt: skip

@@ -60,7 +60,7 @@ def rows_of(html: str) -> list[str]:
 def test_two_runs_side_by_side(visit: Any, service: Service) -> None:
     """Both heads, where they part, totals with differences, every verdict in a word, and links to each step."""
     left, right = kept(service.store, taped("a", FIND, "Done."), taped("b", OTHER, PAY, "Done."))
-    shown = visit(a=left, b=right)
+    shown = visit(left=left, right=right)
     text = text_of(shown.text)
     assert shown.status_code == 200
     assert f'href="/runs/{left}"' in shown.text
@@ -85,7 +85,7 @@ def test_unknown_figures_are_no_zeros(visit: Any, service: Service) -> None:
     still.begin("still")
     still.call()
     kept(service.store, silent, still)
-    text = text_of(visit(a=silent.run, b=still.run).text)
+    text = text_of(visit(left=silent.run, right=still.run).text)
     assert "Cost — — —" in text
     assert "Input tokens — — —" in text
     assert re.search(r"Time \S+ ms — —", text)
@@ -95,20 +95,20 @@ def test_unknown_figures_are_no_zeros(visit: Any, service: Service) -> None:
 def test_runs_that_do_not_part(visit: Any, service: Service) -> None:
     """It is said; the equal steps are one link away, and so is the page with the sides exchanged."""
     left, right = kept(service.store, taped("a", FIND, "Done."), taped("b", FIND, "Done."))
-    shown = visit(a=left, b=right)
+    shown = visit(left=left, right=right)
     assert "They do not part: in every step (3)" in text_of(shown.text)
     assert rows_of(shown.text) == ["3 equal steps"]
-    assert f'href="/compare?a={right}&amp;b={left}"' in shown.text
-    everything = visit(a=left, b=right, all=True)
+    assert f'href="/compare?left={right}&amp;right={left}"' in shown.text
+    everything = visit(left=left, right=right, all=True)
     assert [row.split()[-1] for row in rows_of(everything.text)] != []
     assert len(rows_of(everything.text)) == 3
-    assert "A and B are the same run." in text_of(visit(a=left, b=left).text)
+    assert "A and B are the same run." in text_of(visit(left=left, right=left).text)
 
 
 def test_runs_without_steps(visit: Any, service: Service) -> None:
     """Nothing to compare is said, too."""
     left, right = kept(service.store, taped("a"), taped("b"))
-    assert "Neither run has a step to compare." in text_of(visit(a=left, b=right).text)
+    assert "Neither run has a step to compare." in text_of(visit(left=left, right=right).text)
 
 
 def test_a_fork_and_its_origin(visit: Any, service: Service) -> None:
@@ -119,37 +119,31 @@ def test_a_fork_and_its_origin(visit: Any, service: Service) -> None:
     right, other = taped("b", "No.", metadata=metadata), taped("c", "No.")
     kept(service.store, left, right, other)
     assert "B is a fork of A. What B took over (2 steps) is not compared" in text_of(
-        visit(a=left.run, b=right.run).text
+        visit(left=left.run, right=right.run).text
     )
-    assert f'href="/compare?a={left.run}&amp;b={right.run}"' in visit(a=other.run, b=right.run).text
+    assert f'href="/compare?left={left.run}&amp;right={right.run}"' in visit(left=other.run, right=right.run).text
 
 
 def test_one_run_or_none(visit: Any, service: Service) -> None:
     """A form and runs to choose from: alike ones where a run is known, else the newest; an empty store has neither."""
     assert "There are no runs yet." in text_of(visit().text)
     left, right = kept(service.store, taped("a", FIND), taped("b", FIND))
-    assert f'href="/compare?a={right}"' in visit().text
-    chosen = visit(a=left)
+    assert f'href="/compare?left={right}"' in visit().text
+    chosen = visit(left=left)
     assert (chosen.status_code, "Runs of the same session" in text_of(chosen.text)) == (200, True)
-    assert f'href="/compare?a={left}&amp;b={right}"' in chosen.text
-    assert f'href="/compare?a={left}&amp;b={right}"' in visit(a="", b=right).text
+    assert f'href="/compare?left={left}&amp;right={right}"' in chosen.text
+    assert f'href="/compare?left={left}&amp;right={right}"' in visit(left="", right=right).text
     (alone,) = kept(service.store, taped("z", FIND, session=None, agent_type=None))
-    assert "No other run is like it." in text_of(visit(a=alone).text)
+    assert "No other run is like it." in text_of(visit(left=alone).text)
     for html in (visit().text, chosen.text):
         assert '<form class="filters" method="get" action="/compare">' in html
-
-
-def test_the_names_of_the_api_are_good_too(visit: Any, service: Service) -> None:
-    """`left` and `right` are `a` and `b`."""
-    left, right = kept(service.store, taped("a", FIND), taped("b", FIND))
-    assert visit(left=left, right=right).text == visit(a=left, b=right).text
 
 
 @pytest.mark.parametrize(("name", "said"), [("nobody", "no run"), ("0", "more than one run")])
 def test_a_run_that_is_not_there(visit: Any, service: Service, name: str, said: str) -> None:
     """Unknown and unclear names are said with their side, above the choice for the other one."""
     (left, _) = kept(service.store, taped("a", FIND), taped("b", FIND))
-    shown = visit(a=left, b=name)
+    shown = visit(left=left, right=name)
     assert (shown.status_code, f"B: {said}" in text_of(shown.text)) == (404, True)
     assert "Runs of the same session" in text_of(shown.text)
 
@@ -166,14 +160,14 @@ def test_long_runs_are_compared_later(
     """The page comes at once and names where its steps are; one that waits is a link away, and is what it becomes."""
     monkeypatch.setattr(compare, "AT_ONCE", 10)
     left, right = kept(service.store, taped("a", FIND, "Done."), taped("b", FIND, PAY, "Done."))
-    shown = visit(a=left, b=right, offset=0)
+    shown = visit(left=left, right=right, offset=0)
     (part,) = re.findall(r'hx-get="([^"]+)"', shown.text)
     (whole,) = re.findall(r'href="([^"]+now=true[^"]*)"', shown.text)
-    assert ("Totals" in shown.text, unescape(part)) == (False, f"/compare/steps?a={left}&b={right}")
+    assert ("Totals" in shown.text, unescape(part)) == (False, f"/compare/steps?left={left}&right={right}")
     fragment, page = visit(unescape(part)), visit(unescape(whole))
     assert (fragment.status_code, "<html" in fragment.text) == (200, False)
     assert (page.status_code, rows_of(page.text)) == (200, rows_of(fragment.text))
-    assert visit("/compare/steps", a=left).status_code == 404
+    assert visit("/compare/steps", left=left).status_code == 404
 
 
 def test_without_the_libraries_the_page_waits(
@@ -182,7 +176,7 @@ def test_without_the_libraries_the_page_waits(
     """Nothing would fetch the steps later, so they are there at once."""
     monkeypatch.setattr(compare, "AT_ONCE", 10)
     left, right = kept(service.store, taped("a", FIND, "Done."), taped("b", FIND, PAY, "Done."))
-    shown = visit(a=left, b=right).text
+    shown = visit(left=left, right=right).text
     assert ("hx-get" in shown, "They part at" in shown) == (False, True)
 
 
@@ -190,18 +184,18 @@ def test_steps_come_in_pages(visit: Any, service: Service) -> None:
     """So many at a time; the first difference is on its page, and equal steps that were left out lead to theirs."""
     turns = [FIND] * 70
     left, right = kept(service.store, taped("a", *turns, "Done."), taped("b", *turns, PAY, "Done."))
-    first = visit(a=left, b=right, all=True)
+    first = visit(left=left, right=right, all=True)
     assert "1 to 100 of 143" in text_of(first.text)
     (there,) = re.findall(r'href="([^"]+)#divergence"', first.text)
     assert "offset=100" in there
     second = visit(unescape(there))
     assert 'id="divergence"' in second.text
-    assert re.search(r'rel="prev" href="/compare\?a=[^"]+all=true"', second.text)
-    short = visit(a=left, b=right)
+    assert re.search(r'rel="prev" href="/compare\?left=[^"]+all=true"', second.text)
+    short = visit(left=left, right=right)
     assert rows_of(short.text)[0] == "139 equal steps"
     (hidden,) = re.findall(r'<tr class="fold".*?href="([^"]+)"', short.text)[:1]
     assert len(rows_of(visit(unescape(hidden)).text)) == 100
-    assert "Nothing so far down" in text_of(visit(a=left, b=right, offset=500).text)
+    assert "Nothing so far down" in text_of(visit(left=left, right=right, offset=500).text)
 
 
 def test_what_agents_wrote_is_text(visit: Any, service: Service) -> None:
@@ -210,7 +204,7 @@ def test_what_agents_wrote_is_text(visit: Any, service: Service) -> None:
     left = taped("a", tool, HOSTILE, agent_type=HOSTILE, session=HOSTILE)
     right = taped("b", HOSTILE + "!", agent_type=HOSTILE, session=HOSTILE)
     kept(service.store, left, right)
-    for shown in (visit(a=left.run, b=right.run), visit(a=left.run), visit(a=HOSTILE), visit()):
+    for shown in (visit(left=left.run, right=right.run), visit(left=left.run), visit(left=HOSTILE), visit()):
         assert "<script>" not in shown.text
         assert "<img" not in shown.text
         assert "<b>bold" not in shown.text
@@ -225,6 +219,6 @@ def test_a_tenant_sees_its_own_runs(tmp_path: Any) -> None:
     mine, other = kept(keyed.store, taped("a", FIND, tenant="mine"), taped("b", FIND, tenant="other"))
     key = mint(keyed.store, "mine", "read", "mine", now_ns=1, entropy=CountIds()).text
     client = TestClient(build(keyed), base_url="http://localhost:4319", headers={"Authorization": f"Bearer {key}"})
-    assert client.get("/compare", params={"a": mine, "b": mine}).status_code == 200
-    assert client.get("/compare", params={"a": mine, "b": other}).status_code == 404
-    assert other not in client.get("/compare", params={"a": mine}).text
+    assert client.get("/compare", params={"left": mine, "right": mine}).status_code == 200
+    assert client.get("/compare", params={"left": mine, "right": other}).status_code == 404
+    assert other not in client.get("/compare", params={"left": mine}).text

@@ -33,10 +33,7 @@ CONTEXT, PREVIEW = 1, 2_000
 class CompareAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which runs, and which of their steps."""
 
-    a: Text | None = None
-    b: Text | None = None
     left: Text | None = None
-    """The same as `a`: its name in the API."""
     right: Text | None = None
     all: bool = False
     """Equal steps, too."""
@@ -46,8 +43,8 @@ class CompareAsked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def runs(self) -> tuple[str | None, str | None]:
-        """The runs by the names that were given."""
-        return self.a or self.left, self.b or self.right
+        """The runs as they were named: A and B."""
+        return self.left, self.right
 
     def at(self, **changes: Any) -> str:
         """This page with something changed."""

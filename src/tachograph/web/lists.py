@@ -33,6 +33,8 @@ class Field(Struct, frozen=True, kw_only=True):
     """Whether it is folded until somebody uses it."""
     default: str = ""
     """What holds when nothing is said; such a field leaves no rows out."""
+    nothing: str = "any"
+    """What a choice without a default is called while nothing is chosen."""
 
 
 class Control(Struct, frozen=True):

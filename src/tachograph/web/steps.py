@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import get_args
 
 from msgspec import Struct
 
+from tachograph.events.run import StepKind
 from tachograph.queries import wording
 from tachograph.queries.overview.steps import Step, Steps, StepsAsked
 from tachograph.queries.units import time
-from tachograph.web import links
+from tachograph.store.rollup import STATUSES
+from tachograph.web import links, lists
+from tachograph.web.lists import ROWS, Conditions, Field, words
 from tachograph.web.overview import lasted
 
-_FIELDS = (
-    ("kind", "Kind"), ("agent_type", "Agent"), ("provider", "Provider"), ("model_id", "Model"), ("status", "Status"),
-    ("error", "Error"), ("start_date", "From"), ("end_date", "To"),
+FIELDS: tuple[Field, ...] = (
+    Field(
+        name="kind", label="Kind", kind="choice", nothing="all but model calls",
+        choices=(("llm", "model calls"), *words(*(each for each in get_args(StepKind) if each != "llm"))),
+    ),
+    Field(name="status", label="Status", kind="choice", choices=words("started", *STATUSES)),
+    Field(name="agent_type", label="Agent"),
+    Field(name="error", label="Error"),
+    Field(name="start_date", label="From (UTC)", hint="2026-01-31"),
+    Field(name="end_date", label="To (UTC)", hint="2026-01-31T12:00"),
+    Field(name="provider", label="Provider of a model call", is_rare=True),
+    Field(name="model_id", label="Model of a model call", is_rare=True),
+    ROWS,
 )  # fmt: skip
+"""The conditions of the list of steps."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -41,23 +54,13 @@ class Row(Struct, frozen=True, kw_only=True):
     cost: str
 
 
-class Field(Struct, frozen=True, kw_only=True):
-    """A condition of the form."""
-
-    name: str
-    label: str
-    value: str
-    without: str
-    """The list without it."""
-
-
 class Listed(Struct, frozen=True, kw_only=True):
     """The list as the page shows it."""
 
     title: str
     total: str
     rows: tuple[Row, ...]
-    fields: tuple[Field, ...]
+    form: Conditions
     are_calls: bool
     """Whether rows have tokens and cost."""
     first: str | None
@@ -67,22 +70,18 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 def listed(found: Steps, asked: StepsAsked) -> Listed:
     """The page of a list."""
-    given = {name: getattr(asked, name) for name, _ in _FIELDS}
-    limit = None if asked.limit == StepsAsked().limit else asked.limit
+    given = lists.asked_of(asked, lists.PAGING)
     calls = asked.kind == "llm" or asked.provider is not None or asked.model_id is not None
+    thing = "model call" if calls else "tool call" if asked.kind == "tool" else "step"
     return Listed(
-        title="Model calls" if calls else "Tool calls" if asked.kind == "tool" else "Steps",
-        total=wording.count(found.total),
+        title=f"{thing}s".capitalize(),
+        total=wording.some(found.total, thing),
         rows=tuple(map(_row, found.steps)),
-        fields=tuple(_field(name, label, given) for name, label in _FIELDS),
+        form=lists.conditions(links.STEPS, asked, FIELDS),
         are_calls=calls,
-        first=links.steps(**given, limit=limit) if asked.cursor else None,
-        older=links.steps(**given, limit=limit, cursor=found.next_cursor) if found.next_cursor else None,
+        first=links.steps(**given) if asked.cursor or asked.offset else None,
+        older=links.steps(**given, cursor=found.next_cursor) if found.next_cursor else None,
     )
-
-
-def _field(name: str, label: str, given: Mapping[str, Any]) -> Field:
-    return Field(name=name, label=label, value=given[name] or "", without=links.steps(**{**given, name: None}))
 
 
 def _row(step: Step) -> Row:

@@ -32,6 +32,14 @@ def test_a_page_asks_for_a_key_once(keyed: Service) -> None:
     assert {visitor.get(path).status_code for path in ("/runs", "/system", "/api/runs")} == {200}
 
 
+def test_a_server_that_needs_no_key_does_not_say_that_it_does(service: Service, keyed: Service) -> None:
+    """Where everybody may come in the form says so; either way it says for how long a browser is known."""
+    free, needed = (text_of(Visitor(each).get("/key").text) for each in (service, keyed))
+    assert ("needs an access key" in free, "nobody needs one" in free) == (False, True)
+    assert ("needs an access key" in needed, "nobody needs one" in needed) == (True, False)
+    assert all("known for 12 hours" in each for each in (free, needed))
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(keyed: Service) -> None:
     """It is HttpOnly and SameSite, ends by itself, is for the whole site, and over HTTPS never travels in the clear."""
     text = key(keyed)

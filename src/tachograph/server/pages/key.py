@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from tachograph.server.callers import visits
 from tachograph.server.callers.keys import find
-from tachograph.server.endpoint import Ask
+from tachograph.server.endpoint import Ask, Nothing
 from tachograph.server.pages.site import moved, page, shown
 from tachograph.web import links
 
@@ -29,25 +29,28 @@ class KeyShown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     next: Next = links.OVERVIEW
 
 
-class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """A form without fields."""
-
-
 def _ask_for_it(ask: Ask) -> Response:
-    return shown(ask, "key.html", title="Access key", next=_inside(ask.asked.next), refused=False)
+    return _form(ask, ask.asked.next)
 
 
 def _begin(ask: Ask) -> Response:
     given = ask.filled(KeyShown)
     key = find(ask.service.store, given.key.strip(), ask.now)
     if key is None:
-        return shown(ask, "key.html", title="Access key", next=_inside(given.next), refused=True, status=401)
+        return _form(ask, given.next, status=401)
     answer = moved(_inside(given.next))
     answer.set_cookie(
         visits.COOKIE, visits.begun(ask.service, key, ask.now), max_age=visits.SECONDS, httponly=True, samesite="lax",
         secure=ask.is_secure,
     )  # fmt: skip
     return answer
+
+
+def _form(ask: Ask, where: str, status: int = 200) -> Response:
+    return shown(
+        ask, "key.html", title="Access key", next=_inside(where), refused=status == 401, status=status,
+        is_needed=ask.service.needs_key, hours=visits.SECONDS // 3_600,
+    )  # fmt: skip
 
 
 def _forget(ask: Ask) -> Response:

@@ -48,10 +48,6 @@ class Begun(Changed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: bool = False
 
 
-class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """All is in the form."""
-
-
 def _session(ask: Ask) -> Response:
     asked: Asked = ask.asked
     which = SessionAsked(tenant=asked.tenant, cursor=asked.cursor, limit=ROWS)
@@ -93,15 +89,7 @@ def _back(form: Changed) -> Response:
 
 ENDPOINTS = (
     page(links.SESSION, "One session: the conversation across its runs.", _session, asks=Asked),
-    page(
-        f"{links.SESSION}/close", "Closes a session.", _close, method="POST", takes=Changed, asks=Nothing, scope="write"
-    ),
-    page(
-        f"{links.SESSION}/reopen", "Reopens a session.", _reopen, method="POST", takes=Changed, asks=Nothing,
-        scope="write",
-    ),
-    page(
-        f"{links.SESSION}/reset", "Lets a session begin anew.", _reset, method="POST", takes=Begun, asks=Nothing,
-        scope="admin",
-    ),
-)  # fmt: skip
+    page(f"{links.SESSION}/close", "Closes a session.", _close, method="POST", takes=Changed, scope="write"),
+    page(f"{links.SESSION}/reopen", "Reopens a session.", _reopen, method="POST", takes=Changed, scope="write"),
+    page(f"{links.SESSION}/reset", "Lets a session begin anew.", _reset, method="POST", takes=Begun, scope="admin"),
+)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tachograph.web.message import arguments, beginning, parts, pretty
+from tachograph.web.message import arguments, beginning, decoded, parts, pretty
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,8 @@ def test_a_long_text_has_a_beginning() -> None:
     assert beginning("x" * 110, 100, 5) == "x" * 110
     assert beginning("x" * 200, 100, 5) == "x" * 100
     assert beginning("a\n" * 40, 100, 5) == "a\na\na\na\na"
+
+
+def test_a_text_that_is_no_json_is_itself() -> None:
+    """A message is shown whatever it is."""
+    assert (decoded('{"a":1}'), decoded("{a"), decoded(None)) == ({"a": 1}, "{a", None)

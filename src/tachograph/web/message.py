@@ -218,10 +218,10 @@ def arguments(value: Any) -> str:
 
     Lines of a text stand further in than any name, so that no text can look like another argument.
     """
-    decoded = _decoded(value) if isinstance(value, str) else value
-    if not isinstance(decoded, Mapping) or not any(isinstance(each, str) and "\n" in each for each in decoded.values()):
+    found = decoded(value) if isinstance(value, str) else value
+    if not isinstance(found, Mapping) or not any(isinstance(each, str) and "\n" in each for each in found.values()):
         return pretty(value)
-    return "\n".join(_argument(name, each) for name, each in decoded.items())
+    return "\n".join(_argument(name, each) for name, each in found.items())
 
 
 def _argument(name: str, value: Any) -> str:
@@ -232,9 +232,10 @@ def _argument(name: str, value: Any) -> str:
     return f"{shown}: {_encoded(value)}"
 
 
-def _decoded(text: str) -> Any:
+def decoded(text: str | None) -> Any:
+    """The value that a recorded text spells; the text itself where it is no JSON."""
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(text) if text is not None else None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return text
 
@@ -242,7 +243,7 @@ def _decoded(text: str) -> Any:
 def pretty(value: Any) -> str:
     """A value as JSON, on lines where it is long; text that is JSON likewise, other text as it stands."""
     if isinstance(value, str):
-        found = _decoded(value)
+        found = decoded(value)
         if not isinstance(found, (dict, list)):
             return value
         value = found

@@ -9,7 +9,7 @@ from tachograph.events import ids
 from tachograph.events.content import Content, inline
 from tachograph.queries.transcript import Said
 from tachograph.web import links
-from tachograph.web.run.said import Layout, decoded, notes
+from tachograph.web.run.said import Layout, notes
 from tests.queries.views.talk import asking, result
 
 
@@ -105,8 +105,3 @@ def test_a_message_that_is_too_large_is_left_out() -> None:
 def test_what_became_of_a_content(content: Content, expected: tuple[str, ...]) -> None:
     """Each thing that was done to it is a sentence."""
     assert notes(content) == expected
-
-
-def test_a_text_that_is_no_json_is_itself() -> None:
-    """A message is shown whatever it is."""
-    assert (decoded('{"a":1}'), decoded("{a"), decoded(None)) == ({"a": 1}, "{a", None)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from tachograph.events import ids
@@ -16,7 +15,7 @@ from tachograph.fold.transcript import links as paired
 from tachograph.queries import wording
 from tachograph.queries.transcript import Said
 from tachograph.web import links
-from tachograph.web.message import Part, parts
+from tachograph.web.message import Part, decoded, parts
 
 Row = Mapping[str, Any]
 
@@ -212,11 +211,3 @@ def _notes(content: Content) -> Iterator[str]:
     replaced = [mark for mark in content.marks if mark != "shed"]
     if replaced:
         yield f"Replaced when it was recorded: {', '.join(replaced)}"
-
-
-def decoded(text: str | None) -> Any:
-    """The value that a recorded text spells; the text itself where it is no JSON."""
-    try:
-        return msgspec.json.decode(text) if text is not None else None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return text

@@ -14,9 +14,9 @@ from tachograph.queries.transcript import Said
 from tachograph.queries.views.conversation import Conversation, Turn
 from tachograph.queries.views.request import Request
 from tachograph.web import links
-from tachograph.web.message import pretty
+from tachograph.web.message import decoded, pretty
 from tachograph.web.run.events import Mark, mark
-from tachograph.web.run.said import Layout, Row, Shown, decoded, notes
+from tachograph.web.run.said import Layout, Row, Shown, notes
 
 
 class Call(Struct, frozen=True, kw_only=True):

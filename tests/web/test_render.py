@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jinja2 import UndefinedError
+from jinja2 import Environment, PackageLoader, UndefinedError
 from msgspec.structs import replace
 
 from tachograph.web import links
-from tachograph.web.render import Frame, render
+from tachograph.web import render as render_module
+from tachograph.web.render import Frame, render, warm
 
 FRAME = Frame(
     here=links.RUNS, static="/static/x", missing=(), caller="reader", tenant=None, may_write=False, may_delete=False,
@@ -17,6 +18,26 @@ FRAME = Frame(
 )  # fmt: skip
 TEMPLATES = Path(__file__).parents[2] / "src" / "tachograph" / "web" / "templates"
 EVIL = """<script>alert(1)</script>"><img src=x onerror=alert(1)>' {{ 7*7 }} {% raw %}"""
+
+
+class Reads(PackageLoader):
+    """Knows which templates were read."""
+
+    read: list[str]
+
+    def get_source(self, environment: Environment, template: str) -> Any:
+        """The source, and a note that it was read."""
+        self.read.append(template)
+        return super().get_source(environment, template)
+
+
+def made_anew(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """The loader of an environment that has read nothing."""
+    fresh = render_module._environment.__wrapped__()
+    fresh.loader = loader = Reads("tachograph.web")
+    loader.read = []
+    monkeypatch.setattr(render_module, "_environment", lambda: fresh)
+    return loader
 
 
 def problem(frame: Frame = FRAME, **values: Any) -> str:
@@ -31,6 +52,18 @@ def test_text_is_text() -> None:
     assert "<img" not in html
     assert "{{ 7*7 }}" in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&gt;" in html
+
+
+def test_all_templates_are_made_ready_before_anybody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warming reads each template once; what is asked for afterwards is there, and the first pages' come first."""
+    made = made_anew(monkeypatch)
+    warm()()
+    read = list(made.read)
+    assert sorted(read) == sorted(str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.html"))
+    assert read[0] == "page.html"
+    assert read.index("overview/overview.html") < read.index("run/timeline.html") < read.index("system.html")
+    problem()
+    assert made.read == read
 
 
 def test_a_value_that_is_wanted_and_not_there_is_an_error() -> None:

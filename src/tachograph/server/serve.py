@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tachograph.settings import Settings
 from tachograph.store.open import is_loopback
 from tachograph.store.ports import Store
 from tachograph.upkeep.keeper import keeper_for
+from tachograph.web import render
 from tachograph.web.first import Left
 
 PORT = 4319
@@ -73,6 +75,7 @@ def serve(
             _running(settings, store, listening, needs_key, clock, left_here) as service,
         ):
             scheme = "https" if listening.certificate else "http"
+            threading.Thread(target=render.warm(), name="tachograph-warming", daemon=True).start()
             said(f"{scheme}://{_shown(listening.host)}:{listener.getsockname()[1]}")
             Listener(_config(service, listening), service.live).run(sockets=[listener])
     finally:

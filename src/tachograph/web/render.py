@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
 
 from tachograph.web import filters, links
+
+_FIRST = ("page.html", "parts.html", "overview/", "run/", "run")
+"""How the names begin of what is asked for first; the rest in any order."""
 
 
 class Frame(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,21 @@ class Frame(Struct, frozen=True, kw_only=True):
 def render(template: str, **values: Any) -> str:
     """The template with these values. Raises jinja2.UndefinedError for a value that it wants and has not."""
     return _environment().get_template(template).render(values)
+
+
+def warm() -> Callable[[], None]:
+    """What makes all templates ready, so that nobody waits for that: half a second of work, for a thread."""
+    environment = _environment()  # before there are threads: each of them would make its own
+
+    def work() -> None:
+        for name in sorted(environment.list_templates(), key=_rank):
+            environment.get_template(name)
+
+    return work
+
+
+def _rank(name: str) -> int:
+    return next((rank for rank, start in enumerate(_FIRST) if name.startswith(start)), len(_FIRST))
 
 
 @cache

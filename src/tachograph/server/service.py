@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tachograph.compose import heads_of
+from tachograph.queries.timeline.kept import Kept
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import Clock
 from tachograph.server.flights import Flights
@@ -48,6 +49,8 @@ class Service:
     """Where what is sent is unpacked, checked and redacted: a few at a time, since each may be large."""
     turns: Turnstile = field(default_factory=Turnstile)
     """The queue of those who want to write."""
+    outlines: Kept = field(default_factory=Kept)
+    """The runs whose steps were put in order last."""
     flights: Flights = field(default_factory=Flights)
     """Answers that several wait for."""
     live: Live = field(init=False)

@@ -120,11 +120,12 @@ class Lines:
         if not places:
             return {}
         inside: dict[int, list[int]] = {}
+        at: dict[Node, int] = {}
         for place in range(min(places), max(found.ends[place] for place in places)):
-            run, seq, is_limit = found.nodes[place]
-            if not is_limit and seq:
-                inside.setdefault(run, []).append(seq)
-        at = {node: place for place, node in enumerate(found.nodes) if not node.is_limit}
+            node = found.nodes[place]
+            if not node.is_limit and node.seq:
+                inside.setdefault(node.run, []).append(node.seq)
+                at[node] = place
         rows = [
             (at[Node(run, row["step"])], row)
             for run, seqs in inside.items()

@@ -7,11 +7,12 @@ looked at, is left out, and with it what hangs below.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tachograph.queries.runs import NO_AUDIT
+from tachograph.queries.timeline.kept import Kept
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
 
@@ -23,8 +24,8 @@ _LEVELS = 8
 _MOST_HITS = 2_000
 _RUN = (
     "pk", "id", "name", "agent_type", "parent_run", "parent_step", "status", "stop_reason", "started_at", "duration_ns",
-    "updated_at", "input_tokens", "output_tokens", "usage_missing", "cost_nano", "unpriced", "llm_calls", "error_type",
-    "error_message",
+    "updated_at", "next_seq", "input_tokens", "output_tokens", "usage_missing", "cost_nano", "unpriced", "llm_calls",
+    "error_type", "error_message",
 )  # fmt: skip
 
 
@@ -57,6 +58,11 @@ class Outline:
     is_whole: bool
     """Whether these are all."""
 
+    @property
+    def state(self) -> Hashable:
+        """Of these runs, as far as they are recorded."""
+        return _state(self.runs)
+
     def visible(self, folded: Collection[int], spans: Sequence[Span] | None = None, within: Span = (0, 0)) -> list[int]:
         """Places of the nodes that are seen where the nodes at `folded` show nothing below them."""
         if not folded and spans is None:
@@ -71,9 +77,13 @@ class Outline:
         return found
 
 
-def outline(index: Index, pk: int) -> Outline:
-    """The tree of the run with this pk."""
+def outline(index: Index, pk: int, now: int, kept: Kept) -> Outline:
+    """The tree of the run with this pk at `now` (UTC ns)."""
     runs = _runs(index, pk)
+    return kept.get(("order", pk, _state(runs)), now, lambda: _ordered(index, pk, runs))
+
+
+def _ordered(index: Index, pk: int, runs: Mapping[int, Mapping[str, Any]]) -> Outline:
     pks = tuple(runs)
     where = (Where("run", "eq", pk),) if len(pks) == 1 else (Where("run", "in", pks),)
     query = Query("steps", where, ("run", "step", "parent"), order=("run", "step"), limit=MOST_STEPS + 1)
@@ -83,22 +93,28 @@ def outline(index: Index, pk: int) -> Outline:
     return _flat(runs, Node(pk, 0), below, is_whole=len(rows) <= MOST_STEPS)
 
 
-def spans(index: Index, found: Outline, until: int) -> list[Span]:
+def _state(runs: Mapping[int, Mapping[str, Any]]) -> Hashable:
+    return tuple(tuple(row.values()) for row in runs.values())
+
+
+def spans(index: Index, found: Outline, until: int, now: int, kept: Kept) -> Sequence[Span]:
     """When each node began and ended; what is open goes on `until` (UTC ns)."""
+    times = kept.get(("times", found.nodes[0].run, found.state), now, lambda: _times(index, found))
+    return [(began, max(began, until) if ended is None else ended) for began, ended in times]
+
+
+def _times(index: Index, found: Outline) -> Sequence[tuple[int, int | None]]:
+    """When each node began and ended; None for what is open."""
     where = (Where("run", "in", tuple(found.runs)),)
-    columns = ("run", "step", "started_at", "duration_ns")
+    columns = ("run", "step", "started_at", "ended_at")
     rows = index.find(Query("steps", where, columns, order=("run", "step"), limit=MOST_STEPS)).rows
-    times = {(row["run"], row["step"]): (row["started_at"], row["duration_ns"]) for row in rows}
+    times = {(row["run"], row["step"]): (row["started_at"], row["ended_at"]) for row in rows}
     hits = index.find(Query("limit_hits", where, ("run", "seq", "at"), order=("run", "seq"), limit=_MOST_HITS)).rows
     points = {(row["run"], row["seq"]): row["at"] for row in hits}
-    told: list[Span] = []
-    for run, seq, is_limit in found.nodes:
-        if is_limit:
-            told.append((points.get((run, seq), 0),) * 2)
-        else:
-            began, took = times.get((run, seq), (0, 0))
-            told.append((began, max(began, until) if took is None else began + took))
-    return told
+    return [
+        (points.get((run, seq), 0),) * 2 if is_limit else times.get((run, seq), (0, 0))
+        for run, seq, is_limit in found.nodes
+    ]
 
 
 def _runs(index: Index, pk: int) -> dict[int, Mapping[str, Any]]:

@@ -5,6 +5,7 @@ The order comes from `outline`, the rows from `lines`; here is which of them, an
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 
 from tachograph.events import ids
 from tachograph.queries.logs.keys import Row
+from tachograph.queries.timeline.kept import Kept
 from tachograph.queries.timeline.lines import Line, Lines
 from tachograph.queries.timeline.outline import Node, Outline, outline, spans
 from tachograph.store.ports import Index
@@ -61,15 +63,16 @@ class Waterfall(Struct, frozen=True, kw_only=True):
     """Whether one of the runs goes on."""
 
 
-def timeline(index: Index, pk: int, asked: TimelineAsked, now: int) -> Waterfall:
-    """Rows of the run with this pk at `now` (UTC ns)."""
-    found = outline(index, pk)
+def timeline(index: Index, pk: int, asked: TimelineAsked, now: int, kept: Kept | None = None) -> Waterfall:
+    """Rows of the run with this pk at `now` (UTC ns). `kept` is what others, or the same reader, have looked at."""
+    kept = kept or Kept()
+    found = outline(index, pk, now, kept)
     run = found.runs[pk]
     origin = run["started_at"]
     end = _end(found.runs.values(), origin, now)
     since, until = origin + _ns(asked.since or 0), end if asked.until is None else origin + _ns(asked.until)
     is_zoomed = asked.since is not None or asked.until is not None
-    times = spans(index, found, end) if is_zoomed else None
+    times = spans(index, found, end, now, kept) if is_zoomed else None
     numbers = {run: number for number, run in enumerate(found.runs)}
     folded = _folded(found, asked, numbers)
     visible = found.visible(folded, times, (since, max(since, until)))
@@ -133,7 +136,17 @@ def _offset(found: Outline, visible: Sequence[int], asked: TimelineAsked) -> int
             run_id, step = ids.split_step_id(asked.step)
         except ValueError:
             return asked.offset
-        wanted = {Node(pk, step) for pk, row in found.runs.items() if row["id"] == run_id}
-        at = next((row for row, place in enumerate(visible) if found.nodes[place] in wanted), asked.offset)
+        place = next((_place(found, Node(pk, step)) for pk, row in found.runs.items() if row["id"] == run_id), -1)
+        at = bisect_left(visible, place)  # places are in order
+        if at == len(visible) or visible[at] != place:
+            at = asked.offset
         return at - at % asked.limit
     return asked.offset
+
+
+def _place(found: Outline, node: Node) -> int:
+    """Where a node stands; -1 for nowhere."""
+    try:
+        return found.nodes.index(node)
+    except ValueError:
+        return -1

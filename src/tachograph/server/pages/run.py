@@ -42,7 +42,7 @@ def _head(ask: Ask) -> Response:
 
 def _timed(ask: Ask) -> dict[str, Any]:
     found, asked = headed(ask), ask.asked
-    told = timeline(ask.store, found.pk, asked, ask.now)
+    told = timeline(ask.store, found.pk, asked, ask.now, ask.service.outlines)
     drawn = chart(found.run, told, asked)
     return {**framed(found, ""), "asked": asked, "chart": drawn, "at": asked.step, "types": EVENT_TYPES}
 

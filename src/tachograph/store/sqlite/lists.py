@@ -180,12 +180,10 @@ def _count(made: Plan, index: str) -> sql.Statement:
 def _page(made: Plan, found: Sequence[tuple[Any, ...]], total: int | None) -> Page:
     flags = [place for place, name in enumerate(made.columns) if name in made.relation.flags]
     width = len(made.columns)
-    rows = []
-    for values in found:
-        row = dict(zip(made.columns, values, strict=False))
-        for place in flags:
-            row[made.columns[place]] = bool(values[place])
-        rows.append(row)
+    rows = [dict(zip(made.columns, values, strict=False)) for values in found]
+    if flags:
+        for row, values in zip(rows, found, strict=True):
+            row.update((made.columns[place], bool(values[place])) for place in flags)
     query = made.query
     full = query.limit is not None and found and len(found) == query.limit and not query.measures
     return Page(rows, tuple(found[-1][width:]) if full else None, total)

@@ -438,6 +438,22 @@ class StoreContract(ErasingContract, FeedContract, ResumingContract):
             "events": len(tape.events), "runs": 1, "calls": 1, "open_runs": 1, "lost": 3, "payloads": 2,
         }  # fmt: skip
 
+    @EXAMPLES
+    @given(events=batches())
+    def test_counts_what_is_there(self, events: Sequence[Event]) -> None:
+        """However it is found out, each number is that of the rows there are."""
+        with self.fresh() as store:
+            store.append(batch(events))
+            store.erase([event.run for event in events[:1]], 1)
+            facts = store.facts()
+            for table in ("runs", "steps", "calls", "tool_calls", "sessions"):
+                assert facts[table] == len(store.find(Query(table, limit=None)).rows), table
+            found = store.find(Query("runs", limit=None)).rows
+            assert facts["lossy_runs"] == sum(run["lost"] > 0 for run in found)
+            assert [facts[name] for name in ("lost", "unpriced", "usage_missing")] == [
+                sum(run[name] for run in found) for name in ("lost", "unpriced", "usage_missing")
+            ]
+
     def test_closes_twice(self, store: Any) -> None:
         """Closing is safe to repeat."""
         store.append(batch(call_run().events))

@@ -19,7 +19,7 @@ from tachograph.record.drain import LOCK, REFUSED, find_journals
 from tachograph.settings import Settings
 from tachograph.store.open import is_remote
 from tachograph.store.ports import Store
-from tachograph.store.query import Measure, Query, Where
+from tachograph.store.query import Query, Where
 
 REMOTE = "remote"
 """State of a journal that lies on another machine: who recorded it ends its runs."""
@@ -87,17 +87,18 @@ def examine(settings: Settings, store: Store) -> Diagnosis:
     found = tuple(
         _journal(each.folder, each.alive, store.position(each.name)) for each in find_journals(folder)
     )  # fmt: skip
+    facts = store.facts()
     return Diagnosis(
         store=settings.store_url,
-        facts=store.facts(),
+        facts=facts,
         journals=found,
         draining=journals.is_held(folder / LOCK),
         leftovers=tuple(path.name for path in leftovers(folder)),
         stuck=tuple(row["id"] for row in stuck_runs(store, {each.id for each in found if each.alive or each.waiting})),
         losses=tuple(store.find(Query("losses", order=("at",), limit=None)).rows),
-        lossy_runs=len(store.find(Query("runs", (Where("lost", "gt", 0),), ("id",), limit=None)).rows),
-        unpriced=_sum(store, "unpriced"),
-        usage_missing=_sum(store, "usage_missing"),
+        lossy_runs=facts["lossy_runs"],
+        unpriced=facts["unpriced"],
+        usage_missing=facts["usage_missing"],
     )
 
 
@@ -206,9 +207,3 @@ def _refusal(folder: Path) -> str:
 
 def _records(path: Path, start: int, *, final: bool) -> Iterator[journals.Record | journals.Damage]:
     yield from journals.read_records(path.read_bytes(), start, final=final)
-
-
-def _sum(store: Store, column: str) -> int:
-    measure = Measure("sum", column)
-    rows = store.find(Query("runs", measures=(measure,))).rows
-    return int(rows[0][measure.name] or 0) if rows else 0

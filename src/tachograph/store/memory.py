@@ -271,6 +271,9 @@ class MemoryStore:
                 "events": sum(run.next_seq for run in runs),
                 "open_runs": sum(run.status in OPEN for run in runs),
                 "lost": sum(run.lost for run in runs),
+                "lossy_runs": sum(run.lost > 0 for run in runs),
+                "unpriced": sum(run.unpriced for run in runs),
+                "usage_missing": sum(run.usage_missing for run in runs),
                 "lost_outside_runs": sum(row.events for row in self._tables.rows["losses"].values()),
                 **{table: len(self._tables.rows[table]) for table in counted},
             }

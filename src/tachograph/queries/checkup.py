@@ -79,15 +79,15 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
         return [sentence for count, sentence in _judged(self) if count]
 
 
-def examine(settings: Settings, store: Store) -> Diagnosis:
-    """Look at everything. Raises StoreError."""
+def examine(settings: Settings, store: Store, facts: Mapping[str, Any] | None = None) -> Diagnosis:
+    """Look at everything; at the store's facts unless they are given. Raises StoreError."""
     if is_remote(settings.store_url):
         return _examine_here(settings, store)
     folder = journals_folder(settings)
     found = tuple(
         _journal(each.folder, each.alive, store.position(each.name)) for each in find_journals(folder)
     )  # fmt: skip
-    facts = store.facts()
+    facts = store.facts() if facts is None else facts
     return Diagnosis(
         store=settings.store_url,
         facts=facts,

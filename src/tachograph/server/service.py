@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tachograph.compose import heads_of
-from tachograph.queries.timeline.kept import Kept
+from tachograph.queries.kept import Kept
 from tachograph.record.admit import Admitter
 from tachograph.record.clock import Clock
 from tachograph.server.flights import Flights
@@ -51,6 +51,8 @@ class Service:
     """The queue of those who want to write."""
     outlines: Kept = field(default_factory=Kept)
     """The runs whose steps were put in order last."""
+    counts: Kept = field(default_factory=lambda: Kept(most=1))
+    """What the store held when it was counted last."""
     flights: Flights = field(default_factory=Flights)
     """Answers that several wait for."""
     live: Live = field(init=False)

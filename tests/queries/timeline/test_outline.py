@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tachograph.queries.timeline.kept import Kept
+from tachograph.queries.kept import Kept
 from tachograph.queries.timeline.outline import Node, Outline, Span, outline, spans
 from tachograph.store.ports import Store
 from tests.queries.errand import ASK, RUN, SECOND, kept

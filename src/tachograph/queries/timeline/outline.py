@@ -11,8 +11,8 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tachograph.queries.kept import Kept
 from tachograph.queries.runs import NO_AUDIT
-from tachograph.queries.timeline.kept import Kept
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
 
@@ -78,7 +78,11 @@ class Outline:
 
 
 def outline(index: Index, pk: int, now: int, kept: Kept) -> Outline:
-    """The tree of the run with this pk at `now` (UTC ns)."""
+    """The tree of the run with this pk at `now` (UTC ns).
+
+    It is another question as soon as the table of runs says another thing of one of them, be it the number of its
+    events. Only a run that was imported again may say the same of itself and have other steps, for as long as is kept.
+    """
     runs = _runs(index, pk)
     return kept.get(("order", pk, _state(runs)), now, lambda: _ordered(index, pk, runs))
 

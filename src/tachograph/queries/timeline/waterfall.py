@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from tachograph.events import ids
+from tachograph.queries.kept import Kept
 from tachograph.queries.logs.keys import Row
-from tachograph.queries.timeline.kept import Kept
 from tachograph.queries.timeline.lines import Line, Lines
 from tachograph.queries.timeline.outline import Node, Outline, outline, spans
 from tachograph.store.ports import Index

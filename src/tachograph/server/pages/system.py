@@ -20,6 +20,7 @@ from tachograph.queries.checkup import examine
 from tachograph.queries.stats import stats
 from tachograph.queries.units import maybe_time, time
 from tachograph.server.callers import keys as access
+from tachograph.server.counting import counted
 from tachograph.server.endpoint import Ask
 from tachograph.server.pages.admins import check_whole
 from tachograph.server.pages.site import page, shown
@@ -106,9 +107,11 @@ def _sees_paths(ask: Ask) -> bool:
 
 def _examined(ask: Ask) -> dict[str, Any]:
     service = ask.service
-    found = examine(service.settings, service.store)
+    known = counted(service, ask.now)
+    found = examine(service.settings, service.store, known.facts)
     return {
         "found": found,
+        "counted": time(known.at),
         "held": words.held(found.facts),
         "journals": [words.waiting(each) for each in found.journals],
         "losses": [(time(loss["at"]), loss) for loss in found.losses],

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tachograph.queries.timeline.kept import Kept
+from tachograph.queries.kept import Kept
 
 
 def test_an_answer_is_worked_out_once_until_it_is_old() -> None:

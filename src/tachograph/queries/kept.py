@@ -1,7 +1,7 @@
-"""The order of the runs that were looked at last: who scrolls through ten thousand steps has them put in order once.
+"""Answers that are kept for a while: who scrolls through ten thousand steps has them put in order once.
 
-What is kept is found again by everything that the table of runs says of the run and those below it, the number of its
-events included: as soon as one of them goes on, it is another question.
+What is kept is found again by a question that names the state of what it was made of: when that changes, it is another
+question. Where somebody cannot name all of it, an answer is old after a minute.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
 MOST = 8
-"""Answers that are kept: of the longest runs some megabytes each."""
+"""Answers that are kept: the order of the longest runs takes some megabytes."""
 LASTING_NS = 60_000_000_000
-"""A run that is imported again may say the same of itself and have other steps: then it is old for so long."""
 ValueT = TypeVar("ValueT")
 
 

@@ -8,16 +8,20 @@ import pytest
 from tachograph.compose import System, journals_folder, open_store
 from tachograph.events.envelope import Event
 from tachograph.events.run import RunEnded, RunStarted
-from tachograph.queries.checkup import REMOTE, examine, leftovers
+from tachograph.queries.checkup import REMOTE, counted, examine, leftovers
+from tachograph.queries.kept import Kept
 from tachograph.record import scope
 from tachograph.record.drain import REFUSED
 from tachograph.record.run import run
 from tachograph.settings import Settings
 from tachograph.store.ports import Batch, Store
 from tachograph.store.rows import JournalRow, LossRow
+from tests.queries.kept import batch
+from tests.strategies import Tape
 
 RUN = "019a0000-0000-7000-8000-000000000000"
 OWNER = "019a0000-0000-7000-9000-000000000000"
+_MINUTE = 60_000_000_000
 
 
 @pytest.fixture
@@ -114,3 +118,19 @@ def test_a_journal_that_is_refused_says_why(settings: Settings, store: Store) ->
     found = examine(settings, store)
     assert found.journals[0].refused == "store x refused it"
     assert "journals that the store does not take: 1, because: store x refused it" in found.problems
+
+
+def test_a_store_is_counted_again_when_something_comes_or_goes(store: Store) -> None:
+    """The figures stand while nothing changes, for a minute at most, and are never those of another store."""
+    kept = Kept()
+    assert counted(store, 1, kept).facts["runs"] == 0
+    tape = Tape("counted")
+    tape.begin()
+    store.append(batch(tape.events))
+    come = counted(store, 2, kept)
+    assert (come.at, come.facts["runs"], come.facts["open_runs"]) == (2, 1, 1)
+    assert counted(store, 1 + _MINUTE, kept) is come
+    assert counted(store, 2 + _MINUTE, kept).at == 2 + _MINUTE
+    store.erase([tape.run], 3)
+    gone = counted(store, 3 + _MINUTE, kept)
+    assert (gone.at, gone.facts["runs"]) == (3 + _MINUTE, 0)

@@ -14,12 +14,13 @@ from msgspec import Struct
 
 from tachograph.compose import journals_folder
 from tachograph.errors import StoreError
+from tachograph.queries.kept import Kept
 from tachograph.record import journal as journals
 from tachograph.record.drain import LOCK, REFUSED, find_journals
 from tachograph.settings import Settings
 from tachograph.store.open import is_remote
 from tachograph.store.ports import Store
-from tachograph.store.query import Query, Where
+from tachograph.store.query import Measure, Query, Where
 
 REMOTE = "remote"
 """State of a journal that lies on another machine: who recorded it ends its runs."""
@@ -77,6 +78,28 @@ class Diagnosis(Struct, frozen=True, kw_only=True):
     def problems(self) -> list[str]:
         """What somebody should do something about, as sentences."""
         return [sentence for count, sentence in _judged(self) if count]
+
+
+class Counted(Struct, frozen=True):
+    """The facts of a store at one moment."""
+
+    at: int
+    """UTC ns."""
+    facts: Mapping[str, Any]
+
+
+_LAST = Measure("max", "id")
+
+
+def counted(store: Store, now: int, kept: Kept) -> Counted:
+    """What the store holds at `now` (UTC ns), or held when it was last counted, if nothing has come or gone since.
+
+    Counting a large store takes a tenth of a second. What changes without anything being recorded or erased, as the
+    room that is free, may be as old as is kept.
+    """
+    gone = store.find(Query("erased", measures=(_LAST,))).rows
+    state = (store.head(), *(row[_LAST.name] for row in gone))
+    return kept.get(state, now, lambda: Counted(now, store.facts()))
 
 
 def examine(settings: Settings, store: Store, facts: Mapping[str, Any] | None = None) -> Diagnosis:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from tachograph.queries.answers.runs import overview
+from tachograph.queries.checkup import counted
 from tachograph.queries.erasure import Erasure, erasure
 from tachograph.queries.find import find
 from tachograph.queries.units import time
-from tachograph.server.counting import counted
 from tachograph.server.endpoint import Ask
 from tachograph.server.erasing import erase
 from tachograph.server.pages.admins import Confirmed, check_admin, is_large, objection
@@ -27,7 +27,9 @@ def _ask_first(ask: Ask) -> Response:
 def _size(ask: Ask) -> Response:
     check_admin(ask)
     _, found = _found(ask)
-    return shown(ask, "deletion/size.html", bytes=found.estimate(counted(ask.service, ask.now).facts))
+    return shown(
+        ask, "deletion/size.html", bytes=found.estimate(counted(ask.service.store, ask.now, ask.service.counts).facts)
+    )
 
 
 def _delete(ask: Ask) -> Response:

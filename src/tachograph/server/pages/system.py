@@ -16,11 +16,10 @@ from starlette.responses import Response
 from tachograph.errors import SettingsError
 from tachograph.queries.alerts import standing
 from tachograph.queries.answers.audit import AuditAsked, audit
-from tachograph.queries.checkup import examine
+from tachograph.queries.checkup import counted, examine
 from tachograph.queries.stats import stats
 from tachograph.queries.units import maybe_time, time
 from tachograph.server.callers import keys as access
-from tachograph.server.counting import counted
 from tachograph.server.endpoint import Ask
 from tachograph.server.pages.admins import check_whole
 from tachograph.server.pages.site import page, shown
@@ -107,7 +106,7 @@ def _sees_paths(ask: Ask) -> bool:
 
 def _examined(ask: Ask) -> dict[str, Any]:
     service = ask.service
-    known = counted(service, ask.now)
+    known = counted(service.store, ask.now, service.counts)
     found = examine(service.settings, service.store, known.facts)
     return {
         "found": found,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tachograph.record import scope
 
 # Two busy cores can be slow at any one example; and what passed once passes again where nobody watches.
 settings.register_profile("here", deadline=None)
@@ -35,3 +38,11 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "tachograph-home"
     monkeypatch.setenv("TACHOGRAPH_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def nowhere() -> Iterator[None]:
+    """No test leaves a run that it is in to the next."""
+    scope._current.set(None)
+    yield
+    scope._current.set(None)

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tachograph.record import scope
 from tachograph.testing import Captured, capture
-
-
-@pytest.fixture(autouse=True)
-def nowhere() -> Iterator[None]:
-    """No test leaves its scope to the next."""
-    yield
-    scope._current.set(None)
 
 
 @pytest.fixture

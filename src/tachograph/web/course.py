@@ -20,8 +20,8 @@ _SECOND = 1_000_000_000
 _STATES = (("completed", "completed", "good"), ("unsuccessful", "otherwise", "bad"), ("open", "open", "live"))
 _CLASSES = (
     ("input_uncached", "uncached", "input"),
-    ("cache_read", "cached", "cached"),
-    ("cache_write", "to cache", "written"),
+    ("cache_read", "cache read", "cached"),
+    ("cache_write", "cache write", "written"),
     ("output", "output", "output"),
 )
 

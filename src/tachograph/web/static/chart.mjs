@@ -63,6 +63,11 @@ function colour(figure, look) {
   return found;
 }
 
+// Marks that are closer than their words can tell have the word once.
+function once(words) {
+  return words.map((word, at) => (word === words[at - 1] ? "" : word));
+}
+
 function options(figure, data, shape, mark) {
   const ink = colour(figure, "var(--dim)");
   const grid = { stroke: colour(figure, "var(--line)"), width: 1 };
@@ -83,7 +88,7 @@ function options(figure, data, shape, mark) {
     cursor: { y: false, drag: { x: false, y: false }, points: { show: !data.isBars } },
     scales: { x: { time: true, range: [data.first, data.end] }, y: { range: [0, top] } },
     axes: [
-      { ...axis, size: 18, grid: { show: false }, space: 60, values: (u, splits) => splits.map(shape.word) },
+      { ...axis, size: 18, grid: { show: false }, space: 60, values: (u, splits) => once(splits.map(shape.word)) },
       { ...axis, size: WORDS, grid, splits: data.ticks.map(([value]) => Number(value)), values: data.ticks.map(([, word]) => word) },
     ],
     series: [{}, ...(data.isBars ? series.reverse() : series)],

@@ -119,7 +119,7 @@ async def test_what_was_counted_of_one_agent_is_not_held_against_the_next(events
     assert (await handed(first, events, limits="9 turns")).output == 17
 
 
-async def test_who_approves_for_a_delegate_approves_for_whom_it_hands_over_to() -> None:
+async def test_who_approves_for_a_delegate_approves_for_whom_it_hands_over_to(events: Captured) -> None:
     """They are the people of whoever asked, as long as its run goes on."""
     tools = [Tool.of(refund, approve=True)]
     second = over("second", [Call("refund", {"order": 2}), "done"], tools=tools)

@@ -31,8 +31,8 @@ def test_the_charts_of_a_period() -> None:
     ]
     assert [(line.name, line.rest) for chart in found for line in chart.lines] == [
         ("completed", "3"), ("otherwise", "0"), ("open", "0"), ("cost", "$0.000018"), ("uncached", "300"),
-        ("cache read", "60"), ("cache write", "9"), ("output", "150"), ("not failed", "3"), ("failed", "0"), ("p50", "1 s"),
-        ("p95", "1 s"), ("p50", "514 ms"), ("p95", "528 ms"),
+        ("cache read", "60"), ("cache write", "9"), ("output", "150"), ("not failed", "3"), ("failed", "0"),
+        ("p50", "1 s"), ("p95", "1 s"), ("p50", "514 ms"), ("p95", "528 ms"),
     ]  # fmt: skip
     runs, latency = found[0].lines[0], found[4].lines[0]
     assert [place for place, value in enumerate(runs.values) if value] == [0, 30, 60]

@@ -15,9 +15,10 @@ from tachograph.fold.handoffs import Handing, handing
 from tachograph.fold.resumptions import Resumption, resumptions
 from tachograph.queries.answers.approvals import WaitingCall, waiting_call
 from tachograph.queries.answers.limits import ReachedLimit, reached
-from tachograph.queries.answers.runs import RunOverview, overview
+from tachograph.queries.answers.runs import RunOverview, overview, overviews
 from tachograph.queries.find import find
-from tachograph.queries.runs import COLUMNS, NO_AUDIT, Run, run_of
+from tachograph.queries.pages import total
+from tachograph.queries.runs import NO_AUDIT, Run
 from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
@@ -78,30 +79,21 @@ def heading(store: Reading, name: str, now: int) -> Heading:
     pk, epoch, above = map(rows[0].get, columns) if rows else (0, 0, None)
     tail = list(store.read(run.id, max(-1, run.events - 1 - _TAIL)))
     to_person = handing(tail, store.fetch)
-    parents = () if run.parent is None else _runs(store, Where("id", "eq", run.parent), limit=1)
+    parents = () if run.parent is None else overviews(store, Where("id", "eq", run.parent), limit=1)
     below = Where("parent_run", "eq", run.id)
     return Heading(
         pk=pk or 0,
         run=overview(run),
         parent=parents[0] if parents else None,
         parent_step=ids.step_id(parents[0].id, above or 0) if parents else None,
-        children=_runs(store, below, limit=CHILDREN),
-        child_count=_count(store, below),
+        children=overviews(store, below, limit=CHILDREN),
+        child_count=total(store, Query("runs", (below, NO_AUDIT))),
         stop=_stop(store, run, pk or 0, to_person),
         handing=to_person,
         resumed=epoch or 0,
         resumptions=tuple(resumptions(tail)),
         waiting=tuple(waiting_call(run.id, one, now) for one in approvals(tail, store.fetch).values()),
     )
-
-
-def _runs(store: Reading, where: Where, *, limit: int) -> tuple[RunOverview, ...]:
-    query = Query("runs", (where, NO_AUDIT), COLUMNS, order=("started_at",), limit=limit)
-    return tuple(overview(run_of(row)) for row in store.find(query).rows)
-
-
-def _count(store: Reading, where: Where) -> int:
-    return store.find(Query("runs", (where, NO_AUDIT), ("pk",), limit=1, total=True)).total or 0
 
 
 def _stop(store: Reading, run: Run, pk: int, to_person: Handing | None) -> Stop | None:

@@ -16,15 +16,14 @@ from tachograph.events.content import Content
 from tachograph.events.envelope import Event
 from tachograph.fold.steps import closes
 from tachograph.queries.answers.limits import ReachedLimit, reached
-from tachograph.queries.answers.runs import RunOverview, overview
+from tachograph.queries.answers.runs import RunOverview, overviews
 from tachograph.queries.find import find
 from tachograph.queries.logs.call_rows import COLUMNS as CALL_COLUMNS
 from tachograph.queries.logs.call_rows import LlmCallLog, llm_call_logs
 from tachograph.queries.logs.contents import DETAIL_BYTES, Piece, both, piece, tool_results
 from tachograph.queries.logs.failures import ErrorDetail, failure
 from tachograph.queries.logs.keys import Row
-from tachograph.queries.runs import COLUMNS as RUN_COLUMNS
-from tachograph.queries.runs import NO_AUDIT, Run, run_of
+from tachograph.queries.runs import Run
 from tachograph.store.ports import Reading
 from tachograph.store.query import Query, Where
 
@@ -200,9 +199,10 @@ class _Details:
         return reached(self._store, Where("run", "eq", self._pk), Where("step", "eq", self._seq), limit=_MOST)
 
     def _runs(self) -> tuple[RunOverview, ...]:
-        where = (Where("parent_run", "eq", self._run.id), Where("parent_step", "eq", self._seq), NO_AUDIT)
-        query = Query("runs", where, RUN_COLUMNS, order=("started_at",), limit=_MOST)
-        return tuple(overview(run_of(row)) for row in self._store.find(query).rows) if self._seq else ()
+        if not self._seq:
+            return ()
+        where = (Where("parent_run", "eq", self._run.id), Where("parent_step", "eq", self._seq))
+        return overviews(self._store, *where, limit=_MOST)
 
     # ---- its events -------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,11 @@ def some(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def cut(text: str, length: int) -> str:
+    """The beginning of a text: at most so many characters, and `…` where there are more."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
 def short(number: int | None) -> str:
     """A large number in three digits: `12,345` is `12.3k`; below 10,000 it stands as it is."""
     if number is None:

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from tachograph.fold.diff import common
+from tachograph.queries import wording
 
 AROUND, LONGEST = 60, 400
 """Characters of what both have that are shown beside a difference, and of any one stretch."""
@@ -37,7 +38,7 @@ def apart(left: str | None, right: str | None) -> tuple[Pieces, Pieces]:
 
 def whole(text: str | None) -> Pieces:
     """A text in which nothing is marked: its beginning."""
-    return (Piece(_first(text, LONGEST), differs=False),) if text else ()
+    return (Piece(wording.cut(text, LONGEST), differs=False),) if text else ()
 
 
 def _pieces(words: Sequence[str], shared: set[int]) -> Pieces:
@@ -51,7 +52,7 @@ def _pieces(words: Sequence[str], shared: set[int]) -> Pieces:
     told = list(_joined(loose))
     return tuple(
         Piece(
-            _first(piece.text, LONGEST)
+            wording.cut(piece.text, LONGEST)
             if piece.differs
             else _around(piece.text, is_first=place == 0, is_last=place == len(told) - 1),
             piece.differs,
@@ -70,9 +71,5 @@ def _around(text: str, *, is_first: bool, is_last: bool) -> str:
     if is_first:
         return text if len(text) <= AROUND else f"…{text[-AROUND:]}"
     if is_last:
-        return _first(text, AROUND)
+        return wording.cut(text, AROUND)
     return text if len(text) <= 2 * AROUND else f"{text[:AROUND]} … {text[-AROUND:]}"
-
-
-def _first(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}…"

@@ -79,6 +79,11 @@ def deletion(run_id: str, part: str = "") -> str:
     return run(run_id, f"delete{'/' if part else ''}{part}")
 
 
+def alone(address: str) -> str:
+    """What an address shows, without the page around it."""
+    return f"{address}{'&' if '?' in address else '?'}alone=true"
+
+
 def session(session_id: str, tenant: str | None = None, **asked: Any) -> str:
     """The conversation of a session. Its id may be anything, so it stands in the query."""
     return to(SESSION, id=session_id, tenant=tenant, **asked)

@@ -16,18 +16,14 @@ from tachograph.queries.logs.contents import Value
 from tachograph.queries.units import Time
 from tachograph.queries.views.exchanges import Exchange
 from tachograph.web import filters, links
-from tachograph.web.message import Part, parts, pretty
+from tachograph.web.message import Part, decoded, parts, pretty
+from tachograph.web.run.head import HANDED
 
 MOST_STATE = 100_000
 """Characters of the state that are shown."""
 _COUNTED: Mapping[str, str] = {
     "runs": "Runs", "llm_calls": "Model calls", "tool_calls": "Tool calls", "tokens": "Tokens", "usd": "Cost",
 }  # fmt: skip
-_PERSON: Mapping[str, str] = {
-    "requested": "A person was asked for and has not answered yet",
-    "applied": "Handed to a person",
-    "failed": "A person was asked for and could not be reached",
-}
 
 
 class Counter(Struct, frozen=True, kw_only=True):
@@ -83,7 +79,7 @@ def session(found: SessionDetail, said: Iterable[Exchange]) -> Shown:
     """What a template shows of it; `said` is newest first, as its runs are."""
     head, turns = found.session.head, list(said)
     names = {each.run.id: each.run.name for each in turns}
-    state = "" if found.state is None else pretty(_value(bytes(found.state)))
+    state = "" if found.state is None else pretty(_value(found.state))
     return Shown(
         status=found.session.status if head is None else head.status,
         counters=tuple(_counter(each) for each in found.counts),
@@ -128,7 +124,7 @@ def _steps(each: Exchange) -> Iterable[Step]:
     person = each.person
     for one in each.handed:
         to_person = one.to == "person" and person is not None
-        text = _PERSON[person.state] if to_person and person is not None else f"Handed to {one.to}"
+        text = HANDED[person.state] if to_person and person is not None else f"Handed to {one.to}"
         yield Step(
             text=text,
             why=one.reason,
@@ -142,13 +138,9 @@ def _words(value: Value, nothing: str) -> tuple[tuple[Part, ...], str]:
         return (), nothing
     if not value.whole:
         return (), "Too large to stand here"
-    found = parts(_value(bytes(value.json)))
+    found = parts(_value(value.json))
     return found, "" if found else nothing
 
 
-def _value(text: bytes) -> object:
-    try:
-        found: object = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return text.decode("utf-8", "replace")
-    return found
+def _value(json: msgspec.Raw) -> object:
+    return decoded(bytes(json).decode("utf-8", "replace"))

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from tachograph.queries.bounds import EndDate, StartDate, between
 from tachograph.queries.pages import Listing, Ordinal, PageAsked, Paged, PageGiven, Text, listing, page, total
-from tachograph.queries.runs import COLUMNS, Filter, Run, conditions, run_of
+from tachograph.queries.runs import COLUMNS, NO_AUDIT, Filter, Run, conditions, run_of
 from tachograph.queries.units import Time, maybe_usd, time, usd, whole_ms
 from tachograph.store.ports import Index
 from tachograph.store.query import Query, Where
@@ -117,6 +117,12 @@ def leafed(index: Index, asked: RunsAsked) -> Listing[RunOverview]:
     """The same page, without the number of all runs. Raises InvalidParameter."""
     found = _page(index, asked)
     return listing(found, map(_shown, found.rows))
+
+
+def overviews(index: Index, *where: Where, limit: int) -> tuple[RunOverview, ...]:
+    """Runs under these conditions on their table, the oldest first; the audit's are none."""
+    query = Query("runs", (*where, NO_AUDIT), COLUMNS, order=("started_at",), limit=limit)
+    return tuple(overview(run_of(row)) for row in index.find(query).rows)
 
 
 def counted(index: Index, asked: RunsAsked) -> int:

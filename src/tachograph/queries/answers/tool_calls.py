@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from tachograph.events import ids
+from tachograph.queries import wording
 from tachograph.queries.bounds import EndDate, StartDate, between
 from tachograph.queries.logs.contents import DETAIL_BYTES, NO_PIECE, Piece, Reader, both, piece, reader, tool_results
 from tachograph.queries.logs.counts import within
@@ -105,8 +106,7 @@ _COLUMNS = (
 
 def _beginning(value: Reader, found: Piece, length: int) -> str | None:
     json = value(found).json
-    text = None if json is None else bytes(json).decode()
-    return text if text is None or len(text) <= length else f"{text[:length]}…"
+    return None if json is None else wording.cut(bytes(json).decode(), length)
 
 
 def _log(row: Row, arguments: str | None, result: str | None) -> ToolCallLog:

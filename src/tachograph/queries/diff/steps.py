@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tachograph.events import ids
+from tachograph.queries import wording
 from tachograph.queries.diff.replies import Read, Reply, replies
 from tachograph.queries.diff.sides import Entry, Side
 from tachograph.queries.logs.contents import LIST_BYTES, NO_PIECE, Piece, Reader, both, piece, reader
@@ -167,4 +168,4 @@ def beginning(text: str | None, length: int) -> str | None:
     """At most `length` characters; None for 0."""
     if not length:
         return None
-    return text if text is None or len(text) <= length else f"{text[:length]}…"
+    return None if text is None else wording.cut(text, length)

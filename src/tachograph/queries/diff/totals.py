@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from tachograph.queries.diff.sides import Side
+from tachograph.queries.pages import total
 from tachograph.queries.runs import Run
 from tachograph.queries.units import ms, usd
 from tachograph.store.ports import Reading
@@ -94,7 +95,7 @@ def _behind(store: Reading, side: Side) -> dict[str, _Figure]:
     known = Measure("count", "input_tokens"), Measure("count", "cost_nano")
     calls = store.find(Query("calls", where, measures=(Measure("count"), *sums, *known))).rows[0]
     failed = (("calls", "status"), ("tool_calls", "state"))
-    errors = sum(_count(store, table, (*where, Where(column, "eq", "failed"))) for table, column in failed)
+    errors = sum(total(store, Query(table, (*where, Where(column, "eq", "failed")))) for table, column in failed)
     made = calls["count"]
     uncounted, unpriced = made > calls["count_input_tokens"], made > calls["count_cost_nano"]
     tokens = {name: _Figure(calls[f"sum_{name}"] if made else 0, uncounted) for name in list(_TOKENS)[1:]}
@@ -102,18 +103,13 @@ def _behind(store: Reading, side: Side) -> dict[str, _Figure]:
     known_parts = [part for part in parts if part is not None]
     return {
         "llm_calls": _Figure(made),
-        "tool_calls": _Figure(_count(store, "tool_calls", where)),
+        "tool_calls": _Figure(total(store, Query("tool_calls", where))),
         "errors": _Figure(errors),
         "interventions": _Figure(None),
         **tokens,
         "input_tokens": _Figure(sum(known_parts) if known_parts else None, uncounted),
         "total_cost": _Figure(calls["sum_cost_nano"] if made else 0, unpriced),
     }
-
-
-def _count(store: Reading, table: str, where: tuple[Where, ...]) -> int:
-    found: int = store.find(Query(table, where, measures=(Measure("count"),))).rows[0]["count"]
-    return found
 
 
 def _since(side: Side) -> int | None:

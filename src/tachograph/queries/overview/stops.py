@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tachograph.queries.answers.limits import CHANGING
 from tachograph.queries.logs.counts import within
+from tachograph.queries.pages import total
 from tachograph.queries.period import Period, of_row
 from tachograph.queries.runs import NO_AUDIT
 from tachograph.store.ports import Index
@@ -53,7 +54,7 @@ def interventions(index: Index, period: Period, where: Mapping[str, str]) -> int
     others = {name: value for name, value in where.items() if name != "agent"}
     hits = (*within(period, "at"), Where("mode", "in", CHANGING), *_of_runs(others), NO_AUDIT)
     if "agent" not in where:
-        return _count(index, hits)
+        return total(index, Query("limit_hits", hits))
     by_run = Query("limit_hits", hits, group=("run",), measures=(Measure("count"),), limit=None)
     counts = {row["run"]: row["count"] for row in index.find(by_run).rows}
     return sum(counts[run] for run in _begun_by(index, where["agent"], tuple(counts)))
@@ -61,10 +62,6 @@ def interventions(index: Index, period: Period, where: Mapping[str, str]) -> int
 
 _AT_ONCE = 5_000
 """So many runs are named in one question."""
-
-
-def _count(index: Index, where: tuple[Where, ...]) -> int:
-    return index.find(Query("limit_hits", where, measures=(Measure("count"),), limit=None)).rows[0]["count"] or 0
 
 
 def _begun_by(index: Index, agent: str, runs: Sequence[int]) -> list[int]:

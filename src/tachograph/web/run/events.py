@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from tachograph.events import codec, ids
@@ -21,7 +20,7 @@ from tachograph.queries import wording
 from tachograph.queries.units import Time, time
 from tachograph.queries.views.stretch import type_of
 from tachograph.web import links
-from tachograph.web.message import Part, parts, pretty
+from tachograph.web.message import Part, decoded, parts, pretty
 
 WIDTH = 160
 """Most characters of recorded text in a line."""
@@ -92,10 +91,7 @@ def _marked(event: Event) -> tuple[str, str]:
 
 def _reason(content: Content | None) -> str:
     """Why somebody was handed to."""
-    try:
-        value = msgspec.json.decode(content.text) if content is not None and content.text else None
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return ""
+    value = None if content is None else decoded(content.text)
     reason = value.get("reason") if isinstance(value, dict) else None
     return reason if isinstance(reason, str) else ""
 
@@ -140,23 +136,14 @@ def _said(content: Content | None) -> str:
         return ""
     if content.text is None:
         return f"({wording.size(content.size)}{'' if content.hash and content.level != 'hashed' else ', not kept'})"
-    if content.text.startswith('"'):
-        try:
-            return cut(msgspec.json.decode(content.text, type=str))
-        except msgspec.DecodeError:
-            pass
-    return cut(content.text)
+    return cut(decoded(content.text) if content.text.startswith('"') else content.text)
 
 
 def spoken(content: Content) -> str:
     """What a message says, on one line."""
     if content.text is None:
         return _said(content)
-    try:
-        value = msgspec.json.decode(content.text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return cut(content.text)
-    return cut(" ".join(map(_word, parts(value))))
+    return cut(" ".join(map(_word, parts(decoded(content.text)))))
 
 
 def _word(part: Part) -> str:

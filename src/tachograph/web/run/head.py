@@ -20,7 +20,7 @@ _UNITS: Mapping[str, tuple[str, str]] = {
     "max_tool_calls": ("tool call", "tool calls"), "max_handoffs": ("hand-off", "hand-offs"),
     "max_depth": ("level of runs", "levels of runs"), "token_budget": ("token", "tokens"),
 }  # fmt: skip
-_HANDED: Mapping[str, str] = {
+HANDED: Mapping[str, str] = {
     "requested": "A person was asked for and has not answered yet",
     "applied": "Handed to a person",
     "failed": "A person was asked for and could not be reached",
@@ -132,7 +132,7 @@ def _handed(found: Heading) -> HandedOver | None:
     if found.stop is not None and why == found.stop.hit.reason:
         why = ""
     return HandedOver(
-        text=f"{_HANDED[handing.state]}{attempts}", state=handing.state, why=why.rstrip(". "), told=handing.text or ""
+        text=f"{HANDED[handing.state]}{attempts}", state=handing.state, why=why.rstrip(". "), told=handing.text or ""
     )
 
 

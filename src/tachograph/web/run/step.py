@@ -228,7 +228,7 @@ def _shown(text: Text, step_id: str) -> Shown:
     raw = links.text(step_id, text.name) if text.size is not None else ""
     said = text.text or ""
     grown = _tree(said, text.name) if said and len(said) <= _MOST_TREE else None
-    plain = "" if grown is not None else said if len(said) <= _MOST_PLAIN else f"{said[:_MOST_PLAIN]}…"
+    plain = "" if grown is not None else wording.cut(said, _MOST_PLAIN)
     return Shown(
         text=text,
         title=_title(text),
